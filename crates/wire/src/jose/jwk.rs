@@ -1,0 +1,215 @@
+//! Public keys as JWK (RFC 7517), their thumbprints (RFC 7638), and what they verify.
+
+use crate::{Malformed, Thumbprint, b64, mac};
+use aws_lc_rs::signature::{self, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// A signature algorithm (RFC 7518, RFC 8037). `none` and the symmetric ones do not exist here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Alg {
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// Ed25519.
+    EdDSA,
+    /// RSASSA-PKCS1-v1_5 with SHA-256; only where a standard asks for it.
+    RS256,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+}
+
+impl Alg {
+    /// The registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Alg::ES256 => "ES256",
+            Alg::EdDSA => "EdDSA",
+            Alg::RS256 => "RS256",
+            Alg::PS256 => "PS256",
+        }
+    }
+    /// The algorithm of that name; `Ed25519` (RFC 9864) is taken for `EdDSA`.
+    pub fn parse(name: &str) -> Option<Alg> {
+        match name {
+            "ES256" => Some(Alg::ES256),
+            "EdDSA" | "Ed25519" => Some(Alg::EdDSA),
+            "RS256" => Some(Alg::RS256),
+            "PS256" => Some(Alg::PS256),
+            _ => None,
+        }
+    }
+}
+
+/// A public key. There is no private form: a JWK with private members does not parse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jwk {
+    /// A point on P-256, uncompressed without its leading 04: x ‖ y.
+    P256([u8; 64]),
+    /// An Ed25519 point.
+    Ed25519([u8; 32]),
+    /// RSA modulus and exponent, big-endian without leading zeros.
+    Rsa {
+        /// Modulus, 2048 to 8192 bits.
+        n: Vec<u8>,
+        /// Public exponent.
+        e: Vec<u8>,
+    },
+}
+
+impl Jwk {
+    /// Reads a JWK object. Private or symmetric members make it [`Malformed`].
+    pub fn parse(value: &Value) -> Result<Jwk, Malformed> {
+        let map = value.as_object().ok_or(Malformed("a JWK object"))?;
+        if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|m| map.contains_key(*m)) {
+            return Err(Malformed("a public JWK"));
+        }
+        let text = |name: &str| map.get(name).and_then(Value::as_str);
+        match (text("kty"), text("crv")) {
+            (Some("EC"), Some("P-256")) => {
+                let x: [u8; 32] = b64::decode_array(text("x").unwrap_or_default())?;
+                let y: [u8; 32] = b64::decode_array(text("y").unwrap_or_default())?;
+                let mut point = [0; 64];
+                let (left, right) = point.split_at_mut(32);
+                left.copy_from_slice(&x);
+                right.copy_from_slice(&y);
+                Ok(Jwk::P256(point))
+            }
+            (Some("OKP"), Some("Ed25519")) => {
+                Ok(Jwk::Ed25519(b64::decode_array(text("x").unwrap_or_default())?))
+            }
+            (Some("RSA"), _) => {
+                let n = b64::decode(text("n").unwrap_or_default())?;
+                let e = b64::decode(text("e").unwrap_or_default())?;
+                if !(256..=1024).contains(&n.len()) || e.is_empty() || e.len() > 8 {
+                    return Err(Malformed("an RSA key of 2048 to 8192 bits"));
+                }
+                Ok(Jwk::Rsa { n, e })
+            }
+            _ => Err(Malformed("a key of kind EC P-256, OKP Ed25519 or RSA")),
+        }
+    }
+
+    /// The members that name the key and nothing else, as RFC 7638 orders them.
+    pub fn members(&self) -> Map<String, Value> {
+        let value = match self {
+            Jwk::P256(point) => {
+                let (x, y) = point.split_at(32);
+                json!({"crv": "P-256", "kty": "EC", "x": b64::encode(x), "y": b64::encode(y)})
+            }
+            Jwk::Ed25519(x) => json!({"crv": "Ed25519", "kty": "OKP", "x": b64::encode(x)}),
+            Jwk::Rsa { n, e } => json!({"e": b64::encode(e), "kty": "RSA", "n": b64::encode(n)}),
+        };
+        match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+
+    /// SHA-256 thumbprint (RFC 7638 §3).
+    pub fn thumbprint(&self) -> Thumbprint {
+        let text = match self {
+            Jwk::P256(point) => {
+                let (x, y) = point.split_at(32);
+                format!(
+                    "{{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"{}\",\"y\":\"{}\"}}",
+                    b64::encode(x),
+                    b64::encode(y)
+                )
+            }
+            Jwk::Ed25519(x) => {
+                format!("{{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"{}\"}}", b64::encode(x))
+            }
+            Jwk::Rsa { n, e } => {
+                format!("{{\"e\":\"{}\",\"kty\":\"RSA\",\"n\":\"{}\"}}", b64::encode(e), b64::encode(n))
+            }
+        };
+        Thumbprint::from_digest(&mac::h(text.as_bytes()))
+    }
+
+    /// Whether `signature` over `message` was made by this key with `alg`. In a JWS an ECDSA
+    /// signature is r ‖ s (RFC 7518 §3.4).
+    pub fn verify(&self, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
+        match (self, alg) {
+            (Jwk::P256(_), Alg::ES256) => {
+                UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, self.point())
+                    .verify(message, signature)
+                    .is_ok()
+            }
+            (Jwk::Ed25519(x), Alg::EdDSA) => UnparsedPublicKey::new(&signature::ED25519, x)
+                .verify(message, signature)
+                .is_ok(),
+            (Jwk::Rsa { n, e }, Alg::RS256) => signature::RsaPublicKeyComponents { n, e }
+                .verify(&signature::RSA_PKCS1_2048_8192_SHA256, message, signature)
+                .is_ok(),
+            (Jwk::Rsa { n, e }, Alg::PS256) => signature::RsaPublicKeyComponents { n, e }
+                .verify(&signature::RSA_PSS_2048_8192_SHA256, message, signature)
+                .is_ok(),
+            _ => false,
+        }
+    }
+
+    /// As [`Jwk::verify`], for a WebAuthn signature: ECDSA comes in ASN.1 (WebAuthn L3 §6.5.5).
+    pub fn verify_webauthn(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Jwk::P256(_) => UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, self.point())
+                .verify(message, signature)
+                .is_ok(),
+            Jwk::Ed25519(_) => self.verify(Alg::EdDSA, message, signature),
+            Jwk::Rsa { .. } => self.verify(Alg::RS256, message, signature),
+        }
+    }
+
+    fn point(&self) -> [u8; 65] {
+        let mut out = [0; 65];
+        if let (Jwk::P256(point), [head, rest @ ..]) = (self, &mut out) {
+            *head = 4;
+            rest.copy_from_slice(point);
+        }
+        out
+    }
+}
+
+impl Thumbprint {
+    /// The thumbprint whose SHA-256 is `digest`.
+    pub fn from_digest(digest: &[u8; 32]) -> Thumbprint {
+        // 32 bytes always make 43 characters of the allowed alphabet.
+        Thumbprint::try_from(b64::encode(digest)).unwrap_or_else(|_| unreachable!())
+    }
+}
+
+impl Serialize for Jwk {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.members().serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Jwk {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Jwk, D::Error> {
+        Jwk::parse(&Value::deserialize(d)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_of_rfc_7638_is_reproduced() {
+        let jwk = json!({"kty":"RSA","e":"AQAB","alg":"RS256","kid":"2011-04-29",
+            "n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"});
+        assert_eq!(
+            Jwk::parse(&jwk).unwrap().thumbprint().as_str(),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
+    }
+
+    #[test]
+    fn a_key_with_private_members_does_not_parse() {
+        let mut jwk = json!({"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        assert!(Jwk::parse(&jwk).is_ok());
+        jwk["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
+        assert!(Jwk::parse(&jwk).is_err());
+        assert!(Jwk::parse(&json!({"kty":"oct","k":"AAAA"})).is_err());
+    }
+}

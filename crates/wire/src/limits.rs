@@ -1,0 +1,38 @@
+//! Every number of the protocol that both sides must agree on, with its unit and its reason.
+
+/// Length of one live frame, milliseconds: long enough for a camera, short for a forwarded picture.
+pub const FRAME_MS: i64 = 3_000;
+/// How many frames back a single frame may be: camera app, page load and request take up to 15 s.
+pub const FRAME_BACK: i64 = 4;
+/// Life of an opened QR code, seconds (floor of NIST 800-63B-4 §3.1.3.2 is 10 minutes).
+pub const OPENED_S: i64 = 120;
+/// Life of an opened push, seconds.
+pub const PUSH_S: i64 = 300;
+/// Life of a typed user code, seconds.
+pub const USER_CODE_S: i64 = 300;
+/// Time to confirm and decide after a scan, seconds.
+pub const SCANNED_S: i64 = 120;
+/// Highest value policy may give to [`SCANNED_S`], seconds.
+pub const SCANNED_MAX_S: i64 = 300;
+/// Time to redeem after an approval, seconds: the page is waiting, so this is ample.
+pub const APPROVED_S: i64 = 30;
+/// Time to claim what a redemption gave, seconds.
+pub const UNCLAIMED_S: i64 = 60;
+/// No ceremony lives longer than this after its opening, seconds.
+pub const CEREMONY_MAX_S: i64 = 600;
+/// Wrong digits before a ceremony is refused.
+pub const TRIES: u8 = 3;
+/// Life of a DPoP nonce, seconds, on any node.
+pub const NONCE_S: i64 = 60;
+/// Age of a DPoP proof without a nonce, seconds.
+pub const PROOF_AGE_S: i64 = 60;
+/// Longest accepted JWS, bytes: a decision with its statement digest is below 1 KiB.
+pub const JWS_BYTES: usize = 16 * 1024;
+/// Longest statement, bytes.
+pub const STATEMENT_BYTES: usize = 8 * 1024;
+/// Deepest nesting of a statement.
+pub const STATEMENT_DEPTH: usize = 8;
+/// Longest `jti` accepted, bytes: it becomes a key of the store.
+pub const JTI_BYTES: usize = 128;
+/// A clock may seem to run behind the beginning of a state by this much, milliseconds.
+pub const CLOCK_SLACK_MS: i64 = 2_000;

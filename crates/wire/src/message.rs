@@ -1,0 +1,433 @@
+//! Bodies of the HTTP calls, shared by the server and the device program so that they cannot drift
+//! apart (docs/protocol.md §6). Unknown members are refused where the server reads.
+
+use crate::code::Direction;
+use crate::webauthn::AssertionText;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Every refusal: a stable code, a reference the help desk can look up, and perhaps a sentence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// Stable code, e.g. `code_not_live`.
+    pub code: String,
+    /// `R-481-720-936`.
+    pub r#ref: String,
+    /// The deciding policy's sentence for people; only on the person's own device.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub say: Option<String>,
+    /// Tries left, with `wrong_code`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub left: Option<u8>,
+}
+
+/// `POST /ceremonies`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Open {
+    /// The authorization request it is for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub flow: Option<String>,
+    /// `enrol-device`, where there is no flow.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub purpose: Option<String>,
+    /// Name of the device that wants to join, with `enrol-device`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// The ceremony this one replaces.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prev: Option<String>,
+    /// Login name to offer the request to (push); an unknown one answers alike.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offer: Option<String>,
+}
+
+/// Reply to [`Open`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Opened {
+    /// Ceremony id.
+    pub cid: String,
+    /// Handle, base64url of 16 bytes.
+    pub handle: String,
+    /// Channel key, base64url of 32 bytes; given once.
+    pub ck: String,
+    /// The typed code, `WDJB-MJHT`.
+    pub user_code: String,
+    /// Server time since the opening, milliseconds.
+    pub t_ms: i64,
+    /// Left until it ends, milliseconds.
+    pub left_ms: i64,
+    /// For programs without cookies: the collector, once.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub collector: Option<String>,
+}
+
+/// What the terminal hears: the state, never who or why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateView {
+    /// `opened` `scanned` `confirmed` `approved` `redeemed` `refused` `expired` `abandoned` `revoked`.
+    pub state: String,
+    /// Left in this state, milliseconds.
+    pub left_ms: i64,
+    /// Server time since the opening, milliseconds.
+    pub t_ms: i64,
+    /// What the terminal must do: `type_here` (post the digits) or `type_there` (show them).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ask: Option<String>,
+    /// How many digits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub n: Option<u8>,
+    /// Digits to show, with `type_there`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digits: Option<String>,
+}
+
+/// `POST …/confirm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {
+    /// The digits typed.
+    pub digits: String,
+}
+
+/// A state on its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StateOnly {
+    /// The state's name.
+    pub state: String,
+}
+
+/// Reply to redeem.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RedeemedReply {
+    /// Name of the person who approved.
+    pub name: String,
+    /// Whether the page must ask "You are …?" first.
+    pub greet: bool,
+    /// Where to go now; absent while `greet`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+    /// With `enrol-device`: the enrolment ticket.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ticket: Option<String>,
+}
+
+/// A place to go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Next {
+    /// Absolute URL.
+    pub next: String,
+}
+
+/// `POST /device/scans`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// One or two frames, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub frames: Vec<String>,
+    /// Or a typed code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user_code: Option<String>,
+}
+
+/// What the device may see of a ceremony.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// Ceremony id.
+    pub cid: String,
+    /// State.
+    pub state: String,
+    /// base64url of the statement's exact bytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub statement: Option<String>,
+    /// Left, milliseconds.
+    pub left_ms: i64,
+    /// `show`: digits to be typed on the terminal; `type`: digits to be typed here; `both`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ask: Option<String>,
+    /// How many digits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub n: Option<u8>,
+    /// Digits to show.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digits: Option<String>,
+    /// What the passkey must sign.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub assertion: Option<AssertionAsk>,
+    /// The name of the person, for the head of the page.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub me: Option<String>,
+}
+
+/// Request options of a passkey (WebAuthn L3 §5.5), binary members in base64url.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AssertionAsk {
+    /// Challenge.
+    pub challenge: String,
+    /// Relying party id.
+    pub rp_id: String,
+    /// Credential ids; empty for a discoverable one.
+    pub allow: Vec<String>,
+    /// `required`.
+    pub user_verification: String,
+    /// Hints (WebAuthn L3 §5.8.7), most wanted first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hints: Vec<String>,
+    /// Time-out, milliseconds.
+    pub timeout_ms: i64,
+}
+
+/// A request offered to this person (push), without any detail that needs a scan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pending {
+    /// Requests, newest first.
+    pub pending: Vec<PendingItem>,
+}
+
+/// One offered request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PendingItem {
+    /// Ceremony id.
+    pub cid: String,
+    /// Registered name of the client.
+    pub client: String,
+    /// Left, milliseconds.
+    pub left_ms: i64,
+}
+
+/// `POST /device/ceremonies/{cid}/decision`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionBody {
+    /// The decision JWS.
+    pub approval: String,
+    /// The passkey's assertion, on approve.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub assertion: Option<AssertionText>,
+}
+
+/// `POST /enrolments/look` and `/enrolments/begin`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Invitation token, base64url of 16 bytes.
+    pub token: String,
+}
+
+/// What an invitation says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Invited {
+    /// Name of the invited person.
+    pub name: String,
+    /// Name of the operator.
+    pub organisation: String,
+    /// Left, milliseconds.
+    pub left_ms: i64,
+}
+
+/// Options for making a passkey.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Creation {
+    /// `PublicKeyCredentialCreationOptionsJSON` (WebAuthn L3 §5.1.8).
+    pub creation: Value,
+}
+
+/// A new passkey as it arrives; binary members in base64url.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewCredential {
+    /// Credential id.
+    pub id: String,
+    /// Client data.
+    pub client_data_json: String,
+    /// Attestation object.
+    pub attestation_object: String,
+    /// Transports, as the browser names them.
+    #[serde(default)]
+    pub transports: Vec<String>,
+}
+
+/// `POST /enrolments/finish`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishEnrolment {
+    /// Invitation token.
+    pub token: String,
+    /// What the person calls the device.
+    pub device_name: String,
+    /// The new passkey.
+    pub credential: NewCredential,
+}
+
+/// The device as enrolled.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Device id.
+    pub device_id: String,
+    /// `active` or `pending`.
+    pub device_state: String,
+    /// Name of its person.
+    pub name: String,
+}
+
+/// `POST /rebind/finish`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rebind {
+    /// Assertion by any passkey of the person.
+    pub assertion: AssertionText,
+    /// What the person calls the device.
+    pub device_name: String,
+}
+
+/// `POST /device/invitations`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invite {
+    /// The person's name.
+    pub name: String,
+    /// Login name, unique.
+    pub login: String,
+    /// `member` or `administrator`.
+    #[serde(default)]
+    pub role: Option<String>,
+}
+
+/// A new invitation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Invitation {
+    /// The one-time link; its token stands behind `#`.
+    pub link: String,
+    /// Left, milliseconds.
+    pub left_ms: i64,
+}
+
+/// `GET /device/overview`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Overview {
+    /// Who is asking.
+    pub me: Me,
+    /// Id of the asking device.
+    pub device: String,
+    /// All devices of the person.
+    pub devices: Vec<DeviceItem>,
+    /// Live sessions.
+    pub sessions: Vec<SessionItem>,
+    /// What happened lately, newest first.
+    pub activity: Vec<ActivityItem>,
+    /// What every other device should hear.
+    pub notices: Vec<NoticeItem>,
+}
+
+/// The person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Me {
+    /// Name.
+    pub name: String,
+    /// `member` or `administrator`.
+    pub role: String,
+}
+
+/// One device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceItem {
+    /// Device id.
+    pub id: String,
+    /// What the person calls it.
+    pub name: String,
+    /// Its life: `pending` `active` `suspended` `lost` `revoked` `retired`.
+    pub state: String,
+    /// Whether it is the asking one.
+    pub this: bool,
+    /// `software` or `hardware`.
+    pub key: String,
+    /// Reduced rights until, seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limited_until: Option<i64>,
+    /// Enrolled at, seconds.
+    pub added_at: i64,
+}
+
+/// One live session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionItem {
+    /// Session id.
+    pub id: String,
+    /// Agent family of the screen.
+    pub screen: String,
+    /// Registered name of the client.
+    pub client: String,
+    /// Granted scopes.
+    pub rights: Vec<String>,
+    /// Opened at, seconds.
+    pub opened_at: i64,
+    /// Ends at, seconds.
+    pub until: i64,
+    /// Seconds left.
+    pub left_s: i64,
+    /// Name of the device that opened it.
+    pub by: String,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActivityItem {
+    /// When, seconds.
+    pub at: i64,
+    /// Kind of event, e.g. `ceremony.redeemed`.
+    pub kind: String,
+    /// Agent family of the screen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub screen: Option<String>,
+    /// Ceremony id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cid: Option<String>,
+    /// Refusal code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
+}
+
+/// Something the person's other devices must hear.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NoticeItem {
+    /// Notice id.
+    pub id: String,
+    /// `device_added` `device_rebound` `not_me`.
+    pub kind: String,
+    /// Name of the device it is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<String>,
+    /// When, seconds.
+    pub at: i64,
+    /// Whether [Undo] still works.
+    pub undo: bool,
+}
+
+/// `POST /device/devices/{id}/rename`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// New name.
+    pub name: String,
+}
+
+/// `GET /device/ceremonies/{cid}/story`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Story {
+    /// Its events in order.
+    pub events: Vec<Value>,
+    /// A verdict for each mitigation of RFC 10027.
+    pub verdicts: Vec<Value>,
+}
+
+/// Both directions in the order in which they are asked, for `ask`.
+pub fn device_ask(directions: &[Direction]) -> Option<&'static str> {
+    let here = directions.contains(&Direction::TypedOnDevice);
+    let there = directions.contains(&Direction::TypedOnTerminal);
+    match (there, here) {
+        (true, true) => Some("both"),
+        (true, false) => Some("show"),
+        (false, true) => Some("type"),
+        (false, false) => None,
+    }
+}

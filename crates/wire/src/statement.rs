@@ -1,0 +1,195 @@
+//! What a person approves (docs/protocol.md §3). Only the server encodes it; everyone else hashes,
+//! parses and shows the bytes received.
+
+use crate::code::Direction;
+use crate::limits::{STATEMENT_BYTES, STATEMENT_DEPTH};
+use crate::{CeremonyId, ClientId, DeviceId, Malformed, PersonId, Thumbprint, TxnId, jcs, mac};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the ceremony is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Sign in to a client on the terminal.
+    SignIn,
+    /// Raise a running session.
+    StepUp,
+    /// Add a device to the person's devices.
+    EnrolDevice,
+}
+
+impl Purpose {
+    /// The word in the statement.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Purpose::SignIn => "sign-in",
+            Purpose::StepUp => "step-up",
+            Purpose::EnrolDevice => "enrol-device",
+        }
+    }
+}
+
+/// What the approval yields at most (scenario A6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boundary {
+    /// An approved transaction and nothing else.
+    Approval,
+    /// A browser session.
+    Session,
+    /// Tokens.
+    Tokens,
+}
+
+/// How the device met the ceremony.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// One live frame.
+    Frame,
+    /// Two live frames in sequence.
+    Pair,
+    /// A typed user code.
+    UserCode,
+    /// A request offered to a named person.
+    Push,
+}
+
+/// One piece of evidence that person and terminal are in one place, weakest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Near {
+    /// Both requests came from one IPv4 address or IPv6 /64. Weak.
+    SameNetwork,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// Registered client, or this server itself (`countersign`).
+    pub id: ClientId,
+    /// Registered name.
+    pub name: String,
+    /// Host of the redirect URI, so that a look-alike name shows.
+    pub redirect_host: String,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// base64url SHA-256 of the whole authorization request.
+    pub hash: String,
+    /// Scopes, in the order asked.
+    pub scopes: Vec<String>,
+    /// RFC 9396 details.
+    pub details: Vec<Value>,
+    /// The client's own words, shown as a quotation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message: Option<String>,
+}
+
+/// The screen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Screen {
+    /// Thumbprint of the terminal key.
+    pub jkt: Thumbprint,
+    /// `browser`, `console` or `device`.
+    pub kind: String,
+    /// Family of browser or program, as it calls itself; a claim, never proof.
+    pub agent: String,
+    /// When it opened, seconds.
+    pub opened_at: i64,
+}
+
+/// The digits that were demanded, in which directions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demanded {
+    /// Directions, in the order asked; empty if none.
+    pub directions: Vec<Direction>,
+    /// How many digits each.
+    pub digits: u8,
+}
+
+/// What may be unlocked at most. Later decisions may only narrow it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// Scopes that may be granted.
+    pub scopes: Vec<String>,
+    /// Absolute life of the session, seconds.
+    pub session_s: i64,
+    /// Clients the session will serve.
+    pub clients: Vec<ClientId>,
+}
+
+/// The whole statement. Field names are the specification's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// Format, 1.
+    pub v: u8,
+    /// Issuer URL.
+    pub iss: String,
+    /// Ceremony.
+    pub cid: CeremonyId,
+    /// Transaction of the log.
+    pub txn: TxnId,
+    /// What for.
+    pub purpose: Purpose,
+    /// Who asks.
+    pub client: Asker,
+    /// What it yields at most.
+    pub boundary: Boundary,
+    /// What was asked.
+    pub request: Asked,
+    /// The screen.
+    pub terminal: Screen,
+    /// Whether a start number matched.
+    pub start: bool,
+    /// The device that scanned.
+    pub device: DeviceId,
+    /// Thumbprint of its key.
+    pub dk: Thumbprint,
+    /// The person, as an opaque subject.
+    pub sub: PersonId,
+    /// How the device met the ceremony.
+    pub channel: Channel,
+    /// Evidence of nearness; empty means `unproven`.
+    pub near: Vec<Near>,
+    /// Digits demanded.
+    pub confirm: Demanded,
+    /// What may be unlocked at most.
+    pub rights: Rights,
+    /// 256 random bits, base64url.
+    pub n: String,
+    /// Made at, seconds.
+    pub iat: i64,
+    /// Decide before, seconds.
+    pub exp: i64,
+    /// Version of the text shown.
+    pub tpl: String,
+    /// Language of the text shown.
+    pub locale: String,
+}
+
+impl Statement {
+    /// Canonical bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        let value = serde_json::to_value(self).map_err(|_| Malformed("a statement"))?;
+        jcs::encode(&value, STATEMENT_DEPTH, STATEMENT_BYTES)
+    }
+    /// Reads canonical bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Statement, Malformed> {
+        let value = jcs::parse(bytes, STATEMENT_DEPTH, STATEMENT_BYTES)?;
+        serde_json::from_value(value).map_err(|_| Malformed("a statement"))
+    }
+}
+
+/// `SD = H("countersign/statement/1" ‖ 00 ‖ bytes)`.
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
+    mac::labelled("countersign/statement/1", bytes)
+}
+
+/// The WebAuthn challenge of an approval: `H("countersign/approve/1" ‖ 00 ‖ SD)`.
+pub fn challenge(sd: &[u8; 32]) -> [u8; 32] {
+    mac::labelled("countersign/approve/1", sd)
+}
