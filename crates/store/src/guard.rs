@@ -1,0 +1,86 @@
+//! What must still hold when the store writes.
+
+/// A condition the engine checks again inside the transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// This row still has this version; a row that is gone has none.
+    Version {
+        /// Where the row is.
+        table: Table,
+        /// Its id.
+        id: String,
+        /// The version the decision was made on.
+        version: i64,
+    },
+    /// The store's clock is before this, microseconds; otherwise [`StoreError::Late`](crate::StoreError::Late).
+    Before(i64),
+    /// The store's clock is at or after this, microseconds; otherwise [`StoreError::Conflict`](crate::StoreError::Conflict).
+    NotBefore(i64),
+}
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The tables whose rows have `id TEXT` and `version BIGINT`, so that a decision can rest on them.
+        /// The order is the order in which every transaction locks them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Table { $($(#[$doc])* $variant,)* }
+
+        impl Table {
+            /// All of them.
+            pub const ALL: &'static [Table] = &[$(Table::$variant,)*];
+
+            /// Its name in SQL.
+            pub const fn name(self) -> &'static str {
+                match self { $(Table::$variant => $name,)* }
+            }
+
+            /// The table of this name.
+            pub fn named(name: &str) -> Option<Table> {
+                match name { $($name => Some(Table::$variant),)* _ => None }
+            }
+
+            pub(crate) const fn version_sql(self) -> &'static str {
+                match self { $(Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1"),)* }
+            }
+
+            pub(crate) const fn version_shared_sql(self) -> &'static str {
+                match self { $(Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1 FOR SHARE"),)* }
+            }
+
+            pub(crate) const fn version_changing_sql(self) -> &'static str {
+                match self { $(Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1 FOR NO KEY UPDATE"),)* }
+            }
+        }
+    };
+}
+
+tables! {
+    /// Humans.
+    Person = "person",
+    /// Enrolled devices.
+    Device = "device",
+    /// Passkeys.
+    Credential = "credential",
+    /// Applications.
+    Client = "client",
+    /// Authorization requests.
+    Request = "request",
+    /// Cross-device attempts.
+    Ceremony = "ceremony",
+    /// Countersign's own sessions.
+    Session = "session",
+    /// Authorization codes.
+    Code = "code",
+    /// Refresh and access tokens.
+    Token = "token",
+    /// One-time enrolment links.
+    Invitation = "invitation",
+    /// The server's keys.
+    Key = "key",
+    /// Log-outs owed to relying parties.
+    Logout = "logout",
+    /// What a person was told and may undo.
+    Notice = "notice",
+    /// Versions of the policy.
+    Policy = "policy",
+}

@@ -1,0 +1,186 @@
+//! SQL with its values. One text serves both engines; places are `$1`, `$2`, ….
+
+use crate::{EventRow, Guard, Value};
+
+/// A question. At most [`ROWS_MAX`](crate::limits::ROWS_MAX) rows come back.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The text; every text is a constant of the program.
+    pub sql: &'static str,
+    /// The values for `$1`, `$2`, ….
+    pub params: Vec<Value>,
+    pub(crate) long: bool,
+}
+
+impl Query {
+    /// A question answered by an index in a few microseconds.
+    pub fn new(sql: &'static str, params: impl Into<Vec<Value>>) -> Self {
+        Self {
+            sql,
+            params: params.into(),
+            long: false,
+        }
+    }
+
+    /// A question that may read much: answered away from the threads that serve requests.
+    #[must_use]
+    pub fn long(mut self) -> Self {
+        self.long = true;
+        self
+    }
+}
+
+/// How many rows a statement must touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Exactly one; anything else is a conflict and nothing of the commit stays.
+    One,
+    /// Any number.
+    Any,
+}
+
+/// A change.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The text; every text is a constant of the program.
+    pub sql: &'static str,
+    /// The values for `$1`, `$2`, ….
+    pub params: Vec<Value>,
+    /// How many rows it must touch.
+    pub expect: Expect,
+}
+
+impl Statement {
+    /// A change of exactly one row: `UPDATE … WHERE id = $1 AND version = $2`, an insert, a burn.
+    pub fn one(sql: &'static str, params: impl Into<Vec<Value>>) -> Self {
+        Self {
+            sql,
+            params: params.into(),
+            expect: Expect::One,
+        }
+    }
+
+    /// A change of as many rows as there are.
+    pub fn any(sql: &'static str, params: impl Into<Vec<Value>>) -> Self {
+        Self {
+            sql,
+            params: params.into(),
+            expect: Expect::Any,
+        }
+    }
+}
+
+/// All that one commit does: it happens whole or not at all, and never without its record.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) events: Vec<EventRow>,
+}
+
+impl Batch {
+    /// A commit that records at least this.
+    pub fn new(event: EventRow) -> Self {
+        Self {
+            guards: Vec::new(),
+            statements: Vec::new(),
+            events: vec![event],
+        }
+    }
+
+    /// Only if this still holds when the store writes.
+    #[must_use]
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.guards.push(guard);
+        self
+    }
+
+    /// Also change this; statements run in the order given.
+    #[must_use]
+    pub fn write(mut self, statement: Statement) -> Self {
+        self.statements.push(statement);
+        self
+    }
+
+    /// Also record this; events of a commit are numbered in the order given.
+    #[must_use]
+    pub fn event(mut self, event: EventRow) -> Self {
+        self.events.push(event);
+        self
+    }
+}
+
+/// What a commit tells when it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The store's clock at the write, microseconds.
+    pub at: i64,
+    /// The number of the commit's last event, where the engine numbers at once.
+    pub seq: Option<i64>,
+}
+
+/// The first table a text reads or changes, for naming it in an error.
+pub(crate) fn first_table(sql: &'static str) -> &'static str {
+    let mut words = sql.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        if ["FROM", "INTO", "UPDATE"]
+            .iter()
+            .any(|keyword| word.eq_ignore_ascii_case(keyword))
+        {
+            return words
+                .next()
+                .and_then(|table| {
+                    table
+                        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                        .next()
+                })
+                .unwrap_or("");
+        }
+    }
+    ""
+}
+
+/// Rewrites `$n` to SQLite's `?n`. SQLite takes `$2 … $1` for names and numbers them by first appearance; `?n` means what it says.
+pub(crate) fn numbered_places(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut quoted = false;
+    let mut chars = sql.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\'' {
+            quoted = !quoted;
+        }
+        let place = c == '$' && !quoted && chars.peek().is_some_and(char::is_ascii_digit);
+        out.push(if place { '?' } else { c });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )]
+    use super::*;
+
+    #[test]
+    fn places_are_rewritten_and_quoted_text_is_left_alone() {
+        assert_eq!(
+            numbered_places("UPDATE t SET a = $2, b = '$1 it''s $3' WHERE id = $10"),
+            "UPDATE t SET a = ?2, b = '$1 it''s $3' WHERE id = ?10"
+        );
+    }
+
+    #[test]
+    fn the_first_table_of_a_text_is_found() {
+        assert_eq!(
+            first_table("SELECT a FROM session WHERE id = $1"),
+            "session"
+        );
+        assert_eq!(first_table("INSERT INTO burn(id) VALUES ($1)"), "burn");
+        assert_eq!(first_table("update device SET a = 1"), "device");
+        assert_eq!(first_table("SELECT 1"), "");
+    }
+}
