@@ -1,1 +1,23 @@
+//! What is allowed, given what is known and the time; and what must then be recorded.
+//!
+//! Nothing here waits, reads a clock or rolls dice: facts, time and chance are arguments, and a
+//! decision is a value. [`ceremony`] holds the protocol's states, [`issuance`] the one gate,
+//! [`policy`] the Cedar rules, [`audit`] what is written down.
+#![forbid(unsafe_code)]
 
+pub mod acr;
+pub mod audit;
+pub mod ceremony;
+pub mod client;
+pub mod device;
+pub mod enrolment;
+pub mod issuance;
+pub mod limits;
+pub mod policy;
+pub mod presence;
+pub mod principal;
+pub mod refusal;
+pub mod session;
+pub mod verdict;
+
+pub use refusal::Refusal;

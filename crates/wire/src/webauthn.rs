@@ -6,7 +6,7 @@ use crate::{Malformed, b64, mac};
 use serde::{Deserialize, Serialize};
 
 /// An assertion as it arrives; binary members in base64url.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssertionText {
     /// Credential id.
     pub credential_id: String,

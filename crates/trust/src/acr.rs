@@ -1,0 +1,77 @@
+//! What a sign-in earned, and nothing more (docs/protocol.md §8; NIST SP 800-63B-4).
+
+use countersign_wire::statement::Channel;
+use serde::{Deserialize, Serialize};
+
+/// The authentication context class that was earned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Earned {
+    /// A hardware-attested, device-bound passkey used on the terminal: `phrh`.
+    PasskeyHardware,
+    /// A passkey used on the terminal, or by the platform's hybrid transport: `phr`.
+    Passkey,
+    /// Approved on an enrolled device with key and passkey after a scan or typed code.
+    CrossDevice,
+    /// The same after a push whose digits were transferred.
+    CrossDevicePush,
+}
+
+impl Earned {
+    /// What a ceremony over `channel` earns. It is never phishing-resistant (NIST 800-63B-4 §3.2.5).
+    pub fn by_ceremony(channel: Channel) -> Earned {
+        match channel {
+            Channel::Frame | Channel::Pair | Channel::UserCode => Earned::CrossDevice,
+            Channel::Push => Earned::CrossDevicePush,
+        }
+    }
+    /// The `acr` claim.
+    pub fn acr(self) -> &'static str {
+        match self {
+            Earned::PasskeyHardware => "phrh",
+            Earned::Passkey => "phr",
+            Earned::CrossDevice => "urn:countersign:acr:xd2",
+            Earned::CrossDevicePush => "urn:countersign:acr:xd2-push",
+        }
+    }
+    /// The `amr` claim (RFC 8176); `hwk` only where hardware attested the key.
+    pub fn amr(self, attested: bool) -> Vec<&'static str> {
+        let key = if attested { "hwk" } else { "swk" };
+        match self {
+            Earned::PasskeyHardware | Earned::Passkey => vec![key, "user", "mfa"],
+            Earned::CrossDevice | Earned::CrossDevicePush => vec!["mca", "mfa", "user", key],
+        }
+    }
+    /// Whether it satisfies one of the classes asked for; an empty list asks for nothing.
+    pub fn satisfies(self, asked: &[String]) -> bool {
+        asked.is_empty() || asked.iter().any(|a| self.covers(a))
+    }
+    fn covers(self, asked: &str) -> bool {
+        match self {
+            Earned::PasskeyHardware => matches!(asked, "phrh" | "phr" | "urn:countersign:acr:xd2"),
+            Earned::Passkey => matches!(asked, "phr" | "urn:countersign:acr:xd2"),
+            Earned::CrossDevice | Earned::CrossDevicePush => asked == self.acr(),
+        }
+    }
+    /// Classes that can be asked for.
+    pub const SUPPORTED: [&'static str; 4] =
+        ["phrh", "phr", "urn:countersign:acr:xd2", "urn:countersign:acr:xd2-push"];
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_ceremony_never_earns_a_phishing_resistant_class() {
+        for channel in [Channel::Frame, Channel::Pair, Channel::UserCode, Channel::Push] {
+            let e = Earned::by_ceremony(channel);
+            assert!(!e.satisfies(&["phr".into()]) && !e.satisfies(&["phrh".into()]));
+            assert!(!e.amr(false).contains(&"hwk"));
+        }
+        assert!(!Earned::Passkey.satisfies(&["phrh".into()]));
+        assert!(Earned::Passkey.satisfies(&["phr".into()]));
+        assert!(!Earned::CrossDevicePush.satisfies(&["urn:countersign:acr:xd2".into()]));
+    }
+}

@@ -1,0 +1,109 @@
+//! Step 4: the person decides. Refusing is free; approving takes the device key and a passkey.
+
+use super::{Approved, Ceremony, End, Record, State, Step};
+use crate::acr::Earned;
+use crate::audit::Kind;
+use crate::Refusal;
+use crate::policy::Ruling;
+use countersign_wire::webauthn::AssertionText;
+use countersign_wire::{CredentialId, DeviceId, PersonId, Time, limits};
+
+/// An approval whose decision and assertion were verified against the statement. Only code that
+/// verified both may make one.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// The decision JWS.
+    pub jws: String,
+    /// The assertion.
+    pub assertion: AssertionText,
+    /// The passkey that made it.
+    pub credential: CredentialId,
+    /// Whether hardware attested that passkey.
+    pub attested: bool,
+}
+
+impl Ceremony {
+    /// The scanner approves. `proof` is `None` when decision or assertion did not verify.
+    pub fn approve(
+        &self,
+        device: &DeviceId,
+        jti: &str,
+        proof: Option<Proven>,
+        ruling: &Ruling,
+        now: Time,
+    ) -> Step {
+        if let Some(step) = self.clock_fault(now) {
+            return step;
+        }
+        if self.scan_facts().is_none_or(|s| s.device != *device) {
+            return Step::refused(Refusal::NoSuchCeremony);
+        }
+        match &self.state {
+            State::Opened(_) => Step::refused(Refusal::NoSuchCeremony),
+            State::Ended(_) => Step::refused(Refusal::Gone),
+            State::Redeemed(r) => Self::repeated(&r.approved, jti),
+            _ if self.is_late(now) => self.timed_out(now).answering(Refusal::Expired),
+            State::Approved(a) => Self::repeated(a, jti),
+            State::Scanned(_) => Step::refused(Refusal::ConfirmFirst),
+            State::Confirmed(scan) => {
+                let Some(proof) = proof else { return Step::refused(Refusal::BadProof) };
+                if let Ruling::Deny(deny) = ruling {
+                    let mut step = self.ended(End::Refused, "policy", now).answering(deny.refusal);
+                    for record in &mut step.records {
+                        record.facts.insert("policies".into(), deny.policies.clone().into());
+                    }
+                    return step;
+                }
+                let earned = Earned::by_ceremony(scan.channel);
+                let approved = Approved {
+                    scan: scan.clone(),
+                    jws: proof.jws,
+                    jti: jti.to_owned(),
+                    assertion: proof.assertion,
+                    credential: proof.credential,
+                    attested: proof.attested,
+                    earned,
+                    at: now,
+                    until: now.plus_s(limits::APPROVED_S).min(self.ceiling()),
+                };
+                let record = Record::of(Kind::CeremonyApproved)
+                    .fact("acr", earned.acr())
+                    .fact("read_ms", now.ms_since(scan.at));
+                Step::to(State::Approved(approved), Some(scan.until), record)
+            }
+        }
+    }
+
+    fn repeated(approved: &Approved, jti: &str) -> Step {
+        if approved.jti == jti { Step::same() } else { Step::refused(Refusal::Decided) }
+    }
+
+    /// The scanner refuses, or says that somebody else began it; for a push, the person it was
+    /// offered to may as well.
+    pub fn refuse(&self, device: &DeviceId, person: &PersonId, not_me: bool, now: Time) -> Step {
+        if let Some(step) = self.clock_fault(now) {
+            return step;
+        }
+        let reason = if not_me { "not_me" } else { "person" };
+        let scanner = self.scan_facts().is_some_and(|s| s.device == *device);
+        let offered = self.opening.offered.as_ref() == Some(person);
+        match &self.state {
+            State::Opened(_) if !offered => Step::refused(Refusal::NoSuchCeremony),
+            State::Opened(_) if self.is_late(now) => {
+                self.timed_out(now).answering(Refusal::Expired)
+            }
+            State::Opened(_) => self.ended(End::Refused, reason, now),
+            _ if !scanner && !offered => Step::refused(Refusal::NoSuchCeremony),
+            State::Scanned(_) | State::Confirmed(_) | State::Approved(_) => {
+                if self.is_late(now) {
+                    self.timed_out(now).answering(Refusal::Expired)
+                } else {
+                    self.ended(End::Refused, reason, now)
+                }
+            }
+            State::Redeemed(_) => self.ended(End::Revoked, reason, now),
+            State::Ended(_) if not_me => Step::same(),
+            State::Ended(_) => Step::refused(Refusal::Gone),
+        }
+    }
+}

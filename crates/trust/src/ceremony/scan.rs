@@ -1,0 +1,144 @@
+//! Step 2: a device scans, or takes what was offered to its person.
+
+use super::{Ceremony, End, Record, Scan, State, Step};
+use crate::audit::Kind;
+use crate::Refusal;
+use crate::policy::Ruling;
+use crate::presence::Presence;
+use countersign_wire::code::Direction;
+use countersign_wire::statement::{Channel, Demanded, Near, Purpose, Rights, Screen, Statement};
+use countersign_wire::{DeviceId, PersonId, Thumbprint, Time, b64, limits};
+
+/// Who scans, and how.
+#[derive(Clone, Debug)]
+pub struct ScanBy {
+    /// The device.
+    pub device: DeviceId,
+    /// Thumbprint of its key.
+    pub dk: Thumbprint,
+    /// Its person.
+    pub person: PersonId,
+    /// How it met the ceremony.
+    pub channel: Channel,
+    /// Evidence of nearness.
+    pub near: Vec<Near>,
+    /// This server.
+    pub issuer: String,
+    /// 256 random bits for the statement.
+    pub nonce: [u8; 32],
+    /// Life of a scanned ceremony by policy, seconds.
+    pub decide_s: i64,
+}
+
+/// Digits to be asked: on an unknown terminal always some (docs/protocol.md §4).
+pub fn demanded(channel: Channel, presence: Presence, purpose: Purpose) -> Demanded {
+    let unproven = presence == Presence::Unproven;
+    let (directions, digits) = match (channel, purpose) {
+        (Channel::Push, _) => (vec![Direction::TypedOnDevice], 6),
+        (_, Purpose::EnrolDevice) => (vec![Direction::TypedOnTerminal], 4),
+        _ if unproven => (vec![Direction::TypedOnTerminal, Direction::TypedOnDevice], 4),
+        _ => (vec![Direction::TypedOnTerminal], 4),
+    };
+    Demanded { directions, digits }
+}
+
+impl Ceremony {
+    /// A scan whose frames, code or offer were found good, and what policy says to it.
+    pub fn scan(&self, by: &ScanBy, ruling: &Ruling, now: Time) -> Step {
+        if let Some(step) = self.clock_fault(now) {
+            return step;
+        }
+        let by_scanner = self.scan_facts().is_some_and(|s| s.device == by.device);
+        match &self.state {
+            _ if self.is_late(now) && self.is_pending() => {
+                self.timed_out(now).answering(Refusal::CodeNotLive)
+            }
+            State::Opened(_) if by.channel == Channel::Push && self.opening.offered.as_ref() != Some(&by.person) => {
+                Step::refused(Refusal::NoSuchCeremony)
+            }
+            State::Opened(opened) => match ruling {
+                Ruling::Deny(deny) => {
+                    let denied = opened.denied.saturating_add(1);
+                    let step = if denied >= crate::limits::DENIED_SCANS {
+                        self.ended(End::Abandoned, "denied_scans", now)
+                    } else {
+                        let mut next = opened.clone();
+                        next.denied = denied;
+                        let record = Record::of(Kind::StepRefused)
+                            .fact("policies", deny.policies.clone())
+                            .fact("step", "scan");
+                        Step::to(State::Opened(next), Some(opened.until), record)
+                    };
+                    step.answering(deny.refusal)
+                }
+                Ruling::Allow(allow) => self.scanned(by, &allow.rights, opened.until, now),
+            },
+            State::Scanned(_) | State::Confirmed(_) | State::Approved(_) if by_scanner => Step::same(),
+            _ => Step::refused(Refusal::CodeNotLive),
+        }
+    }
+
+    fn scanned(&self, by: &ScanBy, rights: &Rights, before: Time, now: Time) -> Step {
+        let presence = Presence::of(&by.near);
+        let demanded = demanded(by.channel, presence, self.opening.purpose);
+        let life = by.decide_s.clamp(1, limits::SCANNED_MAX_S);
+        let until = now.plus_s(life).min(self.ceiling());
+        let o = &self.opening;
+        let statement = Statement {
+            v: 1,
+            iss: by.issuer.clone(),
+            cid: o.id.clone(),
+            txn: o.txn.clone(),
+            purpose: o.purpose,
+            client: o.asker.clone(),
+            boundary: o.boundary,
+            request: o.asked.clone(),
+            terminal: Screen {
+                jkt: o.jkt.clone(),
+                kind: o.terminal_kind.clone(),
+                agent: o.agent.clone(),
+                opened_at: o.at.seconds(),
+            },
+            start: false,
+            device: by.device.clone(),
+            dk: by.dk.clone(),
+            sub: by.person.clone(),
+            channel: by.channel,
+            near: by.near.clone(),
+            confirm: demanded.clone(),
+            rights: rights.clone(),
+            n: b64::encode(&by.nonce),
+            iat: now.seconds(),
+            exp: until.seconds(),
+            tpl: "1".to_owned(),
+            locale: "en".to_owned(),
+        };
+        // Its parts were checked when they came in; what still does not fit is refused here.
+        let Ok(bytes) = statement.encode() else { return Step::refused(Refusal::Malformed) };
+        let scan = Scan {
+            device: by.device.clone(),
+            dk: by.dk.clone(),
+            person: by.person.clone(),
+            statement: b64::encode(&bytes),
+            channel: by.channel,
+            near: by.near.clone(),
+            demanded,
+            done: Vec::new(),
+            tries: limits::TRIES,
+            rights: rights.clone(),
+            at: now,
+            until,
+        };
+        let record = Record::of(Kind::CeremonyScanned)
+            .fact("channel", serde_json::to_value(by.channel).unwrap_or_default())
+            .fact("presence", presence.as_str())
+            .fact("digits_asked", scan.demanded.directions.len())
+            .fact("age_ms", now.ms_since(o.at));
+        let next = if scan.demanded.directions.is_empty() {
+            State::Confirmed(scan)
+        } else {
+            State::Scanned(scan)
+        };
+        Step::to(next, Some(before), record)
+    }
+}

@@ -1,0 +1,179 @@
+//! Registered clients: applications that ask for sign-ins.
+
+use countersign_wire::jose::{Alg, Jwk};
+use countersign_wire::statement::Boundary;
+use countersign_wire::ClientId;
+use serde::{Deserialize, Serialize};
+
+/// How a client proves itself at our endpoints (OpenID Connect Core §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// A public client.
+    None,
+    /// Secret in the Authorization header.
+    ClientSecretBasic,
+    /// Secret in the body.
+    ClientSecretPost,
+    /// A signed assertion (RFC 7523).
+    PrivateKeyJwt,
+}
+
+/// What happens where nothing shows that phone and screen are in one place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Far {
+    /// Refused.
+    #[default]
+    Refused,
+    /// Allowed with both confirmations, for rights that policy gives to `unproven`.
+    Unproven,
+}
+
+/// A client as registered. Unknown members are refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Client id.
+    pub id: ClientId,
+    /// Name shown to people.
+    pub name: String,
+    /// Exact redirect URIs (RFC 9700 §4.1.3); for native loopback ones the port is free.
+    pub redirect_uris: Vec<String>,
+    /// How it authenticates.
+    #[serde(default = "none_auth")]
+    pub auth: ClientAuth,
+    /// base64url SHA-256 of the secret, for the secret methods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_hash: Option<String>,
+    /// Public keys, for `private_key_jwt`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Jwk>,
+    /// Scopes it may ask for; `openid` always.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Those of them that policy must allow one by one.
+    #[serde(default)]
+    pub privileged_scopes: Vec<String>,
+    /// What an approval yields at most.
+    #[serde(default = "tokens")]
+    pub boundary: Boundary,
+    /// Algorithm of ID tokens.
+    #[serde(default = "es256")]
+    pub id_token_alg: Alg,
+    /// Bearer tokens instead of DPoP-bound ones. Lowers security.
+    #[serde(default)]
+    pub danger_allow_bearer: bool,
+    /// Where nothing shows nearness. Lowers security when `unproven`.
+    #[serde(default)]
+    pub far: Far,
+    /// Exact URIs to return to after sign-out.
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Where to tell it that a session ended (OpenID Connect Back-Channel Logout).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
+    /// Session without activity, seconds.
+    #[serde(default = "idle")]
+    pub idle_s: i64,
+    /// Session at most, seconds.
+    #[serde(default = "session")]
+    pub session_s: i64,
+    /// Audience of access tokens; the issuer if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Switched off.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+fn none_auth() -> ClientAuth {
+    ClientAuth::None
+}
+fn tokens() -> Boundary {
+    Boundary::Tokens
+}
+fn es256() -> Alg {
+    Alg::ES256
+}
+fn idle() -> i64 {
+    crate::limits::IDLE_S
+}
+fn session() -> i64 {
+    crate::limits::SESSION_S
+}
+
+impl Client {
+    /// Whether `uri` is registered: exactly, or a loopback address with another port (RFC 8252 §7.3).
+    pub fn allows_redirect(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|known| known == uri || is_loopback_twin(known, uri))
+    }
+    /// The scopes of `asked` that it may ask for, in the order asked, each once; `openid` if none.
+    pub fn scopes_of(&self, asked: &str) -> Vec<String> {
+        let mut out: Vec<String> = Vec::new();
+        for scope in asked.split(' ') {
+            let known = scope == "openid" || self.scopes.iter().any(|s| s == scope);
+            if known && !out.iter().any(|s| s == scope) {
+                out.push(scope.to_owned());
+            }
+        }
+        if out.is_empty() {
+            out.push("openid".to_owned());
+        }
+        out
+    }
+    /// Whether policy must allow this scope by itself.
+    pub fn is_privileged(&self, scope: &str) -> bool {
+        self.privileged_scopes.iter().any(|s| s == scope)
+    }
+}
+
+fn is_loopback_twin(known: &str, asked: &str) -> bool {
+    ["http://127.0.0.1", "http://[::1]"].iter().any(|base| {
+        let split = |uri: &str| -> Option<String> {
+            let rest = uri.strip_prefix(base)?;
+            let port_len = match rest.strip_prefix(':') {
+                Some(digits) => 1 + digits.bytes().take_while(u8::is_ascii_digit).count(),
+                None => 0,
+            };
+            let path = rest.get(port_len..)?;
+            path.starts_with('/').then(|| path.to_owned())
+        };
+        matches!((split(known), split(asked)), (Some(a), Some(b)) if a == b)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    fn client() -> Client {
+        serde_json::from_value(serde_json::json!({
+            "id": "till", "name": "Till",
+            "redirect_uris": ["https://till.example/cb", "http://127.0.0.1:1/cb"],
+            "scopes": ["profile", "refund"]
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn redirects_match_exactly_and_only_loopback_ports_are_free() {
+        let c = client();
+        assert!(c.allows_redirect("https://till.example/cb"));
+        assert!(c.allows_redirect("http://127.0.0.1:4711/cb"));
+        for bad in [
+            "https://till.example/cb?x", "https://till.example/cb/", "https://till.example/CB",
+            "https://till.example.evil/cb", "http://127.0.0.1:4711/other",
+            "http://127.0.0.1:4711@evil/cb", "http://127.0.0.1.evil/cb", "http://localhost:1/cb",
+        ] {
+            assert!(!c.allows_redirect(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_scopes_fall_away_and_none_means_openid() {
+        assert_eq!(client().scopes_of("openid refund admin refund"), ["openid", "refund"]);
+        assert_eq!(client().scopes_of(""), ["openid"]);
+    }
+}

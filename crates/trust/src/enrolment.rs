@@ -1,0 +1,58 @@
+//! Invitations: one-time, short-lived, for one person, for one device.
+
+use countersign_wire::{DeviceId, InvitationId, PersonId, Thumbprint, Time, TxnId};
+use serde::{Deserialize, Serialize};
+
+/// Why an invitation exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// A new person's first device, by an administrator's link.
+    First,
+    /// A further device, approved on one that the person has.
+    Further,
+}
+
+/// An invitation with the version of its row.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// Row version.
+    pub version: i64,
+    /// `open`, `used`, `ended`.
+    pub state: String,
+    /// Its facts.
+    pub facts: InvitationFacts,
+}
+
+/// What is fixed when it is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InvitationFacts {
+    /// Its id.
+    pub id: InvitationId,
+    /// Transaction of the log.
+    pub txn: TxnId,
+    /// base64url H(token): the token itself is never kept.
+    pub token_hash: String,
+    /// For whom.
+    pub person: PersonId,
+    /// Why.
+    pub why: Why,
+    /// For a further device: the key that was approved, and no other.
+    pub jkt: Option<Thumbprint>,
+    /// For a further device: the device that approved it.
+    pub by: Option<DeviceId>,
+    /// Good until.
+    pub until: Time,
+    /// State of a begun registration, sealed to this server's own format.
+    #[serde(default)]
+    pub registration: Option<serde_json::Value>,
+}
+
+impl Invitation {
+    /// Whether it can be used at `now` by the device key `jkt`.
+    pub fn is_open(&self, jkt: &Thumbprint, now: Time) -> bool {
+        self.state == "open"
+            && now < self.facts.until
+            && self.facts.jkt.as_ref().is_none_or(|k| k == jkt)
+    }
+}

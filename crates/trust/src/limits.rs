@@ -1,0 +1,65 @@
+//! Numbers that only the server knows, each with its unit and its reason. Those of the protocol
+//! itself stand in `countersign_wire::limits`.
+
+/// Openings per source and minute: a busy shop's address stays below, a scraper does not.
+pub const OPENS_PER_SOURCE_MIN: i64 = 30;
+/// Openings per client and minute.
+pub const OPENS_PER_CLIENT_MIN: i64 = 600;
+/// Pushes in one hour for one person.
+pub const PUSHES_PER_PERSON_HOUR: i64 = 10;
+/// Pushes waiting for one person at a time.
+pub const PUSHES_WAITING: usize = 3;
+/// Wrong user codes per device in 10 minutes.
+pub const WRONG_USER_CODES_10_MIN: i64 = 5;
+/// Wrong digits per person and device in 24 hours; then only a passkey sign-in opens these ways.
+pub const WRONG_DIGITS_DAY: i64 = 10;
+/// Scans without a decision per device in 10 minutes: slows a scanner who blocks others.
+pub const UNDECIDED_SCANS_10_MIN: i64 = 30;
+/// Refusals by policy before a ceremony is abandoned.
+pub const DENIED_SCANS: u8 = 5;
+/// A person's "not me" stops a screen for this long, seconds.
+pub const QUARANTINE_S: i64 = 15 * 60;
+/// Persons who must say "not me" within ten minutes before a source is stopped for everyone.
+pub const PERSONS_FOR_SOURCE: usize = 3;
+/// "Not me" is taken from a device this long after its scan was refused, seconds.
+pub const LATE_NOT_ME_S: i64 = 120;
+/// Refusals for one client within an hour that count as one "not me".
+pub const REFUSALS_AS_NOT_ME: i64 = 3;
+/// Browser cookie and authorization request, seconds.
+pub const BROWSER_S: i64 = 30 * 60;
+/// Invitation to enrol, seconds (NIST 800-63B-4 §4.1.2: at most 10 minutes).
+pub const INVITATION_S: i64 = 600;
+/// A device bound by a synced passkey alone has reduced rights for this long, seconds.
+pub const LIMITED_S: i64 = 24 * 3600;
+/// [Undo] works for this long, seconds.
+pub const UNDO_S: i64 = 72 * 3600;
+/// Authorization code, seconds (RFC 6749 §4.1.2 allows ten minutes; a page needs far less).
+pub const CODE_S: i64 = 60;
+/// Access token for people, seconds.
+pub const ACCESS_S: i64 = 300;
+/// ID token, seconds.
+pub const ID_TOKEN_S: i64 = 300;
+/// Session without activity, seconds (NIST 800-63B-4 §2.3.3 recommends at most 15 minutes at AAL3).
+pub const IDLE_S: i64 = 15 * 60;
+/// Session at most, seconds.
+pub const SESSION_S: i64 = 8 * 3600;
+/// Session from an unknown terminal at most, seconds: a borrowed screen is not home.
+pub const UNKNOWN_SESSION_S: i64 = 3600;
+/// Passkey challenge at the terminal, seconds.
+pub const CHALLENGE_S: i64 = 300;
+/// Server key K: new one after, seconds.
+pub const K_ROTATE_S: i64 = 24 * 3600;
+/// Server key K: an old one stays good for, seconds; longer than any ceremony.
+pub const K_KEEP_S: i64 = 15 * 60;
+/// The wall clock may run behind the newest committed event by this much, milliseconds.
+pub const CLOCK_BEHIND_MS: i64 = 5_000;
+/// Longest name of a person or a device, characters.
+pub const NAME_CHARS: usize = 80;
+/// Longest request body, bytes.
+pub const BODY_BYTES: usize = 64 * 1024;
+/// Ceremonies that one page may watch at once on one node.
+pub const WAITERS: usize = 19_000;
+/// Attempts to re-judge after a lost race before giving up.
+pub const RACES: usize = 8;
+/// Most items in one list answer.
+pub const LIST: i64 = 100;

@@ -1,0 +1,116 @@
+//! How well it is shown that a person and a terminal are in one place; `unproven` is the default.
+
+use countersign_wire::statement::Near;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The presence class, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// Nothing shows it.
+    Unproven,
+    /// Both requests came from one network.
+    Weak,
+    /// A registered terminal at a site.
+    Medium,
+    /// An attested terminal at a site.
+    Strong,
+}
+
+impl Presence {
+    /// Name in policies and tokens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Presence::Unproven => "unproven",
+            Presence::Weak => "weak",
+            Presence::Medium => "medium",
+            Presence::Strong => "strong",
+        }
+    }
+    /// The class of the strongest piece of evidence.
+    pub fn of(near: &[Near]) -> Presence {
+        near.iter().map(|n| match n {
+            Near::SameNetwork => Presence::Weak,
+        }).max().unwrap_or(Presence::Unproven)
+    }
+}
+
+/// A block of addresses, `203.0.113.0/24` or `2001:db8::/32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl std::str::FromStr for Network {
+    type Err = countersign_wire::Malformed;
+    fn from_str(text: &str) -> Result<Network, Self::Err> {
+        let wrong = countersign_wire::Malformed("a network as address/bits");
+        let (address, bits) = text.split_once('/').unwrap_or((text, ""));
+        let address: IpAddr = address.parse().map_err(|_| wrong)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = if bits.is_empty() { most } else { bits.parse().map_err(|_| wrong)? };
+        if bits > most { Err(wrong) } else { Ok(Network { address, bits }) }
+    }
+}
+
+impl Network {
+    /// Whether `address` lies in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let shift = 32 - u32::from(self.bits);
+                shift == 32 || u32::from(a) >> shift == u32::from(b) >> shift
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let shift = 128 - u32::from(self.bits);
+                shift == 128 || u128::from(a) >> shift == u128::from(b) >> shift
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The part of an address that two devices behind one router share: the whole IPv4 address, the
+/// first 64 bits of IPv6.
+pub fn source(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(a) => a.to_string(),
+        IpAddr::V6(a) => {
+            let [a, b, c, d, ..] = a.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+/// Evidence from two addresses; none where either lies in a network shared by strangers (carrier
+/// NAT, VPN) that the operator listed.
+pub fn near(terminal: IpAddr, device: IpAddr, shared: &[Network]) -> Vec<Near> {
+    let listed = |a: IpAddr| shared.iter().any(|n| n.contains(a));
+    if source(terminal) == source(device) && !listed(terminal) && !listed(device) {
+        vec![Near::SameNetwork]
+    } else {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn one_address_or_one_64_is_near_unless_listed() {
+        let n = |a: &str, b: &str, l: &[Network]| Presence::of(&near(a.parse().unwrap(), b.parse().unwrap(), l));
+        assert_eq!(n("192.0.2.1", "192.0.2.1", &[]), Presence::Weak);
+        assert_eq!(n("192.0.2.1", "192.0.2.2", &[]), Presence::Unproven);
+        assert_eq!(n("2001:db8::1", "2001:db8::ffff", &[]), Presence::Weak);
+        assert_eq!(n("2001:db8::1", "2001:db8:0:1::1", &[]), Presence::Unproven);
+        assert_eq!(n("192.0.2.1", "::ffff:192.0.2.1", &[]), Presence::Weak);
+        let carrier: Network = "192.0.0.0/16".parse().unwrap();
+        assert_eq!(n("192.0.2.1", "192.0.2.1", &[carrier]), Presence::Unproven);
+        assert!("1.2.3.4/33".parse::<Network>().is_err());
+        assert!("0.0.0.0/0".parse::<Network>().unwrap().contains("9.9.9.9".parse().unwrap()));
+    }
+}

@@ -1,0 +1,73 @@
+//! People. Workloads will be a type of their own, never this one.
+
+use countersign_wire::PersonId;
+use serde::{Deserialize, Serialize};
+
+/// Whether a person may act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PersonState {
+    /// Invited, no device yet.
+    Invited,
+    /// May act.
+    Active,
+    /// Stopped for now.
+    Locked,
+    /// Gone for good.
+    Ended,
+}
+
+impl PersonState {
+    /// Name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PersonState::Invited => "invited",
+            PersonState::Active => "active",
+            PersonState::Locked => "locked",
+            PersonState::Ended => "ended",
+        }
+    }
+    /// From the store.
+    pub fn parse(text: &str) -> Option<PersonState> {
+        [PersonState::Invited, PersonState::Active, PersonState::Locked, PersonState::Ended]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+    }
+}
+
+/// What a person may do to Countersign itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Signs in.
+    Member,
+    /// Invites and ends people; never approves for them.
+    Administrator,
+}
+
+impl Role {
+    /// Name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Member => "member",
+            Role::Administrator => "administrator",
+        }
+    }
+    /// From the store.
+    pub fn parse(text: &str) -> Option<Role> {
+        [Role::Member, Role::Administrator].into_iter().find(|r| r.as_str() == text)
+    }
+}
+
+/// A person as decisions see them: no name.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Pseudonym.
+    pub id: PersonId,
+    /// Row version.
+    pub version: i64,
+    /// Whether they may act.
+    pub state: PersonState,
+    /// Role.
+    pub role: Role,
+}

@@ -1,0 +1,127 @@
+//! Every way to say no, each with a stable code. Codes are part of the interface: they are never
+//! renamed. Sentences for people belong to the pages.
+
+use serde::{Deserialize, Serialize};
+
+/// A refusal: a value, not a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The input is not of the form it must have.
+    Malformed,
+    /// Stale, taken, forged or unknown code: one answer for all.
+    CodeNotLive,
+    /// No such ceremony for this caller.
+    NoSuchCeremony,
+    /// No such authorization request for this browser.
+    NoSuchFlow,
+    /// Nothing of that name for this caller.
+    NoSuchThing,
+    /// Nothing shows that phone and screen are in one place.
+    TooFar,
+    /// Both roles were played by one device.
+    SameDevice,
+    /// Policy or a person says no.
+    Denied,
+    /// The digits come before the decision.
+    ConfirmFirst,
+    /// There is nothing to confirm yet.
+    NotYet,
+    /// The digits do not match.
+    WrongCode,
+    /// Not decided yet.
+    Pending,
+    /// Asking too often.
+    SlowDown,
+    /// Time ran out.
+    Expired,
+    /// It has ended.
+    Gone,
+    /// Another decision was taken before.
+    Decided,
+    /// A proof is missing or wrong.
+    BadProof,
+    /// Take a fresh nonce and try again.
+    UseDpopNonce,
+    /// It was redeemed before.
+    AlreadyRedeemed,
+    /// Too many tries.
+    TooMany,
+    /// The server's clock cannot be trusted.
+    Clock,
+    /// A part of the server is out of order.
+    Unavailable,
+    /// An invitation that was used, is old, or never was.
+    InvitationOver,
+    /// The passkey is not of the kind that policy asks for.
+    AttestationNeeded,
+    /// No live session goes with this request.
+    NoSession,
+}
+
+impl Refusal {
+    /// Every refusal, for tables and tests.
+    pub const ALL: [Refusal; 25] = [
+        Refusal::Malformed,
+        Refusal::CodeNotLive,
+        Refusal::NoSuchCeremony,
+        Refusal::NoSuchFlow,
+        Refusal::NoSuchThing,
+        Refusal::TooFar,
+        Refusal::SameDevice,
+        Refusal::Denied,
+        Refusal::ConfirmFirst,
+        Refusal::NotYet,
+        Refusal::WrongCode,
+        Refusal::Pending,
+        Refusal::SlowDown,
+        Refusal::Expired,
+        Refusal::Gone,
+        Refusal::Decided,
+        Refusal::BadProof,
+        Refusal::UseDpopNonce,
+        Refusal::AlreadyRedeemed,
+        Refusal::TooMany,
+        Refusal::Clock,
+        Refusal::Unavailable,
+        Refusal::InvitationOver,
+        Refusal::AttestationNeeded,
+        Refusal::NoSession,
+    ];
+
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Refusal::Malformed => "malformed",
+            Refusal::CodeNotLive => "code_not_live",
+            Refusal::NoSuchCeremony => "no_such_ceremony",
+            Refusal::NoSuchFlow => "no_such_flow",
+            Refusal::NoSuchThing => "no_such_thing",
+            Refusal::TooFar => "too_far",
+            Refusal::SameDevice => "same_device",
+            Refusal::Denied => "denied",
+            Refusal::ConfirmFirst => "confirm_first",
+            Refusal::NotYet => "not_yet",
+            Refusal::WrongCode => "wrong_code",
+            Refusal::Pending => "pending",
+            Refusal::SlowDown => "slow_down",
+            Refusal::Expired => "expired",
+            Refusal::Gone => "gone",
+            Refusal::Decided => "decided",
+            Refusal::BadProof => "bad_proof",
+            Refusal::UseDpopNonce => "use_dpop_nonce",
+            Refusal::AlreadyRedeemed => "already_redeemed",
+            Refusal::TooMany => "too_many",
+            Refusal::Clock => "clock",
+            Refusal::Unavailable => "unavailable",
+            Refusal::InvitationOver => "invitation_over",
+            Refusal::AttestationNeeded => "attestation_needed",
+            Refusal::NoSession => "no_session",
+        }
+    }
+
+    /// The refusal of that code.
+    pub fn parse(code: &str) -> Option<Refusal> {
+        Refusal::ALL.into_iter().find(|r| r.code() == code)
+    }
+}

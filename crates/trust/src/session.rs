@@ -1,0 +1,72 @@
+//! Countersign's own session: tethered to the terminal's key and to the device that approved it.
+
+use crate::acr::Earned;
+use countersign_wire::{
+    CeremonyId, ClientId, CredentialId, DeviceId, PersonId, SessionId, Thumbprint, Time, TxnId,
+};
+use serde::{Deserialize, Serialize};
+
+/// A session with the version of its row.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Row version.
+    pub version: i64,
+    /// Whether it was ended, and why.
+    pub ended: Option<String>,
+    /// Its facts.
+    pub facts: SessionFacts,
+    /// Without activity it ends then.
+    pub idle_until: Time,
+}
+
+/// What is fixed when a session begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFacts {
+    /// Session id.
+    pub id: SessionId,
+    /// Transaction of the log.
+    pub txn: TxnId,
+    /// Whose it is.
+    pub person: PersonId,
+    /// The device that approved it, or whose passkey was used.
+    pub device: DeviceId,
+    /// The passkey that was used.
+    pub credential: CredentialId,
+    /// The ceremony, if there was one.
+    pub ceremony: Option<CeremonyId>,
+    /// The clients it serves: from an unknown terminal only the one that was approved.
+    pub clients: Vec<ClientId>,
+    /// Thumbprint of the terminal key.
+    pub jkt: Thumbprint,
+    /// base64url H of the session cookie.
+    pub cookie_hash: String,
+    /// Granted scopes.
+    pub scopes: Vec<String>,
+    /// What was earned.
+    pub earned: Earned,
+    /// Whether hardware attested the passkey.
+    pub attested: bool,
+    /// When the person approved.
+    pub auth_time: Time,
+    /// Begun at.
+    pub opened_at: Time,
+    /// Ends at the latest.
+    pub until: Time,
+    /// Life without activity, seconds.
+    pub idle_s: i64,
+    /// Agent family of the screen, as it calls itself.
+    pub agent: String,
+    /// What the ceremony showed, for the `cs` claim.
+    pub shown: serde_json::Value,
+}
+
+impl Session {
+    /// Whether it lives at `now`.
+    pub fn is_live(&self, now: Time) -> bool {
+        self.ended.is_none() && now < self.facts.until && now < self.idle_until
+    }
+    /// The next idle deadline, never beyond the absolute one.
+    pub fn next_idle(&self, now: Time) -> Time {
+        now.plus_s(self.facts.idle_s).min(self.facts.until)
+    }
+}
