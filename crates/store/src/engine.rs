@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{AFTER, LAST, Numbered};
+#[cfg(feature = "testing")]
+use crate::failing::Failing;
+use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::{
     Batch, Clock, Committed, OpenError, Query, Row, Statement, StoreError, SystemClock, limits,
@@ -14,6 +17,11 @@ use crate::{
 pub enum Engine {
     /// One file, one process (and the administrator's commands beside it).
     Sqlite(Sqlite),
+    /// A database for several nodes.
+    Postgres(Postgres),
+    /// A double that fails on demand.
+    #[cfg(feature = "testing")]
+    Failing(Arc<Failing>),
 }
 
 /// How the store is.
@@ -26,13 +34,20 @@ pub struct Health {
 }
 
 impl Engine {
-    /// Opens `sqlite:PATH`, `sqlite::memory:` or `postgres://…` with the machine's clock; creates and migrates what is missing.
+    /// Opens `sqlite:PATH`, `sqlite::memory:` or `postgres://…`; creates and migrates what is missing. Time is the machine's clock on
+    /// SQLite and the database's on PostgreSQL, where several machines must agree.
     pub async fn open(address: &str) -> Result<Self, OpenError> {
+        if is_postgres(address) {
+            return Ok(Self::Postgres(Postgres::open(address, None).await?));
+        }
         Self::open_with(address, Arc::new(SystemClock)).await
     }
 
-    /// The same with another clock.
+    /// The same with a clock of the caller's, for tests.
     pub async fn open_with(address: &str, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        if is_postgres(address) {
+            return Ok(Self::Postgres(Postgres::open(address, Some(clock)).await?));
+        }
         match address.split_once(':') {
             Some(("sqlite", ":memory:")) => Ok(Self::Sqlite(Sqlite::ephemeral(clock).await?)),
             Some(("sqlite", path)) if !path.is_empty() => {
@@ -52,6 +67,9 @@ impl Engine {
     pub async fn query(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Sqlite(store) => store.query(query).await,
+            Self::Postgres(store) => store.query(query).await,
+            #[cfg(feature = "testing")]
+            Self::Failing(store) => store.query(query).await,
         }
     }
 
@@ -67,6 +85,9 @@ impl Engine {
     pub async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
         match self {
             Self::Sqlite(store) => store.commit(batch).await,
+            Self::Postgres(store) => store.commit(batch).await,
+            #[cfg(feature = "testing")]
+            Self::Failing(store) => store.commit(batch).await,
         }
     }
 
@@ -75,6 +96,9 @@ impl Engine {
     pub async fn upkeep(&self, statements: Vec<Statement>) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(store) => store.upkeep(statements).await,
+            Self::Postgres(store) => store.upkeep(statements).await,
+            #[cfg(feature = "testing")]
+            Self::Failing(store) => store.upkeep(statements).await,
         }
     }
 
@@ -82,6 +106,9 @@ impl Engine {
     pub fn now(&self) -> i64 {
         match self {
             Self::Sqlite(store) => store.now(),
+            Self::Postgres(store) => store.now(),
+            #[cfg(feature = "testing")]
+            Self::Failing(store) => store.inner().now(),
         }
     }
 
@@ -89,6 +116,9 @@ impl Engine {
     pub async fn sequence(&self) -> Result<i64, StoreError> {
         match self {
             Self::Sqlite(_) => self.last_seq().await,
+            Self::Postgres(store) => store.sequence().await,
+            #[cfg(feature = "testing")]
+            Self::Failing(store) => store.sequence().await,
         }
     }
 
@@ -96,16 +126,23 @@ impl Engine {
     pub fn beat_age(&self) -> Duration {
         match self {
             Self::Sqlite(store) => store.beat_age(),
+            Self::Postgres(store) => store.beat_age(),
+            #[cfg(feature = "testing")]
+            Self::Failing(store) => store.beat_age(),
         }
     }
 
     /// How the store is, without asking it.
     pub fn health(&self) -> Health {
-        match self {
-            Self::Sqlite(store) => Health {
-                beat_age: store.beat_age(),
-                clock_behind: store.clock_behind(),
-            },
+        let clock_behind = match self {
+            Self::Sqlite(store) => store.clock_behind(),
+            Self::Postgres(_) => false,
+            #[cfg(feature = "testing")]
+            Self::Failing(store) => store.inner().health().clock_behind,
+        };
+        Health {
+            beat_age: self.beat_age(),
+            clock_behind,
         }
     }
 
@@ -130,4 +167,8 @@ impl Engine {
             .ok_or_else(missing)?
             .int(0)
     }
+}
+
+fn is_postgres(address: &str) -> bool {
+    address.starts_with("postgres://") || address.starts_with("postgresql://")
 }

@@ -19,36 +19,36 @@ pub enum Guard {
 }
 
 macro_rules! tables {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $(#[cfg($when:meta)])? $variant:ident = $name:literal,)*) => {
         /// The tables whose rows have `id TEXT` and `version BIGINT`, so that a decision can rest on them.
         /// The order is the order in which every transaction locks them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Table { $($(#[$doc])* $variant,)* }
+        pub enum Table { $($(#[doc = $doc])* $(#[cfg($when)])? $variant,)* }
 
         impl Table {
             /// All of them.
-            pub const ALL: &'static [Table] = &[$(Table::$variant,)*];
+            pub const ALL: &'static [Table] = &[$($(#[cfg($when)])? Table::$variant,)*];
 
             /// Its name in SQL.
             pub const fn name(self) -> &'static str {
-                match self { $(Table::$variant => $name,)* }
+                match self { $($(#[cfg($when)])? Table::$variant => $name,)* }
             }
 
             /// The table of this name.
             pub fn named(name: &str) -> Option<Table> {
-                match name { $($name => Some(Table::$variant),)* _ => None }
+                match name { $($(#[cfg($when)])? $name => Some(Table::$variant),)* _ => None }
             }
 
             pub(crate) const fn version_sql(self) -> &'static str {
-                match self { $(Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1"),)* }
+                match self { $($(#[cfg($when)])? Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1"),)* }
             }
 
             pub(crate) const fn version_shared_sql(self) -> &'static str {
-                match self { $(Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1 FOR SHARE"),)* }
+                match self { $($(#[cfg($when)])? Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1 FOR SHARE"),)* }
             }
 
             pub(crate) const fn version_changing_sql(self) -> &'static str {
-                match self { $(Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1 FOR NO KEY UPDATE"),)* }
+                match self { $($(#[cfg($when)])? Table::$variant => concat!("SELECT version FROM ", $name, " WHERE id = $1 FOR NO KEY UPDATE"),)* }
             }
         }
     };
@@ -83,4 +83,7 @@ tables! {
     Notice = "notice",
     /// Versions of the policy.
     Policy = "policy",
+    /// A table the conformance suite makes for itself.
+    #[cfg(feature = "testing")]
+    Trial = "trial",
 }

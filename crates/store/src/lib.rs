@@ -4,14 +4,21 @@
 //! inside the transaction, applies the statements and appends the events; it knows no nouns.
 
 mod clock;
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod engine;
 mod error;
 mod event;
+#[cfg(feature = "testing")]
+pub mod failing;
 mod guard;
 pub mod limits;
 pub mod migrate;
+mod postgres;
 mod sqlite;
 mod statement;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod value;
 
 pub use clock::{Clock, SystemClock};
@@ -19,6 +26,7 @@ pub use engine::{Engine, Health};
 pub use error::{OpenError, StoreError};
 pub use event::{EVENT_COLUMNS, EventRow, Numbered};
 pub use guard::{Guard, Table};
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 pub use statement::{Batch, Committed, Expect, Query, Statement};
 pub use value::{Row, Value};

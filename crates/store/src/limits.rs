@@ -25,7 +25,7 @@ pub const POOL_WAIT: Duration = Duration::from_secs(2);
 /// PostgreSQL connections kept by one node.
 pub const POOL_MAX: usize = 16;
 /// How long a sequencer that stops beating keeps its lease, microseconds.
-pub const LEASE_US: i64 = 3_000_000;
+pub const LEASE_US: i64 = 1_500_000;
 /// Events numbered in one round: bounds the transaction.
 pub const NUMBERED_MAX: i64 = 5_000;
 /// Events given to a follower at once.
