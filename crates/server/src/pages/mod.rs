@@ -1,0 +1,307 @@
+//! The pages: askama templates for what is there before scripts run, and everything that scripts and
+//! styles need, embedded from `web/`. No page carries inline script or style; texts come from one catalogue.
+//!
+//! 1. A handler fills a plain struct and gets a page back; it sends it with [`CSP`] and [`PERMISSIONS`].
+//! 2. A page names its assets under `/assets/{mark}/…`, where `mark` is a hash over all of them, so they
+//!    may be cached for ever ([`FOR_EVER`]) and a new release is a new address.
+
+mod assets;
+mod catalogue;
+
+pub use assets::{FOR_EVER, asset, preloads};
+pub use catalogue::{LANGUAGE, around, text};
+
+use askama::Template;
+use assets::root;
+
+/// Content-Security-Policy of every page: own scripts and styles only, nothing inline, no sink that parses
+/// text into code, nobody may frame it.
+pub const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Permissions-Policy of every page: the camera and passkeys for this origin, nothing for anybody else.
+pub const PERMISSIONS: &str = "camera=(self), publickey-credentials-get=(self), publickey-credentials-create=(self), \
+     clipboard-write=(self), microphone=(), geolocation=(), payment=(), usb=()";
+
+/// What the sign-in page on a terminal must know.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// The bound authorization request.
+    pub flow: String,
+    /// DPoP nonce for the first call.
+    pub nonce: String,
+    /// Registered name of the client.
+    pub client_name: String,
+    /// Name of the operator.
+    pub organisation: String,
+    /// Host of the issuer, as people type it.
+    pub host: String,
+    /// Whether a passkey on this screen is offered.
+    pub passkey: bool,
+}
+
+/// Which of the phone's shells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhoneKind {
+    /// `/q`: scan, then approve or refuse.
+    Scan,
+    /// `/code`: the same, with a typed code.
+    Code,
+    /// `/phone`: sessions, devices, activity.
+    Overview,
+    /// `/enrol`: invitation, or the way back for a browser that forgot its key.
+    Enrol,
+    /// `/add`: a new device shows a code.
+    Add,
+}
+
+impl PhoneKind {
+    /// The word that the script goes by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PhoneKind::Scan => "q",
+            PhoneKind::Code => "code",
+            PhoneKind::Overview => "phone",
+            PhoneKind::Enrol => "enrol",
+            PhoneKind::Add => "add",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            PhoneKind::Scan => "phone.title.q",
+            PhoneKind::Code => "phone.title.code",
+            PhoneKind::Overview => "phone.title.phone",
+            PhoneKind::Enrol => "phone.title.enrol",
+            PhoneKind::Add => "phone.title.add",
+        }
+    }
+}
+
+/// The session that lives on this terminal.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Name of its person.
+    pub name: String,
+    /// Seconds left.
+    pub left_s: i64,
+    /// Seconds from its opening to its end.
+    pub whole_s: i64,
+}
+
+/// What an error page says. Both texts are keys of the catalogue.
+#[derive(Clone, Debug)]
+pub struct ErrorPage<'a> {
+    /// Name of the operator.
+    pub organisation: &'a str,
+    /// Key of the headline, e.g. `error.headline`.
+    pub headline: &'a str,
+    /// Key of the sentence under it, e.g. `error.help`.
+    pub body: &'a str,
+    /// `R-481-720-936`, where there is one.
+    pub reference: Option<&'a str>,
+    /// Where "Start again" leads; without it there is no button.
+    pub again: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    page: &'a SignIn,
+}
+
+#[derive(Template)]
+#[template(path = "phone.html")]
+struct PhoneTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    host: &'a str,
+    kind: &'static str,
+    title: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "session.html")]
+struct SessionTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    nonce: &'a str,
+    live: Option<&'a Live>,
+}
+
+#[derive(Template)]
+#[template(path = "logout.html")]
+struct LogoutTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    client: Option<&'a str>,
+    fields: &'a [(String, String)],
+}
+
+#[derive(Template)]
+#[template(path = "logged_out.html")]
+struct LoggedOutTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    next: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    headline: &'a str,
+    body: &'a str,
+    reference: Option<&'a str>,
+    again: Option<&'a str>,
+}
+
+/// A template over strings can only fail by running out of memory; a page of one sentence is then enough.
+fn rendered(template: &impl Template) -> String {
+    template.render().unwrap_or_else(|_| text("error.headline").to_owned())
+}
+
+/// `GET /sign-in/{flow}`.
+pub fn sign_in(page: &SignIn) -> String {
+    rendered(&SignInTemplate { assets: root(), script: "sign-in.js", organisation: &page.organisation, page })
+}
+
+/// One of the phone's shells: the same bytes for everybody.
+pub fn phone_shell(kind: PhoneKind, organisation: &str, host: &str) -> String {
+    let (kind, title) = (kind.as_str(), kind.title());
+    rendered(&PhoneTemplate { assets: root(), script: "phone.js", organisation, host, kind, title })
+}
+
+/// `GET /session`: what lives on this terminal, or that nothing does.
+pub fn session(organisation: &str, nonce: &str, live: Option<&Live>) -> String {
+    let script = if live.is_some() { "session.js" } else { "" };
+    rendered(&SessionTemplate { assets: root(), script, organisation, nonce, live })
+}
+
+/// `GET /logout`: asks first. `fields` are sent back as they are, with `confirm=yes`.
+pub fn logout_confirm(organisation: &str, client: Option<&str>, fields: &[(String, String)]) -> String {
+    rendered(&LogoutTemplate { assets: root(), script: "", organisation, client, fields })
+}
+
+/// After `POST /logout`. The page goes on to `next` by itself: a redirect would be stopped by `form-action`.
+pub fn logged_out(organisation: &str, next: Option<&str>) -> String {
+    rendered(&LoggedOutTemplate { assets: root(), script: "leave.js", organisation, next })
+}
+
+/// Something went wrong before a page could say it itself.
+pub fn error(page: &ErrorPage<'_>) -> String {
+    rendered(&ErrorTemplate {
+        assets: root(),
+        script: "",
+        organisation: page.organisation,
+        headline: page.headline,
+        body: page.body,
+        reference: page.reference,
+        again: page.again,
+    })
+}
+
+/// A path that leads nowhere.
+pub fn not_found(organisation: &str) -> String {
+    let (headline, body) = ("error.not_found.headline", "error.not_found.body");
+    error(&ErrorPage { organisation, headline, body, reference: None, again: None })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    fn page() -> SignIn {
+        SignIn {
+            flow: "f-1".into(),
+            nonce: "n-1".into(),
+            client_name: "<b>Till</b> & co".into(),
+            organisation: "Harbour \"Books\"".into(),
+            host: "id.harbour.shop".into(),
+            passkey: true,
+        }
+    }
+
+    fn all() -> Vec<String> {
+        let live = Live { name: "Ana Petrović".into(), left_s: 60, whole_s: 1800 };
+        let kinds = [PhoneKind::Scan, PhoneKind::Code, PhoneKind::Overview, PhoneKind::Enrol, PhoneKind::Add];
+        let mut pages: Vec<String> = kinds.iter().map(|k| phone_shell(*k, "Harbour", "id.harbour.shop")).collect();
+        pages.push(sign_in(&page()));
+        pages.push(sign_in(&SignIn { passkey: false, ..page() }));
+        pages.push(session("Harbour", "n", Some(&live)));
+        pages.push(session("Harbour", "n", None));
+        pages.push(logout_confirm("Harbour", Some("Till"), &[("state".into(), "\"><x".into())]));
+        pages.push(logout_confirm("Harbour", None, &[]));
+        pages.push(logged_out("Harbour", Some("https://till.example/?a=1&b=2")));
+        pages.push(logged_out("Harbour", None));
+        pages.push(not_found("Harbour"));
+        pages.push(error(&ErrorPage {
+            organisation: "Harbour",
+            headline: "error.headline",
+            body: "error.help",
+            reference: Some("R-481-720-936"),
+            again: Some("/"),
+        }));
+        pages
+    }
+
+    #[test]
+    fn every_template_renders_without_inline_code_and_without_missing_texts() {
+        for html in all() {
+            assert!(html.starts_with("<!doctype html>"), "{html}");
+            assert!(html.ends_with("</html>"), "{html}");
+            for bad in ["<style", " style=", "onclick", "javascript:", "http://", ">sign_in.", ">phone.", ">page.", ">session.", ">logout.", ">error."] {
+                assert!(!html.contains(bad), "`{bad}` in {html}");
+            }
+            for script in html.split("<script").skip(1) {
+                let tag = script.split('>').next().unwrap();
+                assert!(tag.contains("src=\"/assets/"), "inline script in {html}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_asset_that_a_page_names_is_embedded() {
+        for html in all() {
+            for part in html.split("\"/assets/").skip(1) {
+                let path = part.split('"').next().unwrap();
+                assert!(asset(path).is_some(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_from_outside_are_escaped() {
+        let html = sign_in(&page());
+        assert!(!html.contains("<b>Till"), "{html}");
+        assert!(html.contains("&#60;b&#62;Till"), "{html}");
+        assert!(!html.contains("Harbour \"Books\""), "{html}");
+    }
+
+    #[test]
+    fn a_phone_shell_takes_the_fragment_away_before_anything_is_fetched() {
+        let html = phone_shell(PhoneKind::Scan, "Harbour", "id.harbour.shop");
+        let first = html.find("fragment.js").unwrap();
+        for later in ["style.css", "catalogue/en.json", "modulepreload", "script/phone.js"] {
+            assert!(first < html.find(later).unwrap(), "{later}");
+        }
+    }
+
+    #[test]
+    fn the_passkey_comes_before_the_code_and_only_where_it_is_offered() {
+        let html = sign_in(&page());
+        assert!(html.find("id=\"passkey\"").unwrap() < html.find("id=\"code-card\"").unwrap());
+        assert!(!sign_in(&SignIn { passkey: false, ..page() }).contains("id=\"passkey\""));
+    }
+}

@@ -1,0 +1,85 @@
+// A statement in words. Names and quotations come from outside and are marked as such; everything else is ours.
+import { el, icon, name, plate } from './dom.js';
+import { parts, say, span, timeOfDay } from './say.js';
+
+/** Registered screens have a name of their own; nobody else may look as if they had one. */
+export const isRegistered = ({ terminal }) => typeof terminal.name === 'string' && terminal.name !== '';
+
+/** How a screen is called inside a sentence */
+export const screenName = (said) => (isRegistered(said) ? name(said.terminal.name) : say('screen.unknown'));
+
+const newDevice = (said) => said.terminal.name ?? said.terminal.agent;
+
+/** The question */
+export function question(said) {
+  const registered = isRegistered(said);
+  switch (said.purpose) {
+    case 'enrol-device':
+      return parts('statement.enrol_device', { device: name(newDevice(said)) });
+    case 'step-up':
+      return registered ? parts('statement.step_up', { screen: plate(said.terminal.name) }) : say('statement.step_up_unknown');
+    default:
+      return registered ? parts('statement.sign_in', { plate: plate(said.terminal.name) }) : say('statement.sign_in_unknown');
+  }
+}
+
+/** How near the screen is shown to be, strong to none */
+export function nearness(said) {
+  if (said.near.includes('site') && said.terminal.site) return { far: false, text: parts('near.site', { site: name(said.terminal.site) }) };
+  if (said.near.includes('same_network')) return { far: false, text: say('near.same_network') };
+  if (said.near.length > 0) return { far: false, text: say('near.perhaps') };
+  return { far: true, text: say('near.nothing') };
+}
+
+const SCOPES = {
+  openid: 'scope.openid',
+  profile: 'scope.profile',
+  email: 'scope.email',
+  offline_access: 'scope.offline_access',
+};
+
+/** Rights as people read them: known ones in words, others by their registered name */
+export const rights = (scopes) => scopes.map((scope) => (SCOPES[scope] ? say(SCOPES[scope]) : name(scope)));
+
+const listed = (items) => items.flatMap((item, at) => (at === 0 ? [item] : [', ', item]));
+
+/** One requested detail: its type, then its plain members */
+function detail(one) {
+  const plain = Object.entries(one).filter(([key, value]) => key !== 'type' && typeof value !== 'object');
+  return el('dd.detail', {}, name(one.type ?? ''), plain.length > 0 && ': ', listed(plain.map(([key, value]) => el('bdi', {}, `${key} ${value}`))));
+}
+
+const row = (sign, label, value, ...details) =>
+  el('div', {}, icon(sign), el('dt', {}, label), el('dd', {}, value), details.flat().map((one) => (one?.tagName === 'DD' ? one : one && el('dd.detail', {}, one))));
+
+/** The statement card: who asks, which screen and how near, what it opens, for how long, as whom */
+export function card(said, me) {
+  const near = nearness(said);
+  const registered = isRegistered(said);
+  const asDevice = said.purpose === 'enrol-device';
+  const until = timeOfDay(Date.now() + said.rights.session_s * 1000);
+  const screen = row(
+    registered ? 'screen' : said.terminal.kind === 'device' ? 'phone' : 'laptop',
+    say(asDevice ? 'statement.device' : 'statement.screen'),
+    registered ? name(said.terminal.site ?? said.terminal.name) : name(said.terminal.agent || say('screen.unknown')),
+    registered && say('near.registered'),
+    el(near.far ? 'dd.detail.far' : 'dd.detail', {}, near.text),
+  );
+  const opens = row(
+    'open',
+    say('statement.opens'),
+    name(said.client.name),
+    said.client.redirect_host && name(said.client.redirect_host),
+    said.rights.scopes.length > 0 && el('dd.detail', {}, listed(rights(said.rights.scopes))),
+    said.request.message && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
+    (said.request.details ?? []).map(detail),
+  );
+  return el(
+    'dl.card.rows',
+    {},
+    screen,
+    asDevice ? null : opens,
+    asDevice || said.rights.session_s <= 0 ? null : row('clock', say('statement.for'), say('statement.for_until', { span: span(said.rights.session_s), time: until })),
+    row('person', say('statement.as'), name(me ?? '')),
+  );
+}

@@ -1,0 +1,139 @@
+// The phone's pages: one shell each, told apart by `data-kind`. What stands behind `#` was taken away before this ran.
+import { Approval } from './approve.js';
+import { ask, load } from './device.js';
+import { button, el, icon } from './dom.js';
+import { parse } from './frame.js';
+import { screen, whoIs, wide } from './page.js';
+import { failed } from './refusals.js';
+import { listen, parts, say } from './say.js';
+import { Scanner } from './scan.js';
+import * as shelf from './shelf.js';
+
+const { kind, host } = document.body.dataset;
+const fragment = globalThis.takeFragment?.() ?? '';
+const isApple = /iPhone|iPad/.test(navigator.userAgent);
+
+let device;
+
+const app = {
+  scan: () => (location.pathname === '/q' ? scan() : location.assign('/q')),
+  code: () => (location.pathname === '/code' ? typed() : location.assign('/code')),
+  overview: () => location.assign('/phone'),
+  stop: () =>
+    screen({ name: 'stopped', sign: 'cross', head: say('phone.stopped.headline'), body: say('phone.stopped.body'), dock: [wide(say('phone.see_open'), () => app.overview())] }),
+};
+
+function noKey() {
+  screen({
+    name: 'no_key',
+    sign: 'phone',
+    head: say('phone.no_key.headline'),
+    body: say('phone.no_key.body'),
+    content: [isApple && el('div.notice', {}, icon('phone'), el('p', {}, say('phone.no_key.apple')))],
+    dock: [wide(say('phone.no_key.was'), () => location.assign('/enrol')), wide(say('phone.close'), close, { tone: 'ink' })],
+  });
+}
+
+function close() {
+  globalThis.close();
+  screen({ name: 'closed', head: say('phone.closed.headline'), body: say('phone.closed.body') });
+}
+
+function webview() {
+  const told = el('p.small.quiet', { role: 'status' });
+  const copy = async () => {
+    await navigator.clipboard?.writeText(location.href).catch(() => {});
+    told.textContent = say('webview.copied');
+  };
+  screen({ name: 'webview', sign: 'window', tone: 'warn', head: say('webview.headline'), body: say('webview.body'), content: [told], dock: [wide(say('webview.copy'), copy, { tone: 'act' })] });
+}
+
+async function send(body) {
+  screen({ name: 'sending', sign: 'phone', tone: 'act', head: say('phone.sending.headline') });
+  try {
+    const view = await ask(device, 'POST', '/device/scans', body);
+    await new Approval(device, view, app).run();
+  } catch (fault) {
+    failed(fault, app);
+  }
+}
+
+async function scan() {
+  const scanner = new Scanner();
+  const video = el('video', { muted: true, playsinline: true, 'aria-hidden': 'true' });
+  const hint = el('p.quiet', { role: 'status' }, say('phone.scan.body'));
+  const leave = () => {
+    scanner.stop();
+    app.code();
+  };
+  screen({ name: 'scan', head: say('phone.scan.headline'), content: [hint, el('div.camera', {}, video)], dock: [wide(say('phone.scan.type'), leave, { sign: 'type' })] });
+  addEventListener('pagehide', () => scanner.stop(), { once: true });
+  try {
+    await scanner.open(video);
+  } catch {
+    screen({
+      name: 'camera_off',
+      sign: 'camera',
+      tone: 'warn',
+      head: say('phone.camera_off.headline'),
+      body: parts('phone.camera_off.body', { host: el('strong', {}, host) }),
+      dock: [wide(say('phone.try_again'), scan, { tone: 'act' }), wide(say('phone.scan.type'), app.code, { sign: 'type' })],
+    });
+    return;
+  }
+  const frames = await scanner.frames(video, location.origin, {
+    onFirst: () => {
+      hint.textContent = say('phone.scan.hold');
+    },
+    onForeign: () => {
+      hint.textContent = say('phone.scan.foreign');
+    },
+  });
+  if (frames) await send({ frames });
+}
+
+function typed() {
+  const input = el('input.field.typed', { id: 'user-code', name: 'code', autocomplete: 'off', autocapitalize: 'characters', autocorrect: 'off', spellcheck: 'false', maxlength: '11', placeholder: 'XXXX-XXXX', enterkeyhint: 'go', 'aria-describedby': 'code-problem' });
+  const problem = el('p.wrong', { id: 'code-problem', role: 'alert', hidden: true });
+  const form = el('form.stack', { id: 'code-form', novalidate: true, autocomplete: 'off' }, el('label', { for: 'user-code' }, say('phone.code.label')), input, problem);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const code = input.value.toUpperCase().replace(/[\s\u2010-\u2015-]/g, '');
+    if (/^[BCDFGHJKLMNPQRSTVWXZ]{8}$/.test(code)) send({ user_code: `${code.slice(0, 4)}-${code.slice(4)}` });
+    else {
+      problem.hidden = false;
+      problem.textContent = say('phone.code.malformed');
+      input.focus();
+    }
+  });
+  screen({
+    name: 'code',
+    sign: 'type',
+    tone: 'act',
+    head: say('phone.code.headline'),
+    body: say('phone.code.body'),
+    content: [form],
+    dock: [el('button.button.act.wide', { type: 'submit', form: 'code-form' }, say('phone.continue')), button(say('phone.code.scan'), app.scan, { sign: 'camera', extra: 'wide' })],
+  });
+  input.focus();
+}
+
+async function start() {
+  await listen(document);
+  if (!(await shelf.works())) {
+    webview();
+    return;
+  }
+  device = await load();
+  if (kind === 'enrol') return (await import('./enrol.js')).start(fragment, device, app);
+  if (kind === 'add') return (await import('./add.js')).start(device, app);
+  if (!device) return noKey();
+  whoIs(device.person);
+  shelf.persist();
+  if (kind === 'phone') return (await import('./overview.js')).start(device, app);
+  if (kind === 'code') return typed();
+  const frame = parse(fragment);
+  return frame ? send({ frames: [frame.text] }) : scan();
+}
+
+start();

@@ -1,0 +1,55 @@
+// "You are signed in here": ending it needs the key that opened it, so nobody else's page can.
+import { call, Refusal } from './call.js';
+import { announce, el, ground, headline, show } from './dom.js';
+import { listen, say } from './say.js';
+import { Countdown } from './countdown.js';
+import { Deadline } from './frame.js';
+import * as shelf from './shelf.js';
+
+const place = (id) => document.getElementById(id);
+
+function ended() {
+  show(place('card'), ground('lock', 'good'), headline('h1', say('session.ended.headline')), el('p.quiet', {}, say('session.ended.body')));
+  announce(say('session.ended.headline'), true);
+}
+
+async function signOut(press) {
+  press.setAttribute('aria-disabled', 'true');
+  const kept = await shelf.terminal().catch(() => undefined);
+  const key = kept?.key;
+  try {
+    await call('POST', '/session/end', { json: {}, key });
+    await shelf.dropTerminal().catch(() => {});
+    ended();
+  } catch (fault) {
+    press.removeAttribute('aria-disabled');
+    if (fault instanceof Refusal && [401, 404, 410].includes(fault.status)) {
+      await shelf.dropTerminal().catch(() => {});
+      ended();
+      return;
+    }
+    const problem = place('problem');
+    problem.hidden = false;
+    problem.textContent = say(fault instanceof Refusal ? 'session.failed' : 'phone.offline.headline');
+  }
+}
+
+async function start() {
+  await listen(document);
+  const press = place('sign-out');
+  press?.addEventListener('click', () => press.getAttribute('aria-disabled') !== 'true' && signOut(press));
+  const time = place('time');
+  const left_ms = Number(time?.dataset.left) * 1000;
+  if (left_ms > 0) {
+    const deadline = new Deadline(left_ms);
+    const countdown = new Countdown(deadline, Number(time.dataset.whole) * 1000 || left_ms).run();
+    time.replaceChildren(countdown.tally, countdown.words);
+    const over = setInterval(() => {
+      if (deadline.left_ms > 0) return;
+      clearInterval(over);
+      ended();
+    }, 1000);
+  }
+}
+
+start();

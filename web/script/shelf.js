@@ -1,0 +1,64 @@
+// What this browser keeps: the device key of a phone, the terminal key of a live session. Keys stay CryptoKey objects; no
+// script can read them out.
+
+const NAME = 'countersign';
+const STORE = 'shelf';
+
+const asked = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+let opened;
+
+function database() {
+  opened ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open(NAME, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  return opened;
+}
+
+async function within(mode, work) {
+  const base = await database();
+  const turn = base.transaction(STORE, mode);
+  const result = await asked(work(turn.objectStore(STORE)));
+  return result;
+}
+
+const read = (name) => within('readonly', (store) => store.get(name));
+const write = (name, value) => within('readwrite', (store) => store.put(value, name));
+const drop = (name) => within('readwrite', (store) => store.delete(name));
+
+/** The enrolled device: `{ key, id, name, person }`, or undefined */
+export const device = () => read('device');
+export const keepDevice = (record) => write('device', record);
+export const dropDevice = () => drop('device');
+
+/** The terminal key of the session that lives here: `{ key }`, or undefined */
+export const terminal = () => read('terminal');
+export const keepTerminal = (record) => write('terminal', record);
+export const dropTerminal = () => drop('terminal');
+
+/** Asks the browser not to throw the keys away; a browser may still say no. */
+export const persist = async () => {
+  try {
+    return (await navigator.storage?.persist?.()) ?? false;
+  } catch {
+    return false;
+  }
+};
+
+/** Can this window keep keys at all? An app's inner window often cannot. */
+export async function works() {
+  if (!globalThis.isSecureContext || !globalThis.crypto?.subtle || !globalThis.indexedDB) return false;
+  try {
+    await database();
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,117 @@
+// The sign-in page. Order of things: resume what still lives here in silence; else show a code, and offer the passkey first.
+import { call } from './call.js';
+import { announce, el, show } from './dom.js';
+import { go } from './go.js';
+import { freshKey } from './keys.js';
+import * as passkey from './passkey.js';
+import { listen, say } from './say.js';
+import * as shelf from './shelf.js';
+import { Terminal } from './terminal.js';
+
+const { flow, client, organisation, host } = document.body.dataset;
+const at = (path) => `/sign-in/${encodeURIComponent(flow)}/${path}`;
+const place = (id) => document.getElementById(id);
+
+async function resumed() {
+  const kept = await shelf.terminal().catch(() => undefined);
+  if (!kept) return false;
+  try {
+    const { next } = await call('POST', at('resume'), { json: {}, key: kept.key });
+    if (!next) return false;
+    go(next);
+    return true;
+  } catch (fault) {
+    if (fault.status === 401) await shelf.dropTerminal().catch(() => {});
+    return false;
+  }
+}
+
+function passkeys(terminal) {
+  const area = place('passkey');
+  if (!area) return undefined;
+  if (!passkey.available()) {
+    area.hidden = true;
+    place('or')?.remove();
+    return undefined;
+  }
+  const first = [...area.childNodes];
+  const pressed = async () => {
+    const press = area.querySelector('button');
+    if (press.getAttribute('aria-disabled') === 'true') return;
+    press.setAttribute('aria-disabled', 'true');
+    try {
+      const options = await call('POST', at('passkey/options'), { json: {} });
+      const assertion = await passkey.assertion(options);
+      const key = await freshKey();
+      const result = await call('POST', at('passkey'), { json: { assertion }, key });
+      await shelf.keepTerminal({ key }).catch(() => {});
+      await terminal.stop();
+      go(result.next);
+    } catch (fault) {
+      press.removeAttribute('aria-disabled');
+      if (fault instanceof passkey.NotUsed) cancelled();
+      else terminal.failed(fault);
+    }
+  };
+  const cancelled = () => {
+    const again = el('button.button.act.wide', { type: 'button', onclick: pressed }, say('sign_in.passkey.try_again'));
+    show(area, el('h2', { tabindex: '-1' }, say('sign_in.passkey.cancelled_headline')), el('p.quiet', {}, say('sign_in.passkey.cancelled_body')), again);
+    announce(say('sign_in.passkey.cancelled_headline'));
+    again.focus();
+  };
+  area.querySelector('button').addEventListener('click', pressed);
+  return { pressed, restore: () => area.replaceChildren(...first) };
+}
+
+function links(terminal) {
+  const typed = place('typed-link');
+  typed.addEventListener('click', () => (terminal.typed ? terminal.showCode() : terminal.showTyped()));
+  const advice = place('advice');
+  const help = place('help-link');
+  help.addEventListener('click', () => {
+    advice.hidden = !advice.hidden;
+    help.setAttribute('aria-expanded', String(!advice.hidden));
+  });
+  place('cancel-link').addEventListener('click', async () => {
+    const { next } = await call('POST', at('cancel'), { json: {} }).catch(() => ({}));
+    if (!next) return;
+    await terminal.stop();
+    go(next);
+  });
+  return (state) => {
+    typed.textContent = say(state === 'typed' ? 'sign_in.typed.show_code' : 'sign_in.typed.link');
+    typed.hidden = !['waiting', 'typed'].includes(state);
+  };
+}
+
+async function start() {
+  await listen(document);
+  let keys;
+  let changed = () => {};
+  const terminal = new Terminal(place('code-card'), {
+    body: () => ({ flow }),
+    client,
+    organisation,
+    host,
+    passkey: () => keys?.pressed(),
+    changed: (state) => changed(state),
+    disowned: () => shelf.dropTerminal().catch(() => {}),
+    redeemed: async (result, ceremony, self) => {
+      await shelf.keepTerminal({ key: ceremony.key }).catch(() => {});
+      if (result.greet) self.greet(result, ceremony, ({ next }) => go(next));
+      else go(result.next ?? (await ceremony.continue()).next);
+    },
+  });
+  changed = links(terminal);
+  if (!(await shelf.works())) {
+    place('passkey')?.remove();
+    place('or')?.remove();
+    terminal.webview();
+    return;
+  }
+  keys = passkeys(terminal);
+  if (await resumed()) return;
+  await terminal.begin();
+}
+
+start();

@@ -1,0 +1,58 @@
+// What is approved: read from the very bytes that are signed, and only when they fit this device, this server, this ceremony.
+import { concat, decode, encode, hash, tagged } from './bytes.js';
+import { parse } from './jcs.js';
+import { jti, jws } from './keys.js';
+
+const BYTES = 8_192;
+
+/** What the server sent does not fit together; nothing may be signed. */
+export class Mismatch extends Error {}
+
+/** SD, the digest of a statement */
+export const digest = (bytes) => tagged('countersign/statement/1', bytes);
+
+/** The passkey's challenge for a statement's digest */
+export const challenge = (sd) => tagged('countersign/approve/1', sd);
+
+/**
+ * Reads and checks a statement as the server sent it: canonical bytes, this origin, this ceremony, this device and its key,
+ * and a passkey challenge that was made from these bytes and nothing else.
+ */
+export async function read({ statement, cid, assertion }, device, origin) {
+  let bytes;
+  let said;
+  try {
+    bytes = decode(statement);
+    if (bytes.length > BYTES) throw new TypeError('too long');
+    said = parse(bytes);
+  } catch (fault) {
+    throw new Mismatch('not a statement', { cause: fault });
+  }
+  const sd = await digest(bytes);
+  const wanted = encode(await challenge(sd));
+  const fits = {
+    version: said.v === 1,
+    server: new URL(said.iss).origin === origin,
+    ceremony: said.cid === cid,
+    device: said.device === device.id,
+    key: said.dk === device.key.thumbprint,
+    challenge: !assertion || assertion.challenge === wanted,
+  };
+  const wrong = Object.keys(fits).filter((name) => !fits[name]);
+  if (wrong.length) throw new Mismatch(`another ${wrong.join(', ')}`);
+  return { said, sd: encode(sd), challenge: wanted, cid };
+}
+
+/** H(authenticatorData ‖ H(clientDataJSON) ‖ signature): the decision names the assertion it belongs to. */
+export async function assertionHash({ authenticator_data, client_data_json, signature }) {
+  const client = await hash(decode(client_data_json));
+  return encode(await hash(concat(decode(authenticator_data), client, decode(signature))));
+}
+
+/** The decision: `approve` (with the assertion), `refuse` or `not_me` */
+export async function decide(verb, { said, sd, cid }, device, assertion) {
+  const claims = { iss: device.id, aud: said.iss, cid, sd, decision: verb, jti: jti() };
+  if (assertion) claims.wa = await assertionHash(assertion);
+  const approval = await jws(device.key, { typ: 'cs-approval+jws', kid: device.key.thumbprint }, claims);
+  return assertion ? { approval, assertion } : { approval };
+}
