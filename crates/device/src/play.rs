@@ -1,0 +1,141 @@
+//! Acts a person's whole part without a browser: the screen, the phone, and the digits in between.
+//!
+//! For tests, demonstrations and monitoring. Screen and phone are one process here, so it proves
+//! that a sign-in works and nothing about who signs in.
+
+use crate::terminal::{Arrival, Ceremony};
+use crate::phone::Checked;
+use crate::{Fault, Http, Phone, Terminal};
+use countersign_wire::CeremonyId;
+use url::Url;
+
+/// How to play.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Refuse instead of approving.
+    pub refuse: bool,
+    /// Refuse, and say that somebody else started it.
+    pub not_me: bool,
+    /// Type wrong digits until the server ends it.
+    pub wrong_digits: bool,
+    /// Scan two frames in sequence instead of one.
+    pub pair: bool,
+    /// Type the code instead of scanning.
+    pub typed_code: bool,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// Where the browser was sent in the end, query intact.
+    pub redirect: Url,
+    /// The ceremony; none if the client got its answer without one.
+    pub cid: Option<CeremonyId>,
+    /// The name shown on the screen.
+    pub name: Option<String>,
+}
+
+/// Signs in at `url`, an authorization URL or an application page that leads to one, with `phone`
+/// and the browser `http`.
+pub async fn authorize(phone: &Phone, http: Http, url: &Url, part: Part) -> Result<Played, Fault> {
+    let terminal = Terminal::new(http, phone.issuer())?;
+    authorize_at(phone, &terminal, url, part).await
+}
+
+/// As [`authorize`], on a terminal of the caller's, which keeps the session afterwards.
+pub async fn authorize_at(phone: &Phone, terminal: &Terminal, url: &Url, part: Part) -> Result<Played, Fault> {
+    let flow = match terminal.arrive(url).await? {
+        Arrival::Away(redirect) => return Ok(Played { redirect, cid: None, name: None }),
+        Arrival::Flow(flow) => flow,
+    };
+    let ceremony = terminal.open(&flow).await?;
+    let checked = scan(phone, &ceremony, part).await?;
+    if part.refuse || part.not_me {
+        let told = if part.not_me { phone.not_me(&checked).await } else { phone.refuse(&checked).await };
+        told?;
+        return Err(Fault::Person("not approved, nothing was opened".into()));
+    }
+    digits(phone, terminal, &ceremony, &checked, part.wrong_digits).await?;
+    phone.approve(&checked).await?;
+    let (next, name) = collect(phone, terminal, &ceremony).await?;
+    let redirect = terminal.leave(&next).await?;
+    Ok(Played { redirect, cid: Some(ceremony.cid), name: Some(name) })
+}
+
+async fn scan(phone: &Phone, ceremony: &Ceremony, part: Part) -> Result<Checked, Fault> {
+    let frame = ceremony.frame();
+    if part.typed_code {
+        phone.scan_code(&ceremony.user_code).await
+    } else if part.pair {
+        // The next frame is already good: one frame ahead of the server's clock is allowed.
+        phone.scan(&[frame, ceremony.frame_from_now(1)]).await
+    } else {
+        phone.scan(&[frame]).await
+    }
+}
+
+/// Carries the digits in whichever direction is asked.
+async fn digits(
+    phone: &Phone,
+    terminal: &Terminal,
+    ceremony: &Ceremony,
+    checked: &Checked,
+    wrong: bool,
+) -> Result<(), Fault> {
+    let asked = checked.view.ask.as_deref();
+    if matches!(asked, Some("show" | "both")) {
+        let shown = checked.digits().ok_or_else(|| Fault::Unreachable("the phone shows no digits".into()))?;
+        loop {
+            let typed = if wrong { spoil(shown) } else { shown.to_owned() };
+            match terminal.confirm(ceremony, &typed).await {
+                Err(fault) if wrong && fault.is("wrong_code") => continue,
+                other => other?,
+            };
+            break;
+        }
+    }
+    if matches!(asked, Some("type" | "both")) {
+        let view = terminal.state(ceremony, None).await?;
+        let shown = view.digits.ok_or_else(|| Fault::Unreachable("the screen shows no digits".into()))?;
+        loop {
+            let typed = if wrong { spoil(&shown) } else { shown.clone() };
+            match phone.confirm(&ceremony.cid, &typed).await {
+                Err(fault) if wrong && fault.is("wrong_code") => continue,
+                other => other?,
+            };
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn spoil(digits: &str) -> String {
+    digits.chars().map(|c| if c == '9' { '0' } else { '9' }).collect()
+}
+
+/// Waits for the approval, redeems, answers the greeting.
+async fn collect(phone: &Phone, terminal: &Terminal, ceremony: &Ceremony) -> Result<(String, String), Fault> {
+    let view = terminal.watch(ceremony).until(&["approved"]).await?;
+    if view.state != "approved" {
+        return Err(ended(&view.state));
+    }
+    let reply = terminal.redeem(ceremony).await?;
+    if !reply.greet {
+        let next = reply.next.ok_or_else(|| Fault::Unreachable("the server named no place to go".into()))?;
+        return Ok((next, reply.name));
+    }
+    if reply.name != phone.kept().person {
+        terminal.abandon(ceremony).await?;
+        return Err(Fault::Person("the screen greeted somebody else".into()));
+    }
+    Ok((terminal.proceed(ceremony).await?.next, reply.name))
+}
+
+/// The fault of a ceremony that ended in `state`, as its terminal learns it.
+pub fn ended(state: &str) -> Fault {
+    match state {
+        "refused" => Fault::Person("not approved, nothing was opened".into()),
+        "expired" => Fault::ended("expired"),
+        _ => Fault::ended("gone"),
+    }
+}

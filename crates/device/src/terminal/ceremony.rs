@@ -1,0 +1,103 @@
+//! An open ceremony as its terminal knows it: names, keys, and the server's clock.
+
+use crate::Fault;
+use countersign_wire::frame::{Frame, index_at, wait_key};
+use countersign_wire::message::Opened;
+use countersign_wire::{CeremonyId, b64};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the terminal holds of its ceremony. It has no `Debug`: the channel key must not print.
+pub struct Ceremony {
+    /// Its id.
+    pub cid: CeremonyId,
+    /// The code for typing, `WDJB-MJHT`.
+    pub user_code: String,
+    /// What stands in for the cookie where there is none.
+    pub collector: Option<String>,
+    /// The lookup name inside frames.
+    pub handle: [u8; 16],
+    /// The channel key, from which frames are made.
+    pub ck: [u8; 32],
+    /// How long it lives unscanned.
+    pub life: Duration,
+    /// A moment of this machine's monotonic clock and the server's time since the opening then.
+    heard: Mutex<(Instant, i64)>,
+}
+
+impl Ceremony {
+    /// From the server's reply.
+    pub fn new(opened: &Opened) -> Result<Ceremony, Fault> {
+        let strange = |_| Fault::Unreachable("the server opened something strange".into());
+        Ok(Ceremony {
+            cid: opened.cid.parse().map_err(strange)?,
+            user_code: opened.user_code.clone(),
+            collector: opened.collector.clone(),
+            handle: b64::decode_array(&opened.handle).map_err(strange)?,
+            ck: b64::decode_array(&opened.ck).map_err(strange)?,
+            life: Duration::from_millis((opened.t_ms.max(0) + opened.left_ms.max(0)).unsigned_abs()),
+            heard: Mutex::new((Instant::now(), opened.t_ms)),
+        })
+    }
+
+    /// Sets the clock by what the server just said.
+    pub fn hear(&self, t_ms: i64) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), t_ms);
+    }
+
+    /// Milliseconds since the opening, by the server's clock.
+    pub fn age_ms(&self) -> i64 {
+        let (at, t_ms) = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        t_ms.saturating_add(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The frame of this moment.
+    pub fn frame(&self) -> Frame {
+        self.frame_from_now(0)
+    }
+
+    /// The frame `steps` later (or earlier, if negative).
+    pub fn frame_from_now(&self, steps: i64) -> Frame {
+        let index = index_at(self.age_ms()).saturating_add(steps).max(0);
+        Frame::make(&self.ck, self.handle, u16::try_from(index).unwrap_or(u16::MAX))
+    }
+
+    /// What the code of this moment says.
+    pub fn link(&self, origin: &str) -> String {
+        format!("{origin}/q#{}", self.frame().text())
+    }
+
+    /// The wait key, base64url.
+    pub fn wait_key(&self) -> String {
+        b64::encode(&wait_key(&self.ck))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use countersign_wire::frame::{Grade, judge};
+
+    #[test]
+    fn frames_follow_the_servers_clock() {
+        let opened = Opened {
+            cid: CeremonyId::new(countersign_wire::Time(0), [1; 10]).to_string(),
+            handle: b64::encode(&[7; 16]),
+            ck: b64::encode(&[8; 32]),
+            user_code: "WDJB-MJHT".into(),
+            t_ms: 0,
+            left_ms: 120_000,
+            collector: None,
+        };
+        let ceremony = Ceremony::new(&opened).unwrap();
+        assert_eq!(ceremony.frame().index, 0);
+        ceremony.hear(31_000);
+        assert_eq!(ceremony.frame().index, 10);
+        assert_eq!(judge(ceremony.frame(), None, &[8; 32], 31_000), Ok(Grade::Frame));
+        let pair = (ceremony.frame(), ceremony.frame_from_now(1));
+        assert_eq!(judge(pair.0, Some(pair.1), &[8; 32], 31_000), Ok(Grade::Pair));
+        let link = ceremony.link("https://id.example");
+        assert_eq!(Frame::parse_link(&link, "https://id.example").unwrap().index, 10);
+    }
+}
