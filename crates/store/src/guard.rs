@@ -81,8 +81,6 @@ tables! {
     Logout = "logout",
     /// What a person was told and may undo.
     Notice = "notice",
-    /// Versions of the policy.
-    Policy = "policy",
     /// A table the conformance suite makes for itself.
     #[cfg(feature = "testing")]
     Trial = "trial",

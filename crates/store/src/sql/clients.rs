@@ -1,0 +1,49 @@
+use super::{Store, Write, from_json, json};
+use crate::{Query, Row, Statement, StoreError};
+use countersign_trust::client::Client;
+use countersign_wire::ClientId;
+
+/// A client with the version of its row.
+#[derive(Clone, Debug)]
+pub struct StoredClient {
+    /// As registered.
+    pub client: Client,
+    /// Row version.
+    pub version: i64,
+    /// `configuration` or `command`.
+    pub source: String,
+}
+
+fn client(row: &Row) -> Result<StoredClient, StoreError> {
+    Ok(StoredClient { version: row.int(1)?, source: row.text(2)?.to_owned(), client: from_json(row, 3)? })
+}
+
+impl Store {
+    /// A client.
+    pub async fn client(&self, id: &ClientId) -> Result<Option<StoredClient>, StoreError> {
+        let q = Query::new("SELECT id, version, source, body FROM client WHERE id = $1", [id.as_str().into()]);
+        self.engine.first(q).await?.map(|r| client(&r)).transpose()
+    }
+    /// All clients.
+    pub async fn clients(&self) -> Result<Vec<StoredClient>, StoreError> {
+        let q = Query::new("SELECT id, version, source, body FROM client ORDER BY id", []).long();
+        self.engine.query(q).await?.iter().map(client).collect()
+    }
+}
+
+impl Write {
+    /// A new client.
+    pub fn client_added(c: &Client, source: &str) -> Write {
+        Write(Statement::one(
+            "INSERT INTO client (id, version, source, body) VALUES ($1, 1, $2, $3)",
+            [c.id.as_str().into(), source.into(), json(c).into()],
+        ))
+    }
+    /// A client changes.
+    pub fn client_changed(old: &StoredClient, new: &Client, source: &str) -> Write {
+        Write(Statement::one(
+            "UPDATE client SET body = $3, source = $4, version = version + 1 WHERE id = $1 AND version = $2",
+            [old.client.id.as_str().into(), old.version.into(), json(new).into(), source.into()],
+        ))
+    }
+}

@@ -1,0 +1,252 @@
+use super::{Store, Write, from_json, json};
+use crate::{Query, Row, Statement, StoreError};
+use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
+use countersign_wire::{CredentialId, DeviceId, NoticeId, PersonId, Thumbprint, Time};
+
+/// A device with the name its person gave it.
+#[derive(Clone, Debug)]
+pub struct StoredDevice {
+    /// The device.
+    pub device: Device,
+    /// Its name.
+    pub name: String,
+}
+
+/// Something the person's other devices must hear.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// Its id.
+    pub id: NoticeId,
+    /// Row version.
+    pub version: i64,
+    /// Whom it is for.
+    pub person: PersonId,
+    /// `device_added` `device_rebound` `not_me`.
+    pub kind: String,
+    /// The device it is about.
+    pub device: Option<DeviceId>,
+    /// When.
+    pub at: Time,
+    /// `open` `undone` `ok`.
+    pub state: String,
+    /// [Undo] works until.
+    pub undo_until: Time,
+}
+
+macro_rules! device_query {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name FROM device ",
+            $where
+        )
+    };
+}
+macro_rules! credential_query {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, version, person, device, live, public_key, counter, backup_eligible, attested FROM credential ",
+            $where
+        )
+    };
+}
+
+fn device(row: &Row) -> Result<StoredDevice, StoreError> {
+    let key = match row.text(6)? {
+        "software" => KeyClass::Software,
+        "hardware" => KeyClass::Hardware,
+        _ => return Err(row.corrupt(6)),
+    };
+    Ok(StoredDevice {
+        device: Device {
+            id: row.parsed(0)?,
+            version: row.int(1)?,
+            person: row.parsed(2)?,
+            state: DeviceState::parse(row.text(3)?).ok_or_else(|| row.corrupt(3))?,
+            jkt: row.parsed(4)?,
+            dk: from_json(row, 5)?,
+            key,
+            limited_until: row.opt_int(7)?.map(Time),
+            added_at: Time(row.int(8)?),
+        },
+        name: row.text(9)?.to_owned(),
+    })
+}
+
+fn credential(row: &Row) -> Result<Credential, StoreError> {
+    Ok(Credential {
+        id: row.parsed(0)?,
+        version: row.int(1)?,
+        person: row.parsed(2)?,
+        device: row.parsed(3)?,
+        live: row.flag(4)?,
+        key: from_json(row, 5)?,
+        counter: u32::try_from(row.int(6)?).map_err(|_| row.corrupt(6))?,
+        backup_eligible: row.flag(7)?,
+        attested: row.flag(8)?,
+    })
+}
+
+fn notice(row: &Row) -> Result<Notice, StoreError> {
+    Ok(Notice {
+        id: row.parsed(0)?,
+        version: row.int(1)?,
+        person: row.parsed(2)?,
+        kind: row.text(3)?.to_owned(),
+        device: row.opt_parsed(4)?,
+        at: Time(row.int(5)?),
+        state: row.text(6)?.to_owned(),
+        undo_until: Time(row.int(7)?),
+    })
+}
+
+impl Store {
+    /// The device with this key, whatever its state.
+    pub async fn device_by_key(&self, jkt: &Thumbprint) -> Result<Option<StoredDevice>, StoreError> {
+        let q = Query::new(device_query!("WHERE jkt = $1"), [jkt.as_str().into()]);
+        self.engine.first(q).await?.map(|r| device(&r)).transpose()
+    }
+    /// A device.
+    pub async fn device(&self, id: &DeviceId) -> Result<Option<StoredDevice>, StoreError> {
+        let q = Query::new(device_query!("WHERE id = $1"), [id.as_str().into()]);
+        self.engine.first(q).await?.map(|r| device(&r)).transpose()
+    }
+    /// All devices of a person, oldest first.
+    pub async fn devices_of(&self, person: &PersonId) -> Result<Vec<StoredDevice>, StoreError> {
+        let q = Query::new(device_query!("WHERE person = $1 ORDER BY added_at LIMIT 100"), [person.as_str().into()]);
+        self.engine.query(q).await?.iter().map(device).collect()
+    }
+    /// A passkey.
+    pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
+        let q = Query::new(credential_query!("WHERE id = $1"), [id.as_str().into()]);
+        self.engine.first(q).await?.map(|r| credential(&r)).transpose()
+    }
+    /// All live passkeys of a person.
+    pub async fn credentials_of(&self, person: &PersonId) -> Result<Vec<Credential>, StoreError> {
+        let q = Query::new(
+            credential_query!("WHERE person = $1 AND live = 1 ORDER BY added_at LIMIT 100"),
+            [person.as_str().into()],
+        );
+        self.engine.query(q).await?.iter().map(credential).collect()
+    }
+    /// Notices of a person, newest first.
+    pub async fn notices_of(&self, person: &PersonId) -> Result<Vec<Notice>, StoreError> {
+        let q = Query::new(
+            "SELECT id, version, person, kind, device, at, state, undo_until FROM notice \
+             WHERE person = $1 AND state = 'open' ORDER BY at DESC LIMIT 20",
+            [person.as_str().into()],
+        );
+        self.engine.query(q).await?.iter().map(notice).collect()
+    }
+    /// One notice.
+    pub async fn notice(&self, id: &NoticeId) -> Result<Option<Notice>, StoreError> {
+        let q = Query::new(
+            "SELECT id, version, person, kind, device, at, state, undo_until FROM notice WHERE id = $1",
+            [id.as_str().into()],
+        );
+        self.engine.first(q).await?.map(|r| notice(&r)).transpose()
+    }
+}
+
+impl Write {
+    /// A newly enrolled device; its key exists once.
+    pub fn device_added(d: &Device, name: &str) -> Write {
+        Write(Statement::one(
+            "INSERT INTO device (id, version, person, state, jkt, dk, key_class, limited_until, added_at, name) \
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            [
+                d.id.as_str().into(),
+                d.person.as_str().into(),
+                d.state.as_str().into(),
+                d.jkt.as_str().into(),
+                json(&d.dk).into(),
+                d.key.as_str().into(),
+                d.limited_until.map(|t| t.0).into(),
+                d.added_at.0.into(),
+                name.into(),
+            ],
+        ))
+    }
+    /// A device's life goes on.
+    pub fn device_moved(d: &Device, state: DeviceState) -> Write {
+        Write(Statement::one(
+            "UPDATE device SET state = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [d.id.as_str().into(), d.version.into(), state.as_str().into()],
+        ))
+    }
+    /// A device gets a new key, with reduced rights for a while or not.
+    pub fn device_rebound(d: &Device, new: &Device) -> Write {
+        Write(Statement::one(
+            "UPDATE device SET jkt = $3, dk = $4, key_class = $5, limited_until = $6, version = version + 1 \
+             WHERE id = $1 AND version = $2",
+            [
+                d.id.as_str().into(),
+                d.version.into(),
+                new.jkt.as_str().into(),
+                json(&new.dk).into(),
+                new.key.as_str().into(),
+                new.limited_until.map(|t| t.0).into(),
+            ],
+        ))
+    }
+    /// A device's new name.
+    pub fn device_renamed(d: &Device, name: &str) -> Write {
+        Write(Statement::one(
+            "UPDATE device SET name = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [d.id.as_str().into(), d.version.into(), name.into()],
+        ))
+    }
+    /// A new passkey; `attestation` names format and model.
+    pub fn credential_added(c: &Credential, attestation: &str, at: Time) -> Write {
+        Write(Statement::one(
+            "INSERT INTO credential (id, version, person, device, live, public_key, counter, backup_eligible, \
+             attested, attestation, added_at) VALUES ($1, 1, $2, $3, 1, $4, $5, $6, $7, $8, $9)",
+            [
+                c.id.as_str().into(),
+                c.person.as_str().into(),
+                c.device.as_str().into(),
+                json(&c.key).into(),
+                i64::from(c.counter).into(),
+                c.backup_eligible.into(),
+                c.attested.into(),
+                attestation.into(),
+                at.0.into(),
+            ],
+        ))
+    }
+    /// A passkey was used; its counter went up (or there is none).
+    pub fn credential_used(c: &Credential, counter: u32) -> Write {
+        Write(Statement::one(
+            "UPDATE credential SET counter = $3, version = version + 1 WHERE id = $1 AND version = $2 AND live = 1",
+            [c.id.as_str().into(), c.version.into(), i64::from(counter).into()],
+        ))
+    }
+    /// The passkeys of a device that is lost or revoked end with it.
+    pub fn credentials_ended(device: &DeviceId) -> Write {
+        Write(Statement::any(
+            "UPDATE credential SET live = 0, version = version + 1 WHERE device = $1 AND live = 1",
+            [device.as_str().into()],
+        ))
+    }
+    /// Something all channels must be told.
+    pub fn notice_given(n: &Notice) -> Write {
+        Write(Statement::one(
+            "INSERT INTO notice (id, version, person, kind, device, at, state, undo_until) \
+             VALUES ($1, 1, $2, $3, $4, $5, 'open', $6)",
+            [
+                n.id.as_str().into(),
+                n.person.as_str().into(),
+                n.kind.as_str().into(),
+                n.device.as_ref().map(|d| d.to_string()).into(),
+                n.at.0.into(),
+                n.undo_until.0.into(),
+            ],
+        ))
+    }
+    /// A notice was answered.
+    pub fn notice_answered(n: &Notice, state: &'static str) -> Write {
+        Write(Statement::one(
+            "UPDATE notice SET state = $3, version = version + 1 WHERE id = $1 AND version = $2 AND state = 'open'",
+            [n.id.as_str().into(), n.version.into(), state.into()],
+        ))
+    }
+}

@@ -1,0 +1,61 @@
+use super::Store;
+use crate::{EventRow, Query, Row, StoreError};
+use countersign_wire::{CeremonyId, PersonId};
+
+/// An event with its number, once it has one.
+type Line = (Option<i64>, EventRow);
+
+fn line(row: &Row) -> Result<Line, StoreError> {
+    Ok((row.opt_int(10)?, EventRow::read(row)?))
+}
+
+macro_rules! event_query {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, txn, kind, at, ceremony, session, person, device, client, body, seq FROM event ",
+            $where
+        )
+    };
+}
+
+impl Store {
+    /// Everything recorded about one ceremony, in order.
+    pub async fn story(&self, cid: &CeremonyId) -> Result<Vec<Line>, StoreError> {
+        let q = Query::new(
+            event_query!("WHERE ceremony = $1 ORDER BY written_at, place LIMIT 500"),
+            [cid.as_str().into()],
+        );
+        self.engine.query(q).await?.iter().map(line).collect()
+    }
+    /// Everything of one cause, in order.
+    pub async fn transaction(&self, txn: &str) -> Result<Vec<Line>, StoreError> {
+        let q = Query::new(event_query!("WHERE txn = $1 ORDER BY written_at, place LIMIT 1000"), [txn.into()]);
+        self.engine.query(q).await?.iter().map(line).collect()
+    }
+    /// What happened to a person lately, newest first.
+    pub async fn activity(&self, person: &PersonId, limit: i64) -> Result<Vec<Line>, StoreError> {
+        let q = Query::new(
+            event_query!(
+                "WHERE person = $1 AND kind IN ('ceremony.redeemed', 'ceremony.refused', 'ceremony.revoked', \
+                 'passkey.used', 'session.ended', 'person.not_me', 'device.enrolled', 'device.rebound', 'device.changed') \
+                 ORDER BY at DESC LIMIT $2"
+            ),
+            [person.as_str().into(), limit.into()],
+        );
+        self.engine.query(q).await?.iter().map(line).collect()
+    }
+    /// The refusal with this reference.
+    pub async fn by_reference(&self, reference: &str) -> Result<Option<Line>, StoreError> {
+        let q = Query::new(
+            event_query!("WHERE kind = 'step.refused' AND body LIKE $1 ORDER BY at DESC LIMIT 1"),
+            [format!("%\"ref\":\"{reference}\"%").into()],
+        )
+        .long();
+        self.engine.first(q).await?.map(|r| line(&r)).transpose()
+    }
+    /// Newest events, newest first.
+    pub async fn latest(&self, limit: i64) -> Result<Vec<Line>, StoreError> {
+        let q = Query::new(event_query!("WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT $1"), [limit.into()]).long();
+        self.engine.query(q).await?.iter().map(line).collect()
+    }
+}

@@ -1,0 +1,143 @@
+//! The nouns: how each is loaded and how each is written. One SQL text per kind of write, for both
+//! engines; nothing else in the program speaks SQL.
+
+mod budgets;
+mod ceremonies;
+mod clients;
+mod devices;
+mod invitations;
+mod keys;
+mod log;
+mod people;
+mod requests;
+mod sessions;
+mod tokens;
+
+pub use budgets::{Counter, Quarantine};
+pub use clients::StoredClient;
+pub use devices::{Notice, StoredDevice};
+pub use keys::StoredKey;
+pub use people::Named;
+pub use requests::{AuthRequest, RequestFacts};
+pub use tokens::{CodeFacts, OwedLogout, StoredCode, StoredToken};
+
+use crate::{Batch, Committed, Engine, EventRow, Guard, Row, Statement, StoreError, Table};
+use countersign_trust::audit::Event;
+use countersign_wire::Time;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Typed loads and the one way to write, over either engine.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+}
+
+/// One change. Made only by the constructors of its noun.
+#[derive(Clone, Debug)]
+pub struct Write(Statement);
+
+/// What one decision does, whole or not at all: guards that must still hold, writes, and at least
+/// one event.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    first: Event,
+    more: Vec<Event>,
+    guards: Vec<Guard>,
+    writes: Vec<Write>,
+}
+
+impl Commit {
+    /// A commit that records at least `event`.
+    pub fn new(event: Event) -> Commit {
+        Commit { first: event, more: Vec::new(), guards: Vec::new(), writes: Vec::new() }
+    }
+    /// Only if the row still has this version.
+    pub fn guard(&mut self, table: Table, id: &str, version: i64) -> &mut Commit {
+        self.guards.push(Guard::Version { table, id: id.to_owned(), version });
+        self
+    }
+    /// Only if it is written before `end`, by the store's clock.
+    pub fn before(&mut self, end: Time) -> &mut Commit {
+        self.guards.push(Guard::Before(end.0));
+        self
+    }
+    /// Also this change.
+    pub fn write(&mut self, write: Write) -> &mut Commit {
+        self.writes.push(write);
+        self
+    }
+    /// Also these changes.
+    pub fn writes(&mut self, writes: impl IntoIterator<Item = Write>) -> &mut Commit {
+        self.writes.extend(writes);
+        self
+    }
+    /// Also this record.
+    pub fn event(&mut self, event: Event) -> &mut Commit {
+        self.more.push(event);
+        self
+    }
+    /// All its records, in order.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    fn into_batch(self) -> Batch {
+        let mut batch = Batch::new(row_of(&self.first));
+        for guard in self.guards {
+            batch = batch.guard(guard);
+        }
+        for write in self.writes {
+            batch = batch.write(write.0);
+        }
+        for event in &self.more {
+            batch = batch.event(row_of(event));
+        }
+        batch
+    }
+}
+
+fn row_of(event: &Event) -> EventRow {
+    EventRow {
+        id: event.id.to_string(),
+        txn: event.txn.to_string(),
+        kind: event.kind.as_str().to_owned(),
+        at: event.at.0,
+        ceremony: event.ceremony.as_ref().map(ToString::to_string),
+        session: event.session.as_ref().map(ToString::to_string),
+        person: event.person.as_ref().map(ToString::to_string),
+        device: event.device.as_ref().map(ToString::to_string),
+        client: event.client.as_ref().map(ToString::to_string),
+        body: event.text(),
+    }
+}
+
+impl Store {
+    /// Over an opened engine.
+    pub fn new(engine: Engine) -> Store {
+        Store { engine }
+    }
+    /// The engine, for health, sequencing and backup.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+    /// The store's clock.
+    pub fn now(&self) -> Time {
+        Time(self.engine.now())
+    }
+    /// Keeps a commit; see [`Engine::commit`].
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        self.engine.commit(commit.into_batch()).await
+    }
+}
+
+/// JSON text of a value of ours.
+fn json<T: Serialize>(value: &T) -> String {
+    // Our own types have only text keys, so this cannot fail; an empty text would not read back.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A value from the JSON text in column `i`.
+fn from_json<T: DeserializeOwned>(row: &Row, i: usize) -> Result<T, StoreError> {
+    serde_json::from_str(row.text(i)?).map_err(|_| row.corrupt(i))
+}

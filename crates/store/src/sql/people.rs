@@ -1,0 +1,100 @@
+use super::{Store, Write};
+use crate::{Query, Row, Statement, StoreError};
+use countersign_trust::principal::{Person, PersonState, Role};
+use countersign_wire::{PersonId, Time};
+
+/// A person with the name that only pages of that person and operators may see.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The person.
+    pub person: Person,
+    /// Name.
+    pub name: String,
+    /// Login name.
+    pub login: String,
+}
+
+fn person(row: &Row) -> Result<Person, StoreError> {
+    Ok(Person {
+        id: row.parsed(0)?,
+        version: row.int(1)?,
+        state: PersonState::parse(row.text(2)?).ok_or_else(|| row.corrupt(2))?,
+        role: Role::parse(row.text(3)?).ok_or_else(|| row.corrupt(3))?,
+    })
+}
+
+fn named(row: &Row) -> Result<Named, StoreError> {
+    Ok(Named {
+        person: person(row)?,
+        name: row.text(4)?.to_owned(),
+        login: row.text(5)?.to_owned(),
+    })
+}
+
+impl Store {
+    /// A person without the name.
+    pub async fn person(&self, id: &PersonId) -> Result<Option<Person>, StoreError> {
+        let q = Query::new("SELECT id, version, state, role FROM person WHERE id = $1", [id.as_str().into()]);
+        self.engine.first(q).await?.map(|r| person(&r)).transpose()
+    }
+    /// A person with the name.
+    pub async fn named(&self, id: &PersonId) -> Result<Option<Named>, StoreError> {
+        let q = Query::new(
+            "SELECT p.id, p.version, p.state, p.role, n.name, n.login \
+             FROM person p JOIN name n ON n.person = p.id WHERE p.id = $1",
+            [id.as_str().into()],
+        );
+        self.engine.first(q).await?.map(|r| named(&r)).transpose()
+    }
+    /// The person of a login name.
+    pub async fn person_by_login(&self, login: &str) -> Result<Option<Named>, StoreError> {
+        let q = Query::new(
+            "SELECT p.id, p.version, p.state, p.role, n.name, n.login \
+             FROM person p JOIN name n ON n.person = p.id WHERE n.login = $1",
+            [login.into()],
+        );
+        self.engine.first(q).await?.map(|r| named(&r)).transpose()
+    }
+    /// Everybody, by login name.
+    pub async fn people(&self, after: &str, limit: i64) -> Result<Vec<Named>, StoreError> {
+        let q = Query::new(
+            "SELECT p.id, p.version, p.state, p.role, n.name, n.login \
+             FROM person p JOIN name n ON n.person = p.id WHERE n.login > $1 ORDER BY n.login LIMIT $2",
+            [after.into(), limit.into()],
+        )
+        .long();
+        self.engine.query(q).await?.iter().map(named).collect()
+    }
+    /// Whether there is any administrator who can act.
+    pub async fn has_administrator(&self) -> Result<bool, StoreError> {
+        let q = Query::new(
+            "SELECT id FROM person WHERE role = 'administrator' AND state = 'active' LIMIT 1",
+            [],
+        );
+        Ok(self.engine.first(q).await?.is_some())
+    }
+}
+
+impl Write {
+    /// A new person.
+    pub fn person_added(id: &PersonId, state: PersonState, role: Role, at: Time) -> Write {
+        Write(Statement::one(
+            "INSERT INTO person (id, version, state, role, created_at) VALUES ($1, 1, $2, $3, $4)",
+            [id.as_str().into(), state.as_str().into(), role.as_str().into(), at.0.into()],
+        ))
+    }
+    /// The name of a person; a login name exists once.
+    pub fn name_given(id: &PersonId, name: &str, login: &str) -> Write {
+        Write(Statement::one(
+            "INSERT INTO name (person, name, login) VALUES ($1, $2, $3)",
+            [id.as_str().into(), name.into(), login.into()],
+        ))
+    }
+    /// A person's state goes on.
+    pub fn person_moved(person: &Person, state: PersonState) -> Write {
+        Write(Statement::one(
+            "UPDATE person SET state = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [person.id.as_str().into(), person.version.into(), state.as_str().into()],
+        ))
+    }
+}

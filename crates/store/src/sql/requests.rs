@@ -1,0 +1,106 @@
+use super::{Store, Write, from_json, json};
+use crate::{Query, Row, Statement, StoreError};
+use countersign_wire::{ClientId, RequestId, Time, TxnId};
+use serde::{Deserialize, Serialize};
+
+/// An authorization request, bound to the browser that asked.
+#[derive(Clone, Debug)]
+pub struct AuthRequest {
+    /// Row version.
+    pub version: i64,
+    /// base64url H(b).
+    pub browser_hash: String,
+    /// `open` or `done`.
+    pub state: String,
+    /// Until when.
+    pub until: Time,
+    /// What was asked; never changes.
+    pub facts: RequestFacts,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFacts {
+    /// Its id, the `flow` of the page.
+    pub id: RequestId,
+    /// Transaction of the log.
+    pub txn: TxnId,
+    /// Client.
+    pub client: ClientId,
+    /// Redirect URI, checked.
+    pub redirect_uri: String,
+    /// `state`, returned as it came.
+    pub state: Option<String>,
+    /// `nonce`, returned in the ID token.
+    pub nonce: Option<String>,
+    /// Scopes that the client may ask for.
+    pub scopes: Vec<String>,
+    /// PKCE challenge (S256).
+    pub code_challenge: String,
+    /// Thumbprint the code shall be bound to.
+    pub dpop_jkt: Option<String>,
+    /// Classes asked for.
+    pub acr_values: Vec<String>,
+    /// `prompt` values.
+    pub prompt: Vec<String>,
+    /// `max_age`, seconds.
+    pub max_age_s: Option<i64>,
+    /// How the answer travels: `query` or `form_post`.
+    pub response_mode: String,
+    /// base64url H of the whole request as it came.
+    pub hash: String,
+    /// Asked at.
+    pub at: Time,
+}
+
+fn request(row: &Row) -> Result<AuthRequest, StoreError> {
+    Ok(AuthRequest {
+        version: row.int(1)?,
+        browser_hash: row.text(2)?.to_owned(),
+        state: row.text(3)?.to_owned(),
+        until: Time(row.int(4)?),
+        facts: from_json(row, 5)?,
+    })
+}
+
+impl Store {
+    /// An authorization request.
+    pub async fn request(&self, id: &RequestId) -> Result<Option<AuthRequest>, StoreError> {
+        let q = Query::new(
+            "SELECT id, version, browser_hash, state, expires_at, body FROM request WHERE id = $1",
+            [id.as_str().into()],
+        );
+        self.engine.first(q).await?.map(|r| request(&r)).transpose()
+    }
+}
+
+impl Write {
+    /// A new request.
+    pub fn request_added(facts: &RequestFacts, browser_hash: &str, until: Time) -> Write {
+        Write(Statement::one(
+            "INSERT INTO request (id, version, browser_hash, client, state, expires_at, body) \
+             VALUES ($1, 1, $2, $3, 'open', $4, $5)",
+            [
+                facts.id.as_str().into(),
+                browser_hash.into(),
+                facts.client.as_str().into(),
+                until.0.into(),
+                json(facts).into(),
+            ],
+        ))
+    }
+    /// A request was answered.
+    pub fn request_done(r: &AuthRequest) -> Write {
+        Write(Statement::one(
+            "UPDATE request SET state = 'done', version = version + 1 WHERE id = $1 AND version = $2 AND state = 'open'",
+            [r.facts.id.as_str().into(), r.version.into()],
+        ))
+    }
+    /// Open requests of a browser follow it to its new cookie.
+    pub fn requests_moved(old_hash: &str, new_hash: &str) -> Write {
+        Write(Statement::any(
+            "UPDATE request SET browser_hash = $2, version = version + 1 WHERE browser_hash = $1 AND state = 'open'",
+            [old_hash.into(), new_hash.into()],
+        ))
+    }
+}

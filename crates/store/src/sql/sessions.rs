@@ -1,0 +1,110 @@
+use super::{Store, Write, from_json, json};
+use crate::{Query, Row, Statement, StoreError};
+use countersign_trust::session::{Session, SessionFacts};
+use countersign_wire::{DeviceId, PersonId, SessionId, Thumbprint, Time};
+
+macro_rules! session_query {
+    ($where:literal) => {
+        concat!("SELECT id, version, ended, idle_until, body FROM session ", $where)
+    };
+}
+
+fn session(row: &Row) -> Result<Session, StoreError> {
+    let facts: SessionFacts = from_json(row, 4)?;
+    Ok(Session {
+        version: row.int(1)?,
+        ended: row.opt_text(2)?.map(str::to_owned),
+        idle_until: Time(row.int(3)?),
+        facts,
+    })
+}
+
+impl Store {
+    /// A session, ended or not.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        let q = Query::new(session_query!("WHERE id = $1"), [id.as_str().into()]);
+        self.engine.first(q).await?.map(|r| session(&r)).transpose()
+    }
+    /// The session of a cookie, by its hash.
+    pub async fn session_by_cookie(&self, hash: &str) -> Result<Option<Session>, StoreError> {
+        let q = Query::new(session_query!("WHERE cookie_hash = $1"), [hash.into()]);
+        self.engine.first(q).await?.map(|r| session(&r)).transpose()
+    }
+    /// Sessions of a person that were not ended, newest first.
+    pub async fn sessions_of(&self, person: &PersonId) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE person = $1 AND ended IS NULL ORDER BY id DESC LIMIT 100"),
+            [person.as_str().into()],
+        );
+        self.engine.query(q).await?.iter().map(session).collect()
+    }
+    /// Sessions that a device opened and that were not ended.
+    pub async fn sessions_by_device(&self, device: &DeviceId) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE device = $1 AND ended IS NULL ORDER BY id DESC LIMIT 1000"),
+            [device.as_str().into()],
+        );
+        self.engine.query(q).await?.iter().map(session).collect()
+    }
+    /// Sessions on a terminal that were not ended.
+    pub async fn sessions_on_terminal(&self, jkt: &Thumbprint) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE jkt = $1 AND ended IS NULL ORDER BY id DESC LIMIT 100"),
+            [jkt.as_str().into()],
+        );
+        self.engine.query(q).await?.iter().map(session).collect()
+    }
+    /// Sessions whose time is over and that were not ended yet.
+    pub async fn sessions_due(&self, now: Time, limit: i64) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE ended IS NULL AND idle_until <= $1 ORDER BY idle_until LIMIT $2"),
+            [now.0.into(), limit.into()],
+        );
+        self.engine.query(q).await?.iter().map(session).collect()
+    }
+    /// Activity: the idle deadline moves, no decision rests on it, no version changes.
+    pub async fn session_seen(&self, id: &SessionId, idle_until: Time) -> Result<(), StoreError> {
+        let s = Statement::any(
+            "UPDATE session SET idle_until = $2 WHERE id = $1 AND ended IS NULL",
+            [id.as_str().into(), idle_until.0.into()],
+        );
+        self.engine.upkeep(vec![s]).await.map(|_| ())
+    }
+}
+
+impl Write {
+    /// A session begins.
+    pub fn session_opened(s: &SessionFacts) -> Write {
+        Write(Statement::one(
+            "INSERT INTO session (id, version, cookie_hash, person, device, jkt, ended, idle_until, until, body) \
+             VALUES ($1, 1, $2, $3, $4, $5, NULL, $6, $7, $8)",
+            [
+                s.id.as_str().into(),
+                s.cookie_hash.as_str().into(),
+                s.person.as_str().into(),
+                s.device.as_str().into(),
+                s.jkt.as_str().into(),
+                s.opened_at.plus_s(s.idle_s).min(s.until).0.into(),
+                s.until.0.into(),
+                json(s).into(),
+            ],
+        ))
+    }
+    /// A session ends; whatever it gave ends with it.
+    pub fn session_ended(id: &SessionId, why: &str) -> [Write; 3] {
+        [
+            Write(Statement::any(
+                "UPDATE session SET ended = $2, version = version + 1 WHERE id = $1 AND ended IS NULL",
+                [id.as_str().into(), why.into()],
+            )),
+            Write(Statement::any(
+                "UPDATE code SET state = 'revoked', version = version + 1 WHERE session = $1 AND state <> 'revoked'",
+                [id.as_str().into()],
+            )),
+            Write(Statement::any(
+                "UPDATE token SET revoked = 1, version = version + 1 WHERE session = $1 AND revoked = 0",
+                [id.as_str().into()],
+            )),
+        ]
+    }
+}
