@@ -12,9 +12,10 @@ const files = (folder, ends) => readdirSync(new URL(folder, root)).filter((name)
 const scripts = files('web/script/', '.js');
 const code = [...scripts, ...files('crates/server/templates/', '.html'), ...files('crates/server/src/pages/', '.rs')];
 
-// Quoted words with dots whose first part is an area of the catalogue are keys, unless they name a file or a member.
+// Quoted words with dots whose first part is an area of the catalogue are keys, unless they name a file, a member,
+// or an event in a table.
 const NOT_KEYS = /\.(js|json|css|html|svg)$|^document\.|^phone\.title$/;
-const quoted = (text) => [...text.matchAll(/["'`]([a-z_]+(?:\.[a-z0-9_]+)+)["'`]/g)].map(([, key]) => key);
+const quoted = (text) => [...text.matchAll(/["'`]([a-z_]+(?:\.[a-z0-9_]+)+)["'`](?!:)/g)].map(([, key]) => key);
 const named = new Set(code.flatMap(quoted).filter((key) => areas.has(key.split('.')[0]) && !NOT_KEYS.test(key)));
 
 test('every text that is named exists', () => {

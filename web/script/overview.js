@@ -1,0 +1,264 @@
+// What is open, which devices there are, what happened: everything a person may see and end from a phone.
+import { Approval } from './approve.js';
+import { activity, moment } from './activity.js';
+import { Refusal } from './call.js';
+import { rights } from './describe.js';
+import { ask } from './device.js';
+import { announce, button, el, ground, icon, name, Tally } from './dom.js';
+import { addDevice } from './enrol.js';
+import { invite } from './invite.js';
+import { decide, pressing, screen, whoIs, wide } from './page.js';
+import { failed } from './refusals.js';
+import { dayOf, parts, say, timeOfDay } from './say.js';
+import * as shelf from './shelf.js';
+import { decide as signed, read } from './statement.js';
+import { story } from './story.js';
+
+const RENEW_MS = 30_000;
+
+let device;
+let app;
+let renewing = 0;
+
+/** Begins: shows the overview, and keeps it true while it is looked at. */
+export async function start(own, leads) {
+  device = own;
+  app = { ...leads, overview: () => show() };
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && renew());
+  await show();
+}
+
+function renew() {
+  clearTimeout(renewing);
+  renewing = setTimeout(() => {
+    const busy = document.activeElement && document.getElementById('main').contains(document.activeElement);
+    if (document.visibilityState === 'visible' && document.body.dataset.screen === 'overview' && !busy) show();
+    else renew();
+  }, RENEW_MS);
+}
+
+const act = (path, json = {}) => ask(device, 'POST', path, json);
+
+async function show() {
+  try {
+    const [view, offered] = await Promise.all([ask(device, 'GET', '/device/overview'), ask(device, 'GET', '/device/pending').catch(() => ({ pending: [] }))]);
+    draw(view, offered?.pending ?? []);
+    renew();
+  } catch (fault) {
+    if (fault instanceof Refusal && fault.code === 'bad_proof') await forgotten();
+    else failed(fault, app);
+  }
+}
+
+/** The server does not know this key any more: it was lost, revoked or undone. */
+async function forgotten() {
+  screen({
+    name: 'forgotten',
+    sign: 'key',
+    tone: 'warn',
+    head: say('overview.forgotten.headline'),
+    body: say('overview.forgotten.body'),
+    dock: [
+      wide(say('overview.forgotten.again'), async () => {
+        await shelf.dropDevice();
+        location.assign('/enrol');
+      }),
+      wide(say('phone.reload'), () => location.reload(), { tone: 'act' }),
+    ],
+  });
+}
+
+function draw(view, pending) {
+  whoIs(view.me.name);
+  screen({
+    name: 'overview',
+    wide: true,
+    content: [
+      [...pending.map(offer), ...view.notices.map(notice)],
+      sessions(view.sessions),
+      devices(view.devices),
+      ...happened(view),
+    ].flat(),
+    dock: [wide(say('overview.scan'), app.scan, { tone: 'act', sign: 'camera' })],
+  });
+}
+
+/** Does something, then shows how things stand. */
+const then = (work) => async () => {
+  try {
+    await work();
+    await show();
+  } catch (fault) {
+    failed(fault, app);
+  }
+};
+
+// Requests and notices
+
+function offer({ cid, client }) {
+  const path = `/device/ceremonies/${encodeURIComponent(cid)}`;
+  const take = async () => ({ cid, ...(await act(`${path}/take`)) });
+  const look = async () => {
+    try {
+      await new Approval(device, await take(), app).run();
+    } catch (fault) {
+      failed(fault, app);
+    }
+  };
+  // Refusing is signed over the statement, like any decision.
+  const no = then(async () => {
+    const checked = await read(await take(), device, location.origin);
+    await act(`${path}/decision`, await signed('refuse', checked, device));
+  });
+  const buttons = el('div.pair', {}, pressing(say('phone.push.no'), no, { extra: 'slim' }), pressing(say('phone.push.look'), look, { extra: 'slim' }));
+  return el('section.notice.act', {}, icon('screen'), el('div', {}, el('h2', {}, parts('phone.push.headline', { client: name(client) })), el('p', {}, say('phone.push.body')), buttons));
+}
+
+const NOTICES = {
+  device_added: ['notice.device_added.headline', 'notice.device_added.body', 'notice.device_added.body_over'],
+  device_rebound: ['notice.device_rebound.headline', 'notice.device_rebound.body', 'notice.device_rebound.body_over'],
+  not_me: ['notice.not_me.headline', 'notice.not_me.body', 'notice.not_me.body'],
+};
+
+function notice({ id, kind, device: which, at, undo }) {
+  const [head, open, over] = NOTICES[kind] ?? ['notice.other.headline', 'notice.other.body', 'notice.other.body'];
+  const path = `/device/notices/${encodeURIComponent(id)}`;
+  const when = `${dayOf(moment(at))}, ${timeOfDay(moment(at))}`;
+  const buttons = el(
+    'div.pair',
+    {},
+    undo && pressing(say('notice.undo'), then(() => act(`${path}/undo`)), { extra: 'slim' }),
+    pressing(say(kind === 'not_me' ? 'notice.ok' : 'notice.was_me'), then(() => act(`${path}/ok`)), { extra: 'slim' }),
+  );
+  const body = parts(undo ? open : over, { device: name(which ?? ''), time: when });
+  return el('section.notice.warn', {}, icon('warning'), el('div', {}, el('h2', {}, say(head)), el('p', {}, body), buttons));
+}
+
+// Sessions
+
+function sessions(list) {
+  const endAll = then(async () => {
+    await act('/device/sessions/end');
+    announce(say('ended.headline'), true);
+  });
+  const all = list.length > 1 && pressing(list.length === 2 ? say('sessions.end_both') : say('sessions.end_all', { n: list.length }), endAll, { extra: 'slim' });
+  const head = el('div.head', {}, el('h1', { tabindex: '-1' }, say(list.length ? 'sessions.headline' : 'sessions.empty')), all);
+  if (!list.length) return el('section', {}, head, el('p.quiet', {}, say('sessions.empty_body')));
+  return el('section', {}, head, el('div.card', {}, list.map(session)));
+}
+
+function session({ id, screen: where, client, rights: scopes, opened_at, until, left_s, by }) {
+  const tally = new Tally(24);
+  tally.set(left_s / Math.max(1, until - opened_at));
+  const n = Math.max(1, Math.round(left_s / 60));
+  const box = el('div.session');
+  const end = async () => {
+    try {
+      await act(`/device/sessions/${encodeURIComponent(id)}/end`);
+      box.replaceChildren(
+        ground('lock', 'good'),
+        el('div', {}, el('h3', { tabindex: '-1' }, say('ended.headline')), el('p.small.quiet', {}, parts('ended.body', { screen: name(where), client: name(client) }))),
+      );
+      box.querySelector('h3').focus();
+      announce(say('ended.headline'), true);
+    } catch (fault) {
+      failed(fault, app);
+    }
+  };
+  const facts = [
+    el('p.small.quiet', {}, name(client), '. ', rights(scopes).flatMap((one, at) => (at ? [', ', one] : [one])), scopes.length ? '.' : ''),
+    by && el('p.small.quiet', {}, parts('sessions.opened_with', { device: name(by), time: timeOfDay(moment(opened_at)) })),
+  ];
+  box.append(
+    ground('laptop'),
+    el('div', {}, el('h3', {}, name(where)), facts),
+    el('div.time', {}, tally.node, el('p', {}, say('sessions.left', { n, time: timeOfDay(moment(until)) }))),
+    pressing(say('sessions.end'), end, { extra: 'slim', 'aria-label': say('sessions.end_named', { screen: where }) }),
+  );
+  return box;
+}
+
+// Devices
+
+function chip(one) {
+  const made = (tone, sign, text) => el(`span.chip.${tone}`, {}, sign && icon(sign, 16), text);
+  if (one.state === 'pending') return made('warn', 'clock', say('devices.waiting'));
+  if (['lost', 'revoked', 'retired', 'suspended'].includes(one.state)) return made('bad', 'cross', say(one.state === 'lost' ? 'devices.lost' : 'devices.closed'));
+  const until = one.limited_until && moment(one.limited_until);
+  if (until && until > Date.now()) return made('warn', 'clock', say('devices.limited', { time: timeOfDay(until) }));
+  return one.this ? made('act', null, say('devices.this')) : made('good', 'check', say('devices.ready'));
+}
+
+function devices(list) {
+  const head = el('div.head', {}, el('h2', {}, say('devices.headline')), button(say('enrol.done.add'), addDevice, { extra: 'slim' }));
+  return el('section', {}, head, el('div.devices', {}, list.map(card)));
+}
+
+function card(one) {
+  const path = `/device/devices/${encodeURIComponent(one.id)}`;
+  const waiting = one.state === 'pending';
+  const living = one.state === 'active' || one.state === 'suspended';
+  const named = (key) => ({ extra: 'slim', 'aria-label': say(key, { device: one.name }) });
+  const acts = [
+    waiting && !one.this && pressing(say('devices.not_mine'), then(() => act(`${path}/not-mine`)), named('devices.not_mine_named')),
+    waiting && !one.this && pressing(say('devices.allow'), then(() => act(`${path}/allow`)), named('devices.allow_named')),
+    living && button(say('devices.rename'), () => rename(one, path), named('devices.rename_named')),
+    living && !one.this && button(say('devices.lost_it'), () => lost(one, path), named('devices.lost_it_named')),
+  ].filter(Boolean);
+  const key = say(one.key === 'hardware' ? 'devices.key_hardware' : 'devices.key_software');
+  const added = say('devices.added', { day: dayOf(moment(one.added_at)) });
+  return el(
+    'article.card.device',
+    {},
+    el('div.head', {}, ground('phone'), chip(one)),
+    el('div', {}, el('h3', {}, name(one.name)), el('p.small.quiet', {}, `${key} ${added}`), waiting && el('p.small.quiet', {}, say('devices.waiting_body'))),
+    acts.length > 0 && el('div.pair', {}, acts),
+  );
+}
+
+function lost(one, path) {
+  screen({
+    name: 'lost',
+    sign: 'warning',
+    tone: 'warn',
+    head: parts('lost.headline', { device: name(one.name) }),
+    body: say('lost.body'),
+    dock: [decide(button(say('lost.keep'), () => show(), { tone: 'ink' }), pressing(say('lost.yes'), then(() => act(`${path}/lost`)), {}))],
+  });
+}
+
+function rename(one, path) {
+  const input = el('input.field', { id: 'new-name', maxlength: '40', autocomplete: 'off', value: one.name });
+  const form = el('form', { id: 'rename-form', novalidate: true }, el('label', { for: 'new-name' }, say('enrol.device_name')), input);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (input.value.trim()) then(() => act(`${path}/rename`, { name: input.value.trim() }))();
+  });
+  const keep = el('button.button.act', { type: 'submit', form: 'rename-form' }, say('devices.rename_keep'));
+  screen({ name: 'rename', head: say('devices.rename_headline'), content: [form], dock: [decide(button(say('devices.rename_back'), () => show()), keep)] });
+  input.focus();
+}
+
+// What happened
+
+function happened(view) {
+  const look = (cid) => story(device, cid, { app, back: () => show() });
+  const lists = activity(view.activity, { look, disown: (cid) => disown(cid) });
+  const administrator = view.me.role === 'administrator' && invite(device, app);
+  if (!administrator) return lists;
+  return [el('div.two', {}, el('section', {}, lists), administrator)];
+}
+
+/** "Not me", about something that was opened: signed like any decision, over the statement that was approved. */
+async function disown(cid) {
+  try {
+    const path = `/device/ceremonies/${encodeURIComponent(cid)}`;
+    const view = await ask(device, 'GET', path);
+    const checked = await read({ ...view, cid, assertion: undefined }, device, location.origin);
+    await act(`${path}/decision`, await signed('not_me', checked, device));
+    screen({ name: 'not_me', sign: 'lock', tone: 'good', head: say('phone.not_me.headline'), body: say('phone.not_me.body'), dock: [wide(say('phone.see_open'), () => show())] });
+    announce(say('phone.not_me.headline'));
+  } catch (fault) {
+    failed(fault, app);
+  }
+}
