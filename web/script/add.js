@@ -28,7 +28,7 @@ async function showCode(name, app) {
   const key = await newKey();
   const box = el('section.card.code-card', { id: 'code-card', 'aria-label': say('code.label') });
   const { organisation, host } = document.body.dataset;
-  const typed = linkButton(say('sign_in.typed.link'), () => (terminal.typed ? terminal.showCode() : terminal.showTyped()));
+  const typed = linkButton(say('sign_in.typed.link'), () => terminal.showTyped());
   const terminal = new Terminal(box, {
     body: () => ({ purpose: 'enrol-device', name }),
     key: () => key,
@@ -36,8 +36,7 @@ async function showCode(name, app) {
     organisation,
     host,
     changed: (state) => {
-      typed.textContent = say(state === 'typed' ? 'sign_in.typed.show_code' : 'sign_in.typed.link');
-      typed.hidden = !['waiting', 'typed'].includes(state);
+      typed.hidden = state !== 'waiting';
     },
     redeemed: async ({ ticket, name: person }) => makePasskey(ticket, person, { with: key, leads: app }),
   });

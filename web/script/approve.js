@@ -92,12 +92,16 @@ export class Approval {
 
   async #show(which) {
     const { digits } = this.#view;
+    const body = isRegistered(this.#said)
+      ? parts('phone.digits_shown.body', { screen: plate(this.#said.terminal.name) })
+      : say('phone.digits_shown.body_unknown');
     screen({
       name: 'digits_shown',
       sign: 'type',
       tone: 'act',
-      head: isRegistered(this.#said) ? parts('phone.digits_shown.headline', { screen: plate(this.#said.terminal.name) }) : say('phone.digits_shown.headline_unknown'),
-      content: [which && el('p.part', {}, say('digits.part', which)), shownDigits(digits), el('p.quiet', {}, say('phone.digits_shown.body'))],
+      head: shownDigits(digits),
+      body,
+      content: [which && el('p.part', {}, say('digits.part', which))],
       dock: [this.#refuseButton(), this.#countdown().words],
     });
     announce(say('phone.digits_shown.aloud', { digits: [...digits].join(' ') }));
@@ -253,8 +257,8 @@ export class Approval {
       name: 'refused',
       sign: 'cross',
       head: say('phone.refused.headline'),
-      body: parts('phone.refused.body', { screen: screenName(this.#said) }),
-      content: [el('section', {}, el('h2', {}, say('phone.refused.someone')), el('p.quiet', {}, say('phone.refused.tell')))],
+      body: isRegistered(this.#said) ? parts('phone.refused.body', { screen: screenName(this.#said) }) : say('phone.refused.body_unknown'),
+      content: [el('section.aside', {}, el('h2', {}, say('phone.refused.someone')), el('p.quiet', {}, say('phone.refused.tell')))],
       dock: [
         wide(say('phone.refused.not_me'), () => this.#notMe(), { tone: 'ink' }),
         wide(say('phone.refused.changed'), this.#app.scan),
@@ -321,7 +325,7 @@ export class Approval {
       sign: 'lock',
       tone: 'good',
       head: say('ended.headline'),
-      body: parts('ended.body', { screen: screenName(this.#said), client: el('bdi', {}, this.#said.client.name) }),
+      body: parts(isRegistered(this.#said) ? 'ended.body' : 'ended.body_unknown', { screen: screenName(this.#said), client: el('bdi', {}, this.#said.client.name) }),
       dock: [wide(say('phone.see_open'), this.#app.overview)],
     });
     announce(say('ended.headline'));

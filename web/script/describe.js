@@ -62,8 +62,7 @@ export function card(said, me) {
     registered ? 'screen' : said.terminal.kind === 'device' ? 'phone' : 'laptop',
     say(asDevice ? 'statement.device' : 'statement.screen'),
     registered ? name(said.terminal.site ?? said.terminal.name) : name(said.terminal.agent || say('screen.unknown')),
-    registered && say('near.registered'),
-    el(near.far ? 'dd.detail.far' : 'dd.detail', {}, near.text),
+    el(near.far ? 'dd.detail.far' : 'dd.detail', {}, registered && `${say('near.registered')} `, near.text),
   );
   const opens = row(
     'open',

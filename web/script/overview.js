@@ -74,7 +74,7 @@ function draw(view, pending) {
     name: 'overview',
     wide: true,
     content: [
-      [...pending.map(offer), ...view.notices.map(notice)],
+      pending.length + view.notices.length > 0 && el('div.stack', {}, pending.map(offer), view.notices.map(notice)),
       sessions(view.sessions),
       devices(view.devices),
       ...happened(view),

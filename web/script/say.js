@@ -38,7 +38,11 @@ export function parts(key, fill = {}) {
     });
 }
 
-const clock = (options) => new Intl.DateTimeFormat(language, options);
+/** The reader's own region where it speaks the page's language; else the language alone, with 24 hours */
+function clock(options) {
+  const region = (globalThis.navigator?.languages ?? []).find((one) => one.startsWith(`${language}-`));
+  return new Intl.DateTimeFormat(region ?? language, region ? options : { ...options, hourCycle: 'h23' });
+}
 
 /** 14:35 */
 export const timeOfDay = (ms) => clock({ hour: '2-digit', minute: '2-digit' }).format(new Date(ms));

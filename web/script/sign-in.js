@@ -65,7 +65,7 @@ function passkeys(terminal) {
 
 function links(terminal) {
   const typed = place('typed-link');
-  typed.addEventListener('click', () => (terminal.typed ? terminal.showCode() : terminal.showTyped()));
+  typed.addEventListener('click', () => terminal.showTyped());
   const advice = place('advice');
   const help = place('help-link');
   help.addEventListener('click', () => {
@@ -79,8 +79,7 @@ function links(terminal) {
     go(next);
   });
   return (state) => {
-    typed.textContent = say(state === 'typed' ? 'sign_in.typed.show_code' : 'sign_in.typed.link');
-    typed.hidden = !['waiting', 'typed'].includes(state);
+    typed.hidden = state !== 'waiting';
   };
 }
 

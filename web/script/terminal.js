@@ -128,10 +128,6 @@ export class Terminal {
     this.#opened();
   }
 
-  get typed() {
-    return this.#shown === 'typed';
-  }
-
   /** Puts a view into the card and says it aloud. */
   #show(kind, node, { aloud, urgent = false } = {}) {
     this.#shown = kind;
