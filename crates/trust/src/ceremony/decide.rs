@@ -48,7 +48,7 @@ impl Ceremony {
             State::Confirmed(scan) => {
                 let Some(proof) = proof else { return Step::refused(Refusal::BadProof) };
                 if let Ruling::Deny(deny) = ruling {
-                    let mut step = self.ended(End::Refused, "policy", now).answering(deny.refusal);
+                    let mut step = self.ended(End::Refused, "policy", now).answering(Refusal::Denied);
                     for record in &mut step.records {
                         record.facts.insert("policies".into(), deny.policies.clone().into());
                     }
@@ -88,10 +88,12 @@ impl Ceremony {
         let scanner = self.scan_facts().is_some_and(|s| s.device == *device);
         let offered = self.opening.offered.as_ref() == Some(person);
         match &self.state {
-            State::Opened(_) if !offered => Step::refused(Refusal::NoSuchCeremony),
             State::Opened(_) if self.is_late(now) => {
-                self.timed_out(now).answering(Refusal::Expired)
+                // A stranger hears what strangers always hear.
+                let heard = if offered { Refusal::Expired } else { Refusal::NoSuchCeremony };
+                self.timed_out(now).answering(heard)
             }
+            State::Opened(_) if !offered => Step::refused(Refusal::NoSuchCeremony),
             State::Opened(_) => self.ended(End::Refused, reason, now),
             _ if !scanner && !offered => Step::refused(Refusal::NoSuchCeremony),
             State::Scanned(_) | State::Confirmed(_) | State::Approved(_) => {
@@ -102,8 +104,12 @@ impl Ceremony {
                 }
             }
             State::Redeemed(_) => self.ended(End::Revoked, reason, now),
-            State::Ended(_) if not_me => Step::same(),
-            State::Ended(_) => Step::refused(Refusal::Gone),
+            // A refusal repeated after a lost answer does no harm; "not me" counts even now.
+            State::Ended(_) if not_me => {
+                let record = Record::of(Kind::NotMe).fact("was", self.state_name());
+                Step { records: vec![record], ..Step::same() }
+            }
+            State::Ended(_) => Step::same(),
         }
     }
 }

@@ -7,6 +7,9 @@ use countersign_wire::Time;
 impl Ceremony {
     /// The terminal gives up: page closed, "start again", or "not me" at the greeting.
     pub fn abandon(&self, reason: &str, now: Time) -> Step {
+        if let Some(step) = self.clock_fault(now) {
+            return step;
+        }
         match &self.state {
             State::Redeemed(r) if r.claimed => Step::refused(Refusal::Gone),
             State::Redeemed(_) => self.ended(End::Revoked, reason, now),
@@ -16,7 +19,8 @@ impl Ceremony {
         }
     }
 
-    /// A signal, policy or a newer ceremony cuts it.
+    /// A signal, policy or a newer ceremony cuts it. A faulty clock does not stop this: nobody
+    /// would hear of it and try again.
     pub fn cut(&self, reason: &str, now: Time) -> Step {
         match &self.state {
             State::Redeemed(_) => self.ended(End::Revoked, reason, now),

@@ -293,7 +293,9 @@ impl Ceremony {
             State::Opened(s) => Some(s.until),
             State::Scanned(s) | State::Confirmed(s) => Some(s.until),
             State::Approved(s) => Some(s.until),
-            State::Redeemed(s) if !s.claimed => Some(s.at.plus_s(limits::UNCLAIMED_S)),
+            State::Redeemed(s) if !s.claimed => {
+                Some(s.at.plus_s(limits::UNCLAIMED_S).min(self.ceiling()))
+            }
             State::Redeemed(_) | State::Ended(_) => None,
         }
     }
@@ -372,8 +374,8 @@ impl Ceremony {
 
     /// A clock that stands before the beginning of the state cannot judge it.
     fn clock_fault(&self, now: Time) -> Option<Step> {
-        let early = now.ms_since(self.began()) < -limits::CLOCK_SLACK_MS;
-        (early && !self.is_over()).then(|| Step::refused(Refusal::Clock))
+        let early = now < self.began().plus_ms(-limits::CLOCK_SLACK_MS);
+        early.then(|| Step::refused(Refusal::Clock))
     }
 
     fn end(&self, end: End, reason: &str, now: Time) -> State {

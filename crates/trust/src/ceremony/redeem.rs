@@ -57,7 +57,6 @@ impl Ceremony {
             State::Ended(ended) => Step::refused(match ended.end {
                 End::Refused => Refusal::Denied,
                 End::Expired => Refusal::Expired,
-                End::Revoked if ended.reason == "redeemed_twice" => Refusal::AlreadyRedeemed,
                 End::Abandoned | End::Revoked => Refusal::Gone,
             }),
         }
