@@ -12,12 +12,14 @@ const OLD = [400, 404, 410];
 
 let key;
 let app;
+let before;
 
 const post = (path, json) => call('POST', path, { json, key, bound: true });
 
 /** `token` is what stood behind `#`; without one, this is the way back for a browser that was enrolled before. */
 export async function start(token, device, leads) {
   app = leads;
+  before = device;
   key = await newKey();
   if (!token) {
     forgot(device);
@@ -44,6 +46,7 @@ function invited(token, { name: person, organisation, left_ms }) {
     sign: 'phone',
     tone: 'act',
     head: parts('enrol.invitation.headline', { name: name(person) }),
+    content: [before && el('div.notice.warn', {}, icon('warning'), el('p', {}, say('enrol.invitation.replaces')))],
     body: [...parts('enrol.invitation.body', { organisation: name(organisation) }), ' ', say('enrol.invitation.once', { n })],
     dock: [
       wide(say('enrol.invitation.not_me'), () => screen({ name: 'not_mine', sign: 'cross', head: say('enrol.not_me.headline'), body: say('enrol.not_me.body') }), { tone: 'ink' }),

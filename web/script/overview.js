@@ -31,7 +31,7 @@ export async function start(own, leads) {
 function renew() {
   clearTimeout(renewing);
   renewing = setTimeout(() => {
-    const busy = document.activeElement && document.getElementById('main').contains(document.activeElement);
+    const busy = document.activeElement !== document.body;
     if (document.visibilityState === 'visible' && document.body.dataset.screen === 'overview' && !busy) show();
     else renew();
   }, RENEW_MS);

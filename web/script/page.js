@@ -9,7 +9,8 @@ const place = (id) => document.getElementById(id);
  */
 export function screen({ name, sign, tone, head, body, content = [], dock = [], wide = false }) {
   const main = place('main');
-  const held = document.activeElement && document.activeElement !== document.body;
+  const held = document.activeElement !== document.body;
+  const again = document.body.dataset.screen === name;
   document.body.dataset.screen = name;
   show(
     main,
@@ -25,9 +26,10 @@ export function screen({ name, sign, tone, head, body, content = [], dock = [], 
   const bar = place('dock');
   bar.hidden = dock.length === 0;
   bar.replaceChildren(el('div.inner', {}, dock));
-  if (!document.title.includes('·')) document.title = `${document.title} · ${document.body.dataset.organisation}`;
-  if (held) main.querySelector('h1')?.focus({ preventScroll: true });
-  scrollTo(0, 0);
+  const title = typeof head === 'string' ? head : body && typeof body === 'string' ? body : document.title;
+  document.title = title.includes('·') ? title : `${title} · ${document.body.dataset.organisation}`;
+  if (held && document.activeElement === document.body) main.querySelector('h1')?.focus({ preventScroll: true });
+  if (!again) scrollTo(0, 0);
 }
 
 /** Who holds this phone, at the head of the page */

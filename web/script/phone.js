@@ -17,7 +17,7 @@ let device;
 
 const app = {
   scan: () => (location.pathname === '/q' ? scan() : location.assign('/q')),
-  code: () => (location.pathname === '/code' ? typed() : location.assign('/code')),
+  code: () => (location.pathname === '/code' ? typed(true) : location.assign('/code')),
   overview: () => location.assign('/phone'),
   stop: () =>
     screen({ name: 'stopped', sign: 'cross', head: say('phone.stopped.headline'), body: say('phone.stopped.body'), dock: [wide(say('phone.see_open'), () => app.overview())] }),
@@ -92,7 +92,7 @@ async function scan() {
   if (frames) await send({ frames });
 }
 
-function typed() {
+function typed(asked = false) {
   const input = el('input.field.typed', { id: 'user-code', name: 'code', autocomplete: 'off', autocapitalize: 'characters', autocorrect: 'off', spellcheck: 'false', maxlength: '11', placeholder: 'XXXX-XXXX', enterkeyhint: 'go', 'aria-describedby': 'code-problem' });
   const problem = el('p.wrong', { id: 'code-problem', role: 'alert', hidden: true });
   const form = el('form.stack', { id: 'code-form', novalidate: true, autocomplete: 'off' }, el('label', { for: 'user-code' }, say('phone.code.label')), input, problem);
@@ -115,7 +115,7 @@ function typed() {
     content: [form],
     dock: [el('button.button.act.wide', { type: 'submit', form: 'code-form' }, say('phone.continue')), button(say('phone.code.scan'), app.scan, { sign: 'camera', extra: 'wide' })],
   });
-  input.focus();
+  if (asked) input.focus();
 }
 
 async function start() {

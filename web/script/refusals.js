@@ -29,7 +29,9 @@ const TABLE = {
   clock: ['refusal.unavailable.headline', 'refusal.unavailable.body', ['reload'], 'pause', 'warn'],
   unavailable: ['refusal.unavailable.headline', 'refusal.unavailable.body', ['reload'], 'pause', 'warn'],
 };
+TABLE.attestation_needed = ['refusal.attestation_needed.headline', 'refusal.attestation_needed.body', ['reload'], 'key', 'bad'];
 TABLE.not_yet = TABLE.confirm_first;
+TABLE.no_such_thing = TABLE.gone;
 TABLE.refused = TABLE.denied;
 TABLE.revoked = TABLE.gone;
 TABLE.abandoned = TABLE.gone;

@@ -16,21 +16,20 @@ function ended() {
 async function signOut(press) {
   press.setAttribute('aria-disabled', 'true');
   const kept = await shelf.terminal().catch(() => undefined);
-  const key = kept?.key;
   try {
-    await call('POST', '/session/end', { json: {}, key });
+    await call('POST', '/session/end', { json: {}, key: kept?.key });
     await shelf.dropTerminal().catch(() => {});
     ended();
   } catch (fault) {
     press.removeAttribute('aria-disabled');
-    if (fault instanceof Refusal && [401, 404, 410].includes(fault.status)) {
+    if (fault instanceof Refusal && ['no_session', 'gone', 'no_such_thing'].includes(fault.code)) {
       await shelf.dropTerminal().catch(() => {});
       ended();
       return;
     }
     const problem = place('problem');
     problem.hidden = false;
-    problem.textContent = say(fault instanceof Refusal ? 'session.failed' : 'phone.offline.headline');
+    problem.textContent = say(!kept ? 'session.no_key' : fault instanceof Refusal ? 'session.failed' : 'phone.offline.headline');
   }
 }
 

@@ -207,7 +207,8 @@ export class Terminal {
   #renewing = false;
 
   #awake() {
-    if (this.#ceremony?.state === 'opened' && this.#ceremony.deadline.left_ms === 0) this.#renew();
+    const over = this.#ceremony && (this.#ceremony.state !== 'opened' || this.#ceremony.deadline.left_ms === 0);
+    if (over && ['waiting', 'typed'].includes(this.#shown)) this.#renew();
   }
 
   #follow(state) {
