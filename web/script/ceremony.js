@@ -5,7 +5,7 @@
 // 3. Watching, confirming and abandoning are proved by the wait key; redeeming by the terminal key, once.
 import { call, open as openStream, Refusal } from './call.js';
 import { decode, encode, mac, macKey } from './bytes.js';
-import { Clock, Deadline, fragment, payload } from './frame.js';
+import { Clock, Deadline, fragment, FRAME_MS, FRAMES, payload } from './frame.js';
 import { freshKey } from './keys.js';
 import { events } from './stream.js';
 
@@ -43,6 +43,11 @@ export class Ceremony {
     ceremony.#channel = await macKey(decode(reply.ck));
     ceremony.#wait = encode(await mac(ceremony.#channel, 'wait'));
     return ceremony;
+  }
+
+  /** Left for scanning: two minutes of frames, even where the typed code lives longer */
+  get scan_left_ms() {
+    return Math.max(0, Math.min(this.deadline.left_ms, FRAMES * FRAME_MS - this.clock.t_ms));
   }
 
   /** What the code on screen says during frame `index` */

@@ -5,7 +5,7 @@ import { Ceremony } from './ceremony.js';
 import { CodeTile } from './code-card.js';
 import { Countdown } from './countdown.js';
 import { announce, el, show } from './dom.js';
-import { FRAME_MS } from './frame.js';
+import { FRAME_MS, FRAMES } from './frame.js';
 import { say } from './say.js';
 import * as views from './terminal-views.js';
 
@@ -176,10 +176,9 @@ export class Terminal {
     const ceremony = this.#ceremony;
     this.#countdown?.tick();
     if (!ceremony) return;
-    const left_ms = ceremony.deadline.left_ms;
     if (ceremony.state === 'opened') {
-      this.#tile.time(left_ms / ceremony.whole_ms);
-      if (left_ms === 0) this.#renew();
+      this.#tile.time(ceremony.scan_left_ms / (FRAMES * FRAME_MS));
+      if (this.#isOver(ceremony)) this.#renew();
     }
     if (this.#lost_at && performance.now() - this.#lost_at > BLANK_MS && this.#shown !== 'offline') {
       this.#tile.blank();
@@ -207,8 +206,13 @@ export class Terminal {
   #renewing = false;
 
   #awake() {
-    const over = this.#ceremony && (this.#ceremony.state !== 'opened' || this.#ceremony.deadline.left_ms === 0);
-    if (over && ['waiting', 'typed'].includes(this.#shown)) this.#renew();
+    if (['waiting', 'typed'].includes(this.#shown) && this.#ceremony && this.#isOver(this.#ceremony)) this.#renew();
+  }
+
+  /** Nothing can begin it any more: a typed code lives longer than the code to scan. */
+  #isOver(ceremony) {
+    const left_ms = this.#shown === 'typed' ? ceremony.deadline.left_ms : ceremony.scan_left_ms;
+    return left_ms === 0 || ceremony.state !== 'opened';
   }
 
   #follow(state) {
@@ -330,7 +334,7 @@ export class Terminal {
   }
 
   #gone() {
-    if (this.#shown === 'waiting' && this.#ceremony?.state === 'opened' && this.#ceremony.deadline.left_ms === 0) this.#renew();
+    if (this.#shown === 'waiting' && this.#ceremony && this.#isOver(this.#ceremony)) this.#renew();
     else this.#end(() => this.#show('closed', views.closed({ on: this.#on }), { aloud: say('sign_in.closed.headline'), urgent: true }));
   }
 
