@@ -15,6 +15,8 @@ import { decide as signed, read } from './statement.js';
 import { story } from './story.js';
 
 const RENEW_MS = 30_000;
+/** What a device hears that is pending, lost or revoked */
+const UNKNOWN = ['bad_proof', 'denied', 'no_such_thing'];
 
 let device;
 let app;
@@ -45,13 +47,13 @@ async function show() {
     draw(view, offered?.pending ?? []);
     renew();
   } catch (fault) {
-    if (fault instanceof Refusal && fault.code === 'bad_proof') await forgotten();
+    if (fault instanceof Refusal && UNKNOWN.includes(fault.code)) forgotten();
     else failed(fault, app);
   }
 }
 
 /** The server does not know this key any more: it was lost, revoked or undone. */
-async function forgotten() {
+function forgotten() {
   screen({
     name: 'forgotten',
     sign: 'key',
