@@ -53,13 +53,7 @@ impl Engine {
             Some(("sqlite", path)) if !path.is_empty() => {
                 Ok(Self::Sqlite(Sqlite::open(path, clock).await?))
             }
-            _ => Err(OpenError::Address(
-                address
-                    .split('@')
-                    .next_back()
-                    .unwrap_or_default()
-                    .to_owned(),
-            )),
+            _ => Err(OpenError::Address(without_user(address))),
         }
     }
 
@@ -169,6 +163,11 @@ impl Engine {
     }
 }
 
-fn is_postgres(address: &str) -> bool {
+pub(crate) fn is_postgres(address: &str) -> bool {
     address.starts_with("postgres://") || address.starts_with("postgresql://")
+}
+
+/// An address as it may be shown: what stands before an `@` can be a password.
+pub(crate) fn without_user(address: &str) -> String {
+    address.rsplit('@').next().unwrap_or_default().to_owned()
 }

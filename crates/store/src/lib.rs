@@ -3,6 +3,7 @@
 //! A commit is data: guards that must still hold, statements, and at least one event ([`Batch`]). The engine checks the guards again
 //! inside the transaction, applies the statements and appends the events; it knows no nouns.
 
+pub mod backup;
 mod clock;
 #[cfg(feature = "testing")]
 pub mod conformance;

@@ -13,6 +13,8 @@ use countersign_store::failing::Failing;
 use countersign_store::testing::{Cluster, HandClock};
 use countersign_store::{Clock, Engine};
 
+#[path = "engines/backup.rs"]
+mod backup;
 #[path = "engines/columns.rs"]
 mod columns;
 #[path = "engines/postgres.rs"]

@@ -49,8 +49,26 @@ pub(super) async fn run(store: &Postgres, batch: &Batch) -> Result<Done, StoreEr
 }
 
 async fn once(store: &Postgres, client: &Object, batch: &Batch) -> Result<Done, Trouble> {
+    end(store, client, batch, vec![Step::Begin]).await
+}
+
+/// Runs a batch as the end of a transaction that is already open, and commits or rolls back all of it.
+pub(super) async fn finish(
+    store: &Postgres,
+    client: &Object,
+    batch: &Batch,
+) -> Result<Done, Trouble> {
+    end(store, client, batch, Vec::new()).await
+}
+
+async fn end<'b>(
+    store: &Postgres,
+    client: &Object,
+    batch: &'b Batch,
+    start: Vec<Step<'b>>,
+) -> Result<Done, Trouble> {
     let locks = locks(batch);
-    let flight = Flight::load(client, batch, &locks).await?;
+    let flight = Flight::load(client, batch, &locks, start).await?;
     let replies = flight.send(client).await;
     match judge(store, batch, &locks, &flight, replies) {
         Ok(done) => {
@@ -136,14 +154,18 @@ struct Flight<'b> {
 }
 
 impl<'b> Flight<'b> {
-    async fn load(client: &Object, batch: &'b Batch, locks: &Locks<'_>) -> Result<Self, Trouble> {
+    async fn load(
+        client: &Object,
+        batch: &'b Batch,
+        locks: &Locks<'_>,
+        mut steps: Vec<Step<'b>>,
+    ) -> Result<Self, Trouble> {
         let prepare = async |sql: &'static str| {
             client
                 .prepare_cached(sql)
                 .await
                 .map_err(|error| trouble(&error, sql))
         };
-        let mut steps = vec![Step::Begin];
         for ((table, id), change) in locks {
             let sql = if *change {
                 table.version_changing_sql()

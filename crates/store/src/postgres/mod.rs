@@ -3,6 +3,7 @@
 //! Connections are not encrypted: the database belongs on the loopback interface, a Unix socket or a private network.
 //! An address that demands TLS is refused rather than downgraded.
 
+mod backup;
 mod commit;
 mod schema;
 mod sequencer;
@@ -41,12 +42,18 @@ struct Inner {
 impl Postgres {
     /// Connects, and creates and migrates what is missing. Without a clock, the database's own decides.
     pub async fn open(address: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self, OpenError> {
+        let store = Self::connect(address, clock).await?;
+        schema::migrate(&store.client().await?).await?;
+        Ok(store)
+    }
+
+    /// Connects, and leaves the schema as it is.
+    async fn connect(address: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self, OpenError> {
         let pool = pool(address)?;
         let client = pool
             .get()
             .await
             .map_err(|error| OpenError::Unreachable(cause(&error)))?;
-        schema::migrate(&client).await?;
         let now = db_now(&client).await?;
         drop(client);
         let inner = Inner {

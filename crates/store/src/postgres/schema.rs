@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::{cause, db_now};
-use crate::migrate::{self, Applied};
+use crate::migrate::{self, Applied, Migration};
 use crate::{OpenError, limits};
 
 enum Stopped {
@@ -63,19 +65,28 @@ async fn once(client: &Object) -> Result<(), Stopped> {
     client.batch_execute("BEGIN").await?;
     let applied = applied(client).await?;
     for migration in migrate::missing(&applied)? {
-        client
-            .execute(
-                migrate::RECORD,
-                &[&migration.id, &migrate::digest(migration.sql), &now],
-            )
-            .await?;
-        client.batch_execute(migration.sql).await?;
+        apply(client, migration, now).await?;
     }
     client.batch_execute("COMMIT").await?;
     Ok(())
 }
 
-async fn applied(client: &Object) -> Result<Vec<Applied>, tokio_postgres::Error> {
+/// Records one file and runs it.
+pub(super) async fn apply(
+    client: &Client,
+    migration: &Migration,
+    now: i64,
+) -> Result<(), tokio_postgres::Error> {
+    let record = [
+        &migration.id as &(dyn ToSql + Sync),
+        &migrate::digest(migration.sql),
+        &now,
+    ];
+    client.execute(migrate::RECORD, &record).await?;
+    client.batch_execute(migration.sql).await
+}
+
+pub(super) async fn applied(client: &Client) -> Result<Vec<Applied>, tokio_postgres::Error> {
     let rows = client.query(migrate::APPLIED, &[]).await?;
     rows.iter()
         .map(|row| {

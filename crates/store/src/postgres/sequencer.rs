@@ -23,12 +23,6 @@ const TAKE: &str = "UPDATE lease SET holder = $1, fence = fence + 1, until = $2,
     WHERE id = 'sequencer' AND fence = $3 AND until <= $4";
 const RENEW: &str = "UPDATE lease SET until = $2, beat = beat + 1 \
     WHERE id = 'sequencer' AND holder = $1 AND fence = $3";
-const NUMBER: &str = "UPDATE event SET seq = fresh.seq FROM (\
-    SELECT id, (SELECT seq FROM event_head WHERE id = 'head') \
-        + ROW_NUMBER() OVER (ORDER BY written_at, place, id) AS seq \
-    FROM (SELECT id, written_at, place FROM event WHERE seq IS NULL \
-        ORDER BY written_at, place, id LIMIT $1) AS unnumbered) AS fresh \
-    WHERE event.id = fresh.id";
 const HEAD_MOVE: &str = "UPDATE event_head SET seq = seq + $1, at = $2 WHERE id = 'head'";
 
 /// How often a leader with nothing to number beats.
@@ -125,7 +119,7 @@ async fn turn(store: &Postgres, client: &Object) -> Result<i64, Trouble> {
         hearing.saw(lease.beat);
         return Ok(lease.head);
     }
-    let numbered = change(client, NUMBER, &[&limits::NUMBERED_MAX]).await?;
+    let numbered = change(client, crate::backup::NUMBER, &[&limits::NUMBERED_MAX]).await?;
     let numbered = i64::try_from(numbered).map_err(|_| StoreError::Unavailable)?;
     if numbered > 0 {
         change(client, HEAD_MOVE, &[&numbered, &now]).await?;

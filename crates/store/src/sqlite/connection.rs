@@ -183,6 +183,13 @@ pub(super) fn bind(
     Ok(())
 }
 
+/// A row of a table whose columns were not asked for by name.
+pub(super) fn read_values(row: &rusqlite::Row<'_>, width: usize) -> Result<Vec<Value>, OpenError> {
+    let shape = Shape::default();
+    let one = |i| Ok(read(row.get_ref(i).map_err(unreachable)?, &shape, i)?);
+    (0..width).map(one).collect()
+}
+
 fn read(value: ValueRef<'_>, shape: &Shape, i: usize) -> Result<Value, StoreError> {
     let corrupt = || StoreError::Corrupt {
         table: shape.table.to_owned(),

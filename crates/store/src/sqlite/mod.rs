@@ -1,5 +1,6 @@
 //! The embedded engine: one file, one writing thread, readers beside it.
 
+mod backup;
 mod connection;
 mod schema;
 mod writer;

@@ -254,6 +254,15 @@ impl Writer {
         }
     }
 
+    /// The batch that ends a restore, inside the transaction the restore opened.
+    pub(super) fn last_of_restore(&mut self, mut job: Job) -> Result<(), StoreError> {
+        let mut head = self.head()?;
+        self.apply(&mut job, &mut head)?;
+        self.link
+            .execute(HEAD_MOVE, &[head.seq.into(), head.at.into()])?;
+        Ok(())
+    }
+
     fn head(&mut self) -> Result<Head, StoreError> {
         let rows = self.link.query(HEAD, &[])?;
         let row = rows.first().ok_or_else(|| StoreError::Corrupt {
