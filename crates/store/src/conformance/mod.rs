@@ -3,7 +3,6 @@
 //! Each function takes an engine on an empty store that [`prepare`] has seen. They assert, so they belong in tests.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "assertions of a test suite"

@@ -1,6 +1,6 @@
 //! Backup and restore of an SQLite file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -65,11 +65,7 @@ fn copy(conn: &Connection, table: &str, sink: &mut Sink) -> Result<(), OpenError
     let mut statement = conn
         .prepare(&format!("SELECT * FROM {table}"))
         .map_err(unreachable)?;
-    let columns: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let width = columns.len();
     sink.table(table, columns)?;
     let mut rows = statement.raw_query();
@@ -81,7 +77,7 @@ fn copy(conn: &Connection, table: &str, sink: &mut Sink) -> Result<(), OpenError
 
 /// Builds the whole store in a file of its own, in one transaction; the caller gives it its name when it is whole.
 fn build(
-    partial: &PathBuf,
+    partial: &Path,
     mut lines: Lines,
     after: Batch,
     clock: Arc<dyn Clock>,

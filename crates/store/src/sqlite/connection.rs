@@ -89,11 +89,7 @@ impl Link {
         let (shape, fresh) = match text.shape {
             Some(shape) => (shape, false),
             None => {
-                let columns = statement
-                    .column_names()
-                    .into_iter()
-                    .map(str::to_owned)
-                    .collect();
+                let columns = statement.column_names().map(str::to_owned).collect();
                 (Arc::new(Shape::of(sql, columns)), true)
             }
         };

@@ -215,7 +215,7 @@ async fn a_restore_whose_last_batch_fails_leaves_nothing() {
         .unwrap()
         .map(|file| file.unwrap().path())
         .collect();
-    assert_eq!(files, [file.clone()]);
+    assert_eq!(files, *std::slice::from_ref(&file));
     let Some(address) = postgres().await else {
         return;
     };
