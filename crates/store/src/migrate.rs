@@ -16,8 +16,14 @@ pub struct Migration {
 
 /// All schema files in order. Add to the end; never change one that was released.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration { id: "0001_start", sql: include_str!("../migrations/0001_start.sql") },
-    Migration { id: "0002_nouns", sql: include_str!("../migrations/0002_nouns.sql") },
+    Migration {
+        id: "0001_start",
+        sql: include_str!("../migrations/0001_start.sql"),
+    },
+    Migration {
+        id: "0002_nouns",
+        sql: include_str!("../migrations/0002_nouns.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

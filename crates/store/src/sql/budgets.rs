@@ -20,7 +20,12 @@ impl Counter {
     pub fn new(what: &str, whose: &str, window_s: i64, limit: i64, now: Time) -> Counter {
         let n = now.seconds().div_euclid(window_s.max(1));
         let from = Time::from_seconds(n * window_s);
-        Counter { id: format!("{what}/{whose}/{n}"), from, until: from.plus_s(window_s), limit }
+        Counter {
+            id: format!("{what}/{whose}/{n}"),
+            from,
+            until: from.plus_s(window_s),
+            limit,
+        }
     }
 }
 
@@ -61,16 +66,27 @@ fn quarantine(row: &Row) -> Result<Quarantine, StoreError> {
 impl Store {
     /// How much of a budget is used.
     pub async fn used(&self, counter: &Counter) -> Result<i64, StoreError> {
-        let q = Query::new("SELECT count FROM budget WHERE id = $1", [counter.id.as_str().into()]);
+        let q = Query::new(
+            "SELECT count FROM budget WHERE id = $1",
+            [counter.id.as_str().into()],
+        );
         self.engine.first(q).await?.map_or(Ok(0), |r| r.int(0))
     }
     /// Whether a name was used up.
     pub async fn is_burnt(&self, what: &str, name: &str) -> Result<bool, StoreError> {
-        let q = Query::new("SELECT id FROM burn WHERE id = $1", [format!("{what}/{name}").into()]);
+        let q = Query::new(
+            "SELECT id FROM burn WHERE id = $1",
+            [format!("{what}/{name}").into()],
+        );
         Ok(self.engine.first(q).await?.is_some())
     }
     /// Quarantines of a screen (its network or its key) that still hold.
-    pub async fn quarantines(&self, source: &str, jkt: &str, now: Time) -> Result<Vec<Quarantine>, StoreError> {
+    pub async fn quarantines(
+        &self,
+        source: &str,
+        jkt: &str,
+        now: Time,
+    ) -> Result<Vec<Quarantine>, StoreError> {
         let q = Query::new(
             "SELECT id, person, client, source, jkt, at, until FROM quarantine \
              WHERE (source = $1 OR jkt = $2) AND until > $3 LIMIT 200",
@@ -79,7 +95,12 @@ impl Store {
         self.engine.query(q).await?.iter().map(quarantine).collect()
     }
     /// Whether this device's scan of a ceremony was refused a moment ago.
-    pub async fn was_refused(&self, device: &DeviceId, cid: &CeremonyId, now: Time) -> Result<bool, StoreError> {
+    pub async fn was_refused(
+        &self,
+        device: &DeviceId,
+        cid: &CeremonyId,
+        now: Time,
+    ) -> Result<bool, StoreError> {
         let q = Query::new(
             "SELECT until FROM refused_scan WHERE id = $1 AND until > $2",
             [format!("{device}/{cid}").into(), now.0.into()],
@@ -87,7 +108,11 @@ impl Store {
         Ok(self.engine.first(q).await?.is_some())
     }
     /// The newest ceremony this device's scan was refused for a moment ago.
-    pub async fn last_refused(&self, device: &DeviceId, now: Time) -> Result<Option<CeremonyId>, StoreError> {
+    pub async fn last_refused(
+        &self,
+        device: &DeviceId,
+        now: Time,
+    ) -> Result<Option<CeremonyId>, StoreError> {
         let q = Query::new(
             "SELECT id, ceremony FROM refused_scan WHERE device = $1 AND until > $2 ORDER BY until DESC LIMIT 1",
             [device.as_str().into(), now.0.into()],
@@ -95,7 +120,11 @@ impl Store {
         self.engine.first(q).await?.map(|r| r.parsed(1)).transpose()
     }
     /// A passkey challenge for a browser's request, if it lives.
-    pub async fn challenge(&self, hash: &str, now: Time) -> Result<Option<(String, String)>, StoreError> {
+    pub async fn challenge(
+        &self,
+        hash: &str,
+        now: Time,
+    ) -> Result<Option<(String, String)>, StoreError> {
         let q = Query::new(
             "SELECT id, request, browser_hash FROM challenge WHERE id = $1 AND expires_at > $2",
             [hash.into(), now.0.into()],
@@ -135,7 +164,12 @@ impl Write {
         Write(Statement::one(
             "INSERT INTO budget (id, window_start, count, expires_at) VALUES ($1, $2, 1, $3) \
              ON CONFLICT (id) DO UPDATE SET count = budget.count + 1 WHERE budget.count < $4",
-            [c.id.as_str().into(), c.from.0.into(), c.until.plus_s(1).0.into(), c.limit.into()],
+            [
+                c.id.as_str().into(),
+                c.from.0.into(),
+                c.until.plus_s(1).0.into(),
+                c.limit.into(),
+            ],
         ))
     }
     /// One more attempt, however many there were: for counts of failures.
@@ -143,12 +177,19 @@ impl Write {
         Write(Statement::one(
             "INSERT INTO budget (id, window_start, count, expires_at) VALUES ($1, $2, 1, $3) \
              ON CONFLICT (id) DO UPDATE SET count = budget.count + 1",
-            [c.id.as_str().into(), c.from.0.into(), c.until.plus_s(1).0.into()],
+            [
+                c.id.as_str().into(),
+                c.from.0.into(),
+                c.until.plus_s(1).0.into(),
+            ],
         ))
     }
     /// A count starts anew, where something better than a new code earned it.
     pub fn count_forgiven(c: &Counter) -> Write {
-        Write(Statement::any("DELETE FROM budget WHERE id = $1", [c.id.as_str().into()]))
+        Write(Statement::any(
+            "DELETE FROM budget WHERE id = $1",
+            [c.id.as_str().into()],
+        ))
     }
     /// A screen is kept from asking.
     pub fn quarantined(q: &Quarantine) -> Write {
@@ -156,7 +197,10 @@ impl Write {
             "INSERT INTO quarantine (id, person, client, source, jkt, at, until) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             [
                 q.id.as_str().into(),
-                q.person.as_ref().map_or_else(String::new, ToString::to_string).into(),
+                q.person
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string)
+                    .into(),
                 q.client.as_str().into(),
                 q.source.as_str().into(),
                 q.jkt.as_str().into(),
@@ -170,18 +214,31 @@ impl Write {
         Write(Statement::one(
             "INSERT INTO refused_scan (id, device, ceremony, until) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (id) DO UPDATE SET until = $4",
-            [format!("{device}/{cid}").into(), device.as_str().into(), cid.as_str().into(), until.0.into()],
+            [
+                format!("{device}/{cid}").into(),
+                device.as_str().into(),
+                cid.as_str().into(),
+                until.0.into(),
+            ],
         ))
     }
     /// A passkey challenge for one request of one browser.
     pub fn challenge_made(hash: &str, request: &str, browser_hash: &str, until: Time) -> Write {
         Write(Statement::one(
             "INSERT INTO challenge (id, request, browser_hash, expires_at) VALUES ($1, $2, $3, $4)",
-            [hash.into(), request.into(), browser_hash.into(), until.0.into()],
+            [
+                hash.into(),
+                request.into(),
+                browser_hash.into(),
+                until.0.into(),
+            ],
         ))
     }
     /// A passkey challenge is used up.
     pub fn challenge_used(hash: &str) -> Write {
-        Write(Statement::one("DELETE FROM challenge WHERE id = $1", [hash.into()]))
+        Write(Statement::one(
+            "DELETE FROM challenge WHERE id = $1",
+            [hash.into()],
+        ))
     }
 }

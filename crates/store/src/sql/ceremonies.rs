@@ -10,24 +10,40 @@ macro_rules! ceremony_query {
 }
 
 fn ceremony(row: &Row) -> Result<Ceremony, StoreError> {
-    Ok(Ceremony { version: row.int(1)?, opening: from_json(row, 2)?, state: from_json(row, 3)? })
+    Ok(Ceremony {
+        version: row.int(1)?,
+        opening: from_json(row, 2)?,
+        state: from_json(row, 3)?,
+    })
 }
 
 impl Store {
     /// A ceremony.
     pub async fn ceremony(&self, id: &CeremonyId) -> Result<Option<Ceremony>, StoreError> {
         let q = Query::new(ceremony_query!("WHERE id = $1"), [id.as_str().into()]);
-        self.engine.first(q).await?.map(|r| ceremony(&r)).transpose()
+        self.engine
+            .first(q)
+            .await?
+            .map(|r| ceremony(&r))
+            .transpose()
     }
     /// The ceremony of a handle, by its hash.
     pub async fn ceremony_by_handle(&self, hash: &str) -> Result<Option<Ceremony>, StoreError> {
         let q = Query::new(ceremony_query!("WHERE handle_hash = $1"), [hash.into()]);
-        self.engine.first(q).await?.map(|r| ceremony(&r)).transpose()
+        self.engine
+            .first(q)
+            .await?
+            .map(|r| ceremony(&r))
+            .transpose()
     }
     /// The ceremony of a typed code, by its hash.
     pub async fn ceremony_by_code(&self, hash: &str) -> Result<Option<Ceremony>, StoreError> {
         let q = Query::new(ceremony_query!("WHERE code_hash = $1"), [hash.into()]);
-        self.engine.first(q).await?.map(|r| ceremony(&r)).transpose()
+        self.engine
+            .first(q)
+            .await?
+            .map(|r| ceremony(&r))
+            .transpose()
     }
     /// Ceremonies of a browser that could still give something.
     pub async fn ceremonies_of_browser(&self, hash: &str) -> Result<Vec<Ceremony>, StoreError> {
@@ -41,7 +57,10 @@ impl Store {
         self.engine.query(q).await?.iter().map(ceremony).collect()
     }
     /// Ceremonies of a person that are not over, newest first: scanned by or offered to them.
-    pub async fn ceremonies_of_person(&self, person: &PersonId) -> Result<Vec<Ceremony>, StoreError> {
+    pub async fn ceremonies_of_person(
+        &self,
+        person: &PersonId,
+    ) -> Result<Vec<Ceremony>, StoreError> {
         let q = Query::new(
             ceremony_query!(
                 "WHERE person = $1 AND state IN ('opened', 'scanned', 'confirmed', 'approved') \
@@ -54,7 +73,9 @@ impl Store {
     /// Ceremonies whose state has run out.
     pub async fn ceremonies_due(&self, now: Time, limit: i64) -> Result<Vec<Ceremony>, StoreError> {
         let q = Query::new(
-            ceremony_query!("WHERE deadline IS NOT NULL AND deadline <= $1 ORDER BY deadline LIMIT $2"),
+            ceremony_query!(
+                "WHERE deadline IS NOT NULL AND deadline <= $1 ORDER BY deadline LIMIT $2"
+            ),
             [now.0.into(), limit.into()],
         );
         self.engine.query(q).await?.iter().map(ceremony).collect()
@@ -75,7 +96,9 @@ impl Store {
 /// Columns that follow from the state.
 fn derived(c: &Ceremony) -> [crate::Value; 4] {
     let scan = c.scan_facts();
-    let person = scan.map(|s| s.person.to_string()).or_else(|| c.opening.offered.as_ref().map(ToString::to_string));
+    let person = scan
+        .map(|s| s.person.to_string())
+        .or_else(|| c.opening.offered.as_ref().map(ToString::to_string));
     [
         person.into(),
         scan.map(|s| s.device.to_string()).into(),
@@ -115,7 +138,10 @@ impl Write {
     /// A ceremony goes on from the version it was loaded with. When it ends, its handle and code
     /// are forgotten.
     pub fn ceremony_moved(from: &Ceremony, next: State) -> Write {
-        let to = Ceremony { state: next, ..from.clone() };
+        let to = Ceremony {
+            state: next,
+            ..from.clone()
+        };
         let [person, device, session, deadline] = derived(&to);
         Write(Statement::one(
             "UPDATE ceremony SET state = $3, person = $4, device = $5, session = $6, deadline = $7, body = $8, \

@@ -15,18 +15,29 @@ pub struct StoredClient {
 }
 
 fn client(row: &Row) -> Result<StoredClient, StoreError> {
-    Ok(StoredClient { version: row.int(1)?, source: row.text(2)?.to_owned(), client: from_json(row, 3)? })
+    Ok(StoredClient {
+        version: row.int(1)?,
+        source: row.text(2)?.to_owned(),
+        client: from_json(row, 3)?,
+    })
 }
 
 impl Store {
     /// A client.
     pub async fn client(&self, id: &ClientId) -> Result<Option<StoredClient>, StoreError> {
-        let q = Query::new("SELECT id, version, source, body FROM client WHERE id = $1", [id.as_str().into()]);
+        let q = Query::new(
+            "SELECT id, version, source, body FROM client WHERE id = $1",
+            [id.as_str().into()],
+        );
         self.engine.first(q).await?.map(|r| client(&r)).transpose()
     }
     /// All clients.
     pub async fn clients(&self) -> Result<Vec<StoredClient>, StoreError> {
-        let q = Query::new("SELECT id, version, source, body FROM client ORDER BY id", []).long();
+        let q = Query::new(
+            "SELECT id, version, source, body FROM client ORDER BY id",
+            [],
+        )
+        .long();
         self.engine.query(q).await?.iter().map(client).collect()
     }
 }
@@ -43,7 +54,12 @@ impl Write {
     pub fn client_changed(old: &StoredClient, new: &Client, source: &str) -> Write {
         Write(Statement::one(
             "UPDATE client SET body = $3, source = $4, version = version + 1 WHERE id = $1 AND version = $2",
-            [old.client.id.as_str().into(), old.version.into(), json(new).into(), source.into()],
+            [
+                old.client.id.as_str().into(),
+                old.version.into(),
+                json(new).into(),
+                source.into(),
+            ],
         ))
     }
 }

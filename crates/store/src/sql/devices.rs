@@ -101,7 +101,10 @@ fn notice(row: &Row) -> Result<Notice, StoreError> {
 
 impl Store {
     /// The device with this key, whatever its state.
-    pub async fn device_by_key(&self, jkt: &Thumbprint) -> Result<Option<StoredDevice>, StoreError> {
+    pub async fn device_by_key(
+        &self,
+        jkt: &Thumbprint,
+    ) -> Result<Option<StoredDevice>, StoreError> {
         let q = Query::new(device_query!("WHERE jkt = $1"), [jkt.as_str().into()]);
         self.engine.first(q).await?.map(|r| device(&r)).transpose()
     }
@@ -112,13 +115,20 @@ impl Store {
     }
     /// All devices of a person, oldest first.
     pub async fn devices_of(&self, person: &PersonId) -> Result<Vec<StoredDevice>, StoreError> {
-        let q = Query::new(device_query!("WHERE person = $1 ORDER BY added_at LIMIT 100"), [person.as_str().into()]);
+        let q = Query::new(
+            device_query!("WHERE person = $1 ORDER BY added_at LIMIT 100"),
+            [person.as_str().into()],
+        );
         self.engine.query(q).await?.iter().map(device).collect()
     }
     /// A passkey.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
         let q = Query::new(credential_query!("WHERE id = $1"), [id.as_str().into()]);
-        self.engine.first(q).await?.map(|r| credential(&r)).transpose()
+        self.engine
+            .first(q)
+            .await?
+            .map(|r| credential(&r))
+            .transpose()
     }
     /// All live passkeys of a person.
     pub async fn credentials_of(&self, person: &PersonId) -> Result<Vec<Credential>, StoreError> {
@@ -170,7 +180,11 @@ impl Write {
     pub fn device_moved(d: &Device, state: DeviceState) -> Write {
         Write(Statement::one(
             "UPDATE device SET state = $3, version = version + 1 WHERE id = $1 AND version = $2",
-            [d.id.as_str().into(), d.version.into(), state.as_str().into()],
+            [
+                d.id.as_str().into(),
+                d.version.into(),
+                state.as_str().into(),
+            ],
         ))
     }
     /// A device gets a new key, with reduced rights for a while or not.
@@ -217,7 +231,11 @@ impl Write {
     pub fn credential_used(c: &Credential, counter: u32) -> Write {
         Write(Statement::one(
             "UPDATE credential SET counter = $3, version = version + 1 WHERE id = $1 AND version = $2 AND live = 1",
-            [c.id.as_str().into(), c.version.into(), i64::from(counter).into()],
+            [
+                c.id.as_str().into(),
+                c.version.into(),
+                i64::from(counter).into(),
+            ],
         ))
     }
     /// The passkeys of a device that is lost or revoked end with it.

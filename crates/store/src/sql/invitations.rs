@@ -4,19 +4,37 @@ use countersign_trust::enrolment::{Invitation, InvitationFacts};
 use countersign_wire::{DeviceId, InvitationId};
 
 fn invitation(row: &Row) -> Result<Invitation, StoreError> {
-    Ok(Invitation { version: row.int(1)?, state: row.text(2)?.to_owned(), facts: from_json(row, 3)? })
+    Ok(Invitation {
+        version: row.int(1)?,
+        state: row.text(2)?.to_owned(),
+        facts: from_json(row, 3)?,
+    })
 }
 
 impl Store {
     /// The invitation of a token, by its hash.
     pub async fn invitation_by_token(&self, hash: &str) -> Result<Option<Invitation>, StoreError> {
-        let q = Query::new("SELECT id, version, state, body FROM invitation WHERE token_hash = $1", [hash.into()]);
-        self.engine.first(q).await?.map(|r| invitation(&r)).transpose()
+        let q = Query::new(
+            "SELECT id, version, state, body FROM invitation WHERE token_hash = $1",
+            [hash.into()],
+        );
+        self.engine
+            .first(q)
+            .await?
+            .map(|r| invitation(&r))
+            .transpose()
     }
     /// An invitation.
     pub async fn invitation(&self, id: &InvitationId) -> Result<Option<Invitation>, StoreError> {
-        let q = Query::new("SELECT id, version, state, body FROM invitation WHERE id = $1", [id.as_str().into()]);
-        self.engine.first(q).await?.map(|r| invitation(&r)).transpose()
+        let q = Query::new(
+            "SELECT id, version, state, body FROM invitation WHERE id = $1",
+            [id.as_str().into()],
+        );
+        self.engine
+            .first(q)
+            .await?
+            .map(|r| invitation(&r))
+            .transpose()
     }
 }
 
@@ -36,11 +54,20 @@ impl Write {
         ))
     }
     /// A registration was begun with it, or it is `used` or `ended`.
-    pub fn invitation_moved(from: &Invitation, state: &'static str, facts: &InvitationFacts) -> Write {
+    pub fn invitation_moved(
+        from: &Invitation,
+        state: &'static str,
+        facts: &InvitationFacts,
+    ) -> Write {
         Write(Statement::one(
             "UPDATE invitation SET state = $3, body = $4, version = version + 1 \
              WHERE id = $1 AND version = $2 AND state = 'open'",
-            [from.facts.id.as_str().into(), from.version.into(), state.into(), json(facts).into()],
+            [
+                from.facts.id.as_str().into(),
+                from.version.into(),
+                state.into(),
+                json(facts).into(),
+            ],
         ))
     }
     /// Open invitations that a device approved end with it.

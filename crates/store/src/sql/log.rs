@@ -29,7 +29,10 @@ impl Store {
     }
     /// Everything of one cause, in order.
     pub async fn transaction(&self, txn: &str) -> Result<Vec<Line>, StoreError> {
-        let q = Query::new(event_query!("WHERE txn = $1 ORDER BY written_at, place LIMIT 1000"), [txn.into()]);
+        let q = Query::new(
+            event_query!("WHERE txn = $1 ORDER BY written_at, place LIMIT 1000"),
+            [txn.into()],
+        );
         self.engine.query(q).await?.iter().map(line).collect()
     }
     /// What happened to a person lately, newest first.
@@ -55,7 +58,11 @@ impl Store {
     }
     /// Newest events, newest first.
     pub async fn latest(&self, limit: i64) -> Result<Vec<Line>, StoreError> {
-        let q = Query::new(event_query!("WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT $1"), [limit.into()]).long();
+        let q = Query::new(
+            event_query!("WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT $1"),
+            [limit.into()],
+        )
+        .long();
         self.engine.query(q).await?.iter().map(line).collect()
     }
 }

@@ -50,11 +50,20 @@ pub struct Commit {
 impl Commit {
     /// A commit that records at least `event`.
     pub fn new(event: Event) -> Commit {
-        Commit { first: event, more: Vec::new(), guards: Vec::new(), writes: Vec::new() }
+        Commit {
+            first: event,
+            more: Vec::new(),
+            guards: Vec::new(),
+            writes: Vec::new(),
+        }
     }
     /// Only if the row still has this version.
     pub fn guard(&mut self, table: Table, id: &str, version: i64) -> &mut Commit {
-        self.guards.push(Guard::Version { table, id: id.to_owned(), version });
+        self.guards.push(Guard::Version {
+            table,
+            id: id.to_owned(),
+            version,
+        });
         self
     }
     /// Only if it is written before `end`, by the store's clock.

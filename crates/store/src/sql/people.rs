@@ -34,7 +34,10 @@ fn named(row: &Row) -> Result<Named, StoreError> {
 impl Store {
     /// A person without the name.
     pub async fn person(&self, id: &PersonId) -> Result<Option<Person>, StoreError> {
-        let q = Query::new("SELECT id, version, state, role FROM person WHERE id = $1", [id.as_str().into()]);
+        let q = Query::new(
+            "SELECT id, version, state, role FROM person WHERE id = $1",
+            [id.as_str().into()],
+        );
         self.engine.first(q).await?.map(|r| person(&r)).transpose()
     }
     /// A person with the name.
@@ -80,7 +83,12 @@ impl Write {
     pub fn person_added(id: &PersonId, state: PersonState, role: Role, at: Time) -> Write {
         Write(Statement::one(
             "INSERT INTO person (id, version, state, role, created_at) VALUES ($1, 1, $2, $3, $4)",
-            [id.as_str().into(), state.as_str().into(), role.as_str().into(), at.0.into()],
+            [
+                id.as_str().into(),
+                state.as_str().into(),
+                role.as_str().into(),
+                at.0.into(),
+            ],
         ))
     }
     /// The name of a person; a login name exists once.
@@ -94,7 +102,11 @@ impl Write {
     pub fn person_moved(person: &Person, state: PersonState) -> Write {
         Write(Statement::one(
             "UPDATE person SET state = $3, version = version + 1 WHERE id = $1 AND version = $2",
-            [person.id.as_str().into(), person.version.into(), state.as_str().into()],
+            [
+                person.id.as_str().into(),
+                person.version.into(),
+                state.as_str().into(),
+            ],
         ))
     }
 }

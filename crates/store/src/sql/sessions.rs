@@ -5,7 +5,10 @@ use countersign_wire::{DeviceId, PersonId, SessionId, Thumbprint, Time};
 
 macro_rules! session_query {
     ($where:literal) => {
-        concat!("SELECT id, version, ended, idle_until, body FROM session ", $where)
+        concat!(
+            "SELECT id, version, ended, idle_until, body FROM session ",
+            $where
+        )
     };
 }
 

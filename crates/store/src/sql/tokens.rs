@@ -84,7 +84,10 @@ pub struct OwedLogout {
 impl Store {
     /// A code, by its hash.
     pub async fn code(&self, hash: &str) -> Result<Option<StoredCode>, StoreError> {
-        let q = Query::new("SELECT id, version, state, expires_at, body FROM code WHERE id = $1", [hash.into()]);
+        let q = Query::new(
+            "SELECT id, version, state, expires_at, body FROM code WHERE id = $1",
+            [hash.into()],
+        );
         let read = |row: Row| {
             Ok(StoredCode {
                 hash: row.text(0)?.to_owned(),
@@ -136,8 +139,16 @@ impl Store {
     }
     /// Clients that got tokens in a session.
     pub async fn clients_of_session(&self, id: &SessionId) -> Result<Vec<ClientId>, StoreError> {
-        let q = Query::new("SELECT DISTINCT client FROM code WHERE session = $1", [id.as_str().into()]);
-        self.engine.query(q).await?.iter().map(|r| r.parsed(0)).collect()
+        let q = Query::new(
+            "SELECT DISTINCT client FROM code WHERE session = $1",
+            [id.as_str().into()],
+        );
+        self.engine
+            .query(q)
+            .await?
+            .iter()
+            .map(|r| r.parsed(0))
+            .collect()
     }
 }
 
@@ -147,7 +158,13 @@ impl Write {
         Write(Statement::one(
             "INSERT INTO code (id, version, state, session, client, expires_at, body) \
              VALUES ($1, 1, 'open', $2, $3, $4, $5)",
-            [hash.into(), f.session.as_str().into(), f.client.as_str().into(), until.0.into(), json(f).into()],
+            [
+                hash.into(),
+                f.session.as_str().into(),
+                f.client.as_str().into(),
+                until.0.into(),
+                json(f).into(),
+            ],
         ))
     }
     /// A code is used, once.
@@ -162,7 +179,13 @@ impl Write {
         Write(Statement::one(
             "INSERT INTO token (id, version, session, client, code, revoked, expires_at) \
              VALUES ($1, 1, $2, $3, $4, 0, $5)",
-            [id.as_str().into(), f.session.as_str().into(), f.client.as_str().into(), code_hash.into(), until.0.into()],
+            [
+                id.as_str().into(),
+                f.session.as_str().into(),
+                f.client.as_str().into(),
+                code_hash.into(),
+                until.0.into(),
+            ],
         ))
     }
     /// Tokens that came from a replayed code are revoked.
@@ -192,7 +215,12 @@ impl Write {
         Write(Statement::one(
             "UPDATE logout SET state = $3, tries = tries + 1, next_at = $4, version = version + 1 \
              WHERE id = $1 AND version = $2 AND state = 'owed'",
-            [l.id.as_str().into(), l.version.into(), state.into(), next_at.0.into()],
+            [
+                l.id.as_str().into(),
+                l.version.into(),
+                state.into(),
+                next_at.0.into(),
+            ],
         ))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -42,9 +42,7 @@ impl Link {
         conn.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
         conn.busy_timeout(Duration::from_millis(limits::BUSY_MS))
             .map_err(unreachable)?;
-        let mode: String = conn
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .map_err(unreachable)?;
+        let mode = enter_wal(&conn)?;
         if !mode.eq_ignore_ascii_case("wal") {
             return Err(OpenError::Unreachable(
                 "the file system does not allow a write-ahead log".to_owned(),
@@ -155,6 +153,23 @@ impl Link {
             touched += 1;
         }
         Ok(touched)
+    }
+}
+
+/// Turns on the write-ahead log. On a new file that several open at once, SQLite refuses some of them without waiting (they would wait
+/// for each other), so the waiting is done here.
+fn enter_wal(conn: &Connection) -> Result<String, OpenError> {
+    let start = Instant::now();
+    loop {
+        match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && start.elapsed() < Duration::from_millis(limits::BUSY_MS) =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            answered => return answered.map_err(unreachable),
+        }
     }
 }
 
