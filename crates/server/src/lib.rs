@@ -1,2 +1,15 @@
+//! The server: [`app`] does, [`http`] and [`oidc`] speak, [`pages`] show, [`jobs`] keep time.
+#![forbid(unsafe_code)]
 
+pub mod app;
+pub mod chance;
+pub mod config;
+pub mod http;
+pub mod jobs;
+pub mod oidc;
 pub mod pages;
+pub mod seal;
+pub mod serve;
+
+pub use config::Config;
+pub use serve::{Running, start};

@@ -1,0 +1,193 @@
+//! The ceremony, step by step, with its loads and commits. The protocol itself is
+//! `trust::ceremony`; this is where its facts come from and where its steps are kept.
+
+pub mod decide;
+pub mod open;
+pub mod redeem;
+pub mod scan;
+pub mod story;
+pub mod terminal;
+
+use super::{App, Context, Fault, sessions};
+use countersign_store::sql::Counter;
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::audit::{Event, Kind};
+use countersign_trust::ceremony::{Ceremony, State, Step};
+use countersign_trust::policy::Ruling;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::statement::{Channel, Purpose};
+use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, mac, statement};
+
+/// What goes into the commit beside the step itself.
+#[derive(Default)]
+pub struct Around {
+    /// Further writes.
+    pub writes: Vec<Write>,
+    /// Further guards.
+    pub guards: Vec<(Table, String, i64)>,
+    /// Further events.
+    pub events: Vec<Event>,
+    /// Who acted, for the record.
+    pub person: Option<PersonId>,
+    /// With what.
+    pub device: Option<DeviceId>,
+}
+
+impl Around {
+    /// A proof's `jti` is used up by this commit.
+    pub fn burn(mut self, proof: &countersign_wire::dpop::Proof) -> Around {
+        self.writes.push(burn(proof));
+        self
+    }
+}
+
+/// Uses up the `jti` of a proof.
+pub fn burn(proof: &countersign_wire::dpop::Proof) -> Write {
+    Write::burnt("dpop", &format!("{}/{}", proof.jkt, proof.jti), proof.burn_until)
+}
+
+/// Whether the `jti` of a proof was used before; asked when a commit met a conflict.
+pub async fn refuse_if_burnt(app: &App, attempt: usize, proof: &countersign_wire::dpop::Proof) -> Result<(), Fault> {
+    if attempt > 0 && app.store.is_burnt("dpop", &format!("{}/{}", proof.jkt, proof.jti)).await? {
+        return Err(Fault::because(Refusal::BadProof, "a jti used before"));
+    }
+    Ok(())
+}
+
+/// Keeps a step: its state under its version and deadline, its records, and whatever ends with it.
+/// Answers what the caller hears.
+pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Around) -> Result<(), Fault> {
+    let o = &c.opening;
+    let mut events: Vec<Event> = step.records.iter().map(|r| {
+        let mut event = match r.refusal {
+            Some(_) => app.event(r.kind, &o.txn, ctx.now).fact("ref", ctx.reference.as_str()),
+            None => app.event(r.kind, &o.txn, ctx.now),
+        };
+        event.facts.extend(r.facts.clone());
+        event.refusal = r.refusal;
+        event
+    }).collect();
+    events.extend(around.events);
+    let mut writes = around.writes;
+    if let Some(next) = &step.next {
+        writes.push(Write::ceremony_moved(c, next.clone()));
+        let given = match &c.state {
+            State::Redeemed(r) => r.session.clone(),
+            _ => None,
+        };
+        if let (State::Ended(ended), Some(sid)) = (next, given)
+            && let Some(session) = app.store.session(&sid).await?
+        {
+            let (more, told) = sessions::ending(app, &session, &ended.reason, ctx.now).await?;
+            writes.extend(more);
+            events.extend(told);
+        }
+    }
+    let recorded = !events.is_empty();
+    let mut events = events.into_iter().map(|mut event| {
+        event.ceremony.get_or_insert_with(|| o.id.clone());
+        if o.asker.id.as_str() != countersign_trust::policy::OWN {
+            event.client.get_or_insert_with(|| o.asker.id.clone());
+        }
+        if event.person.is_none() {
+            event.person.clone_from(&around.person);
+        }
+        if event.device.is_none() {
+            event.device.clone_from(&around.device);
+        }
+        event
+    });
+    if let Some(first) = events.next() {
+        let mut commit = Commit::new(first);
+        for event in events {
+            commit.event(event);
+        }
+        if let Some(end) = step.before {
+            commit.before(end);
+        }
+        for (table, id, version) in around.guards {
+            commit.guard(table, &id, version);
+        }
+        commit.writes(writes);
+        app.commit(commit).await?;
+    }
+    match step.answer {
+        Ok(()) => Ok(()),
+        Err(refusal) => {
+            let mut fault = Fault::from(refusal);
+            fault.recorded = recorded;
+            if let (Refusal::WrongCode, Some(State::Scanned(s))) = (refusal, &step.next) {
+                fault.left = Some(s.tries);
+            }
+            Err(fault)
+        }
+    }
+}
+
+/// The word policies and tokens use for a channel.
+pub fn channel_word(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Frame => "frame",
+        Channel::Pair => "pair",
+        Channel::UserCode => "user_code",
+        Channel::Push => "push",
+    }
+}
+
+/// The client of a ceremony; `None` where Countersign itself asks.
+pub fn client_of(c: &Ceremony) -> Option<ClientId> {
+    (c.opening.purpose != Purpose::EnrolDevice).then(|| c.opening.asker.id.clone())
+}
+
+/// Digest of the statement as it was kept.
+pub fn statement_digest(c: &Ceremony) -> Result<[u8; 32], Fault> {
+    let scan = c.scan_facts().ok_or(Refusal::NoSuchCeremony)?;
+    let bytes = b64::decode(&scan.statement)?;
+    Ok(statement::digest(&bytes))
+}
+
+/// The digits for a direction, made anew from the server key that the ceremony names.
+pub fn digits(app: &App, c: &Ceremony, direction: code::Direction) -> Result<String, Fault> {
+    let scan = c.scan_facts().ok_or(Refusal::NoSuchCeremony)?;
+    let k = app.keys.k_by_serial(c.opening.k).ok_or(Refusal::Gone)?;
+    let sd = statement_digest(c)?;
+    Ok(code::digits(k.expose(), direction, &sd, scan.device.as_str(), scan.demanded.digits))
+}
+
+/// Counts wrong digits for a person and device over a day.
+pub fn digit_counter(person: &PersonId, device: &DeviceId, now: Time) -> Counter {
+    Counter::new("digits", &format!("{person}/{device}"), 86_400, limits::WRONG_DIGITS_DAY, now)
+}
+
+/// base64url SHA-256: how secrets that machines made are kept.
+pub fn hashed(secret: &[u8]) -> String {
+    b64::encode(&mac::h(secret))
+}
+
+/// Cuts a ceremony, whoever is waiting for it.
+pub async fn cut(app: &App, ctx: &Context, c: &Ceremony, reason: &str) -> Result<(), Fault> {
+    let step = c.cut(reason, ctx.now);
+    settle(app, ctx, c, step, Around::default()).await
+}
+
+/// Writes and events that end other ceremonies in somebody else's commit.
+pub fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> (Vec<Write>, Vec<Event>) {
+    let writes = step.next.iter().map(|next| Write::ceremony_moved(c, next.clone())).collect();
+    let events = step.records.iter().map(|r| {
+        let mut event = app.event(r.kind, &c.opening.txn, now);
+        event.facts.extend(r.facts.clone());
+        event.ceremony = Some(c.opening.id.clone());
+        event.client = client_of(c);
+        event
+    }).collect();
+    (writes, events)
+}
+
+/// What the log needs to know about a ruling.
+pub fn ruling_event(app: &App, c: &Ceremony, kind: Kind, ruling: &Ruling, now: Time) -> Event {
+    let event = app.event(kind, &c.opening.txn, now);
+    match ruling {
+        Ruling::Allow(a) => event.fact("policies", a.policies.clone()).fact("cut", a.cut.clone()),
+        Ruling::Deny(d) => event.fact("policies", d.policies.clone()),
+    }
+}

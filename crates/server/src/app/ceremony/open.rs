@@ -1,0 +1,263 @@
+//! Step 1: a terminal opens a ceremony with a key it made for this opening alone.
+
+use super::{Around, burn, ended_along, hashed, refuse_if_burnt};
+use crate::app::{App, Context, Fault};
+use countersign_store::sql::Counter;
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::audit::Kind;
+use countersign_trust::ceremony::{Ceremony, Opening};
+use countersign_trust::policy::OWN;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::dpop::Proof;
+use countersign_wire::message::{Open, Opened};
+use countersign_wire::statement::{Asked, Asker, Boundary, Purpose};
+use countersign_wire::{
+    CeremonyId, ClientId, PersonId, RequestId, b64, code, frame, jcs, limits as protocol, mac,
+};
+
+/// Who opens: a browser by its cookie, or a program without one.
+#[derive(Clone, Debug)]
+pub enum Opener {
+    /// The cookie's value.
+    Browser(String),
+    /// A program that keeps a collector instead.
+    Program,
+}
+
+/// What is asked, whichever way in.
+struct Wanted {
+    purpose: Purpose,
+    flow: Option<RequestId>,
+    asker: Asker,
+    boundary: Boundary,
+    asked: Asked,
+    acr_values: Vec<String>,
+    txn: countersign_wire::TxnId,
+    device_name: Option<String>,
+    guard: Vec<(Table, String, i64)>,
+}
+
+/// Opens a ceremony. `proof` is by the terminal's fresh key.
+pub async fn open(app: &App, ctx: &Context, opener: &Opener, proof: &Proof, body: &Open) -> Result<Opened, Fault> {
+    app.settled(|attempt| attempt_open(app, ctx, opener, proof, body, attempt)).await
+}
+
+async fn attempt_open(
+    app: &App,
+    ctx: &Context,
+    opener: &Opener,
+    proof: &Proof,
+    body: &Open,
+    attempt: usize,
+) -> Result<Opened, Fault> {
+    refuse_if_burnt(app, attempt, proof).await?;
+    if attempt > 0 && app.store.is_burnt("tk", proof.jkt.as_str()).await? {
+        return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
+    }
+    let now = ctx.now;
+    let browser_hash = match opener {
+        Opener::Browser(b) => Some(hashed(b.as_bytes())),
+        Opener::Program => None,
+    };
+    let wanted = wanted(app, ctx, browser_hash.as_deref(), body).await?;
+    let source = ctx.source();
+    let budgets = [
+        Counter::new("open/source", &source, 60, limits::OPENS_PER_SOURCE_MIN, now),
+        Counter::new("open/client", wanted.asker.id.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, now),
+    ];
+    for budget in &budgets {
+        if app.store.used(budget).await? >= budget.limit {
+            return Err(Fault::because(Refusal::TooMany, "opens"));
+        }
+    }
+    let stopped = app.store.quarantines(&source, proof.jkt.as_str(), now).await?;
+    if stopped.iter().any(|q| q.person.is_none()) {
+        return Err(Fault::because(Refusal::Denied, "source in quarantine"));
+    }
+    let push = body.offer.is_some();
+    let (offered, push_budgets) = match &body.offer {
+        Some(login) => offer(app, login, &wanted.asker.id, now).await?,
+        None => (None, Vec::new()),
+    };
+    let (k_serial, k) = app.keys.k();
+    let handle: [u8; 16] = app.random();
+    let collector: [u8; 32] = app.random();
+    let collector_hash = browser_hash.clone().unwrap_or_else(|| hashed(b64::encode(&collector).as_bytes()));
+    let user_code = (0..4).find_map(|_| code::user_code(&app.random::<24>())).ok_or(Refusal::Unavailable)?;
+    let id = CeremonyId::new(now, app.id10());
+    let opening = Opening {
+        id: id.clone(),
+        txn: wanted.txn.clone(),
+        purpose: wanted.purpose,
+        flow: wanted.flow,
+        asker: wanted.asker,
+        boundary: wanted.boundary,
+        asked: wanted.asked,
+        acr_values: wanted.acr_values,
+        jkt: proof.jkt.clone(),
+        collector_hash: collector_hash.clone(),
+        terminal_kind: if browser_hash.is_some() { "browser" } else { "console" }.to_owned(),
+        agent: ctx.agent.clone(),
+        source,
+        address: ctx.address.to_string(),
+        k: k_serial,
+        has_user_code: true,
+        offered: offered.clone(),
+        push,
+        device_name: wanted.device_name,
+        at: now,
+    };
+    let ceremony = Ceremony::open(opening);
+    let mut event = app
+        .event(Kind::CeremonyOpened, &wanted.txn, now)
+        .fact("purpose", wanted.purpose.as_str())
+        .fact("push", push);
+    event.ceremony = Some(id.clone());
+    event.client = super::client_of(&ceremony);
+    let mut commit = Commit::new(event);
+    let mut around = Around { guards: wanted.guard, ..Around::default() };
+    abandon_previous(app, ctx, &collector_hash, body.prev.as_deref(), &mut around).await?;
+    commit.write(burn(proof));
+    commit.write(Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)));
+    commit.write(Write::ceremony_opened(&ceremony, &hashed(&handle), Some(&hashed(user_code.as_bytes()))));
+    commit.writes(budgets.iter().chain(&push_budgets).map(Write::counted));
+    commit.writes(around.writes);
+    for event in around.events {
+        commit.event(event);
+    }
+    for (table, id, version) in around.guards {
+        commit.guard(table, &id, version);
+    }
+    app.commit(commit).await?;
+    let ck = frame::channel_key(k.expose(), id.as_str(), proof.jkt.as_str());
+    let left_ms = if push { protocol::PUSH_S } else { protocol::OPENED_S } * 1_000;
+    Ok(Opened {
+        cid: id.to_string(),
+        handle: b64::encode(&handle),
+        ck: b64::encode(&ck),
+        user_code: code::hyphenated(&user_code),
+        t_ms: app.now().ms_since(now),
+        left_ms,
+        collector: browser_hash.is_none().then(|| b64::encode(&collector)),
+    })
+}
+
+async fn wanted(app: &App, ctx: &Context, browser_hash: Option<&str>, body: &Open) -> Result<Wanted, Fault> {
+    if let Some(purpose) = &body.purpose {
+        if purpose != "enrol-device" || body.flow.is_some() || body.offer.is_some() {
+            return Err(Fault::because(Refusal::Malformed, "purpose"));
+        }
+        return enrol_wanted(app, ctx, body);
+    }
+    let flow: RequestId = body
+        .flow
+        .as_deref()
+        .and_then(|f| f.parse().ok())
+        .ok_or(Fault::because(Refusal::NoSuchFlow, "no flow"))?;
+    let none = || Fault::because(Refusal::NoSuchFlow, "unknown, ended, or of another browser");
+    let request = app.store.request(&flow).await?.ok_or_else(none)?;
+    let bound = browser_hash.is_some_and(|h| h == request.browser_hash);
+    if !bound || request.state != "open" || ctx.now >= request.until {
+        return Err(none());
+    }
+    let client = app.store.client(&request.facts.client).await?.ok_or_else(none)?;
+    if client.client.disabled {
+        return Err(Fault::because(Refusal::Denied, "client disabled"));
+    }
+    let redirect_host = url::Url::parse(&request.facts.redirect_uri)
+        .ok()
+        .and_then(|u| u.host_str().map(str::to_owned))
+        .unwrap_or_default();
+    Ok(Wanted {
+        purpose: Purpose::SignIn,
+        flow: Some(flow),
+        asker: Asker { id: client.client.id.clone(), name: client.client.name.clone(), redirect_host },
+        boundary: client.client.boundary,
+        asked: Asked {
+            hash: request.facts.hash.clone(),
+            scopes: request.facts.scopes.clone(),
+            details: Vec::new(),
+            message: None,
+        },
+        acr_values: request.facts.acr_values.clone(),
+        txn: request.facts.txn.clone(),
+        device_name: None,
+        guard: vec![
+            (Table::Request, request.facts.id.to_string(), request.version),
+            (Table::Client, client.client.id.to_string(), client.version),
+        ],
+    })
+}
+
+fn enrol_wanted(app: &App, ctx: &Context, body: &Open) -> Result<Wanted, Fault> {
+    let name = body.name.as_deref().map(str::trim).unwrap_or_default();
+    let good = !name.is_empty() && name.chars().count() <= limits::NAME_CHARS && jcs::is_plain(name);
+    if !good {
+        return Err(Fault::because(Refusal::Malformed, "a device name of 1 to 80 plain characters"));
+    }
+    let id: ClientId = OWN.parse()?;
+    Ok(Wanted {
+        purpose: Purpose::EnrolDevice,
+        flow: None,
+        asker: Asker { id, name: app.config.organisation.clone(), redirect_host: app.config.rp_id() },
+        boundary: Boundary::Approval,
+        asked: Asked {
+            hash: b64::encode(&mac::labelled("countersign/enrol-device", name.as_bytes())),
+            scopes: Vec::new(),
+            details: Vec::new(),
+            message: Some(name.to_owned()),
+        },
+        acr_values: Vec::new(),
+        txn: app.txn(ctx.now),
+        device_name: Some(name.to_owned()),
+        guard: Vec::new(),
+    })
+}
+
+/// Whom a push is offered to. An unknown login name is answered like a known one.
+async fn offer(
+    app: &App,
+    login: &str,
+    client: &ClientId,
+    now: countersign_wire::Time,
+) -> Result<(Option<PersonId>, Vec<Counter>), Fault> {
+    let hour = Counter::new("push/login", &hashed(login.as_bytes()), 3_600, limits::PUSHES_PER_PERSON_HOUR, now);
+    if app.store.used(&hour).await? >= hour.limit {
+        return Err(Fault::because(Refusal::TooMany, "pushes"));
+    }
+    let Some(named) = app.store.person_by_login(login).await? else { return Ok((None, vec![hour])) };
+    let waiting: Vec<Ceremony> = app
+        .store
+        .ceremonies_of_person(&named.person.id)
+        .await?
+        .into_iter()
+        .filter(|c| c.opening.push && c.is_pending() && c.deadline().is_some_and(|d| now < d))
+        .collect();
+    let same = waiting.iter().any(|c| c.opening.asker.id == *client);
+    if same || waiting.len() >= limits::PUSHES_WAITING {
+        return Err(Fault::because(Refusal::TooMany, "a request is waiting already"));
+    }
+    Ok((Some(named.person.id), vec![hour]))
+}
+
+/// The ceremony a page replaces ends in the same commit; only its own browser can name it.
+async fn abandon_previous(
+    app: &App,
+    ctx: &Context,
+    collector_hash: &str,
+    prev: Option<&str>,
+    around: &mut Around,
+) -> Result<(), Fault> {
+    let Some(prev) = prev else { return Ok(()) };
+    let id: CeremonyId = prev.parse()?;
+    if let Some(c) = app.store.ceremony(&id).await?
+        && c.opening.collector_hash == collector_hash
+        && c.is_pending()
+    {
+        let step = c.abandon("renewed", ctx.now);
+        let (writes, events) = ended_along(app, &c, &step, ctx.now);
+        around.writes.extend(writes);
+        around.events.extend(events);
+    }
+    Ok(())
+}

@@ -1,0 +1,320 @@
+//! Step 2: an enrolled device scans, types a code, or takes what was offered.
+
+use super::{Around, burn, channel_word, client_of, digits, ended_along, hashed, refuse_if_burnt, settle, statement_digest};
+use crate::app::{App, Context, Fault};
+use countersign_store::sql::{Counter, StoredDevice};
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::ceremony::scan::ScanBy;
+use countersign_trust::ceremony::{Ceremony, State};
+use countersign_trust::device::DeviceState;
+use countersign_trust::policy::{Action, Facts, Ruling};
+use countersign_trust::presence::{self, Presence};
+use countersign_trust::principal::PersonState;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::code::Direction;
+use countersign_wire::dpop::Proof;
+use countersign_wire::message::{AssertionAsk, DeviceView, PendingItem, Scan, device_ask};
+use countersign_wire::statement::{Channel, Purpose};
+use countersign_wire::{CeremonyId, b64, code, frame, limits as protocol, statement};
+use std::net::IpAddr;
+
+/// What a device brought.
+pub struct Scanning<'a> {
+    /// The device, found by its proof.
+    pub device: &'a StoredDevice,
+    /// Its proof.
+    pub proof: &'a Proof,
+    /// A terminal cookie that came along: then both roles are one browser.
+    pub cookie: Option<&'a str>,
+}
+
+/// A scan of frames, or a typed code.
+pub async fn scan(app: &App, ctx: &Context, by: &Scanning<'_>, body: &Scan) -> Result<DeviceView, Fault> {
+    app.settled(|attempt| async move {
+        refuse_if_burnt(app, attempt, by.proof).await?;
+        let (c, channel) = match (&body.frames[..], &body.user_code) {
+            ([first], None) => (framed(app, ctx, first, None).await?, Channel::Frame),
+            ([first, second], None) => (framed(app, ctx, first, Some(second)).await?, Channel::Pair),
+            ([], Some(typed)) => (typed_code(app, ctx, by, typed).await?, Channel::UserCode),
+            _ => return Err(Fault::because(Refusal::Malformed, "one or two frames, or a user code")),
+        };
+        meet(app, ctx, by, c, channel).await
+    })
+    .await
+}
+
+/// An offered request is taken.
+pub async fn take(app: &App, ctx: &Context, by: &Scanning<'_>, cid: &str) -> Result<DeviceView, Fault> {
+    app.settled(|attempt| async move {
+        refuse_if_burnt(app, attempt, by.proof).await?;
+        let none = || Fault::because(Refusal::NoSuchCeremony, "nothing offered");
+        let id: CeremonyId = cid.parse().map_err(|_| none())?;
+        let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+        let theirs = c.opening.offered.as_ref() == Some(&by.device.device.person)
+            || c.scan_facts().is_some_and(|s| s.device == by.device.device.id);
+        if !theirs {
+            return Err(none());
+        }
+        meet(app, ctx, by, c, Channel::Push).await
+    })
+    .await
+}
+
+/// What is offered to a person.
+pub async fn pending(app: &App, ctx: &Context, device: &StoredDevice) -> Result<Vec<PendingItem>, Fault> {
+    let all = app.store.ceremonies_of_person(&device.device.person).await?;
+    Ok(all
+        .into_iter()
+        .filter(|c| c.opening.push && matches!(c.state, State::Opened(_)))
+        .filter_map(|c| {
+            let left_ms = ctx.now.ms_until(c.deadline()?);
+            (left_ms > 0).then(|| PendingItem { cid: c.opening.id.to_string(), client: c.opening.asker.name.clone(), left_ms })
+        })
+        .collect())
+}
+
+/// A ceremony as its scanner sees it.
+pub async fn look(app: &App, ctx: &Context, device: &StoredDevice, cid: &str) -> Result<DeviceView, Fault> {
+    let c = scanned_by(app, device, cid).await?;
+    view(app, ctx, &c).await
+}
+
+/// Digits typed on the device.
+pub async fn confirm(app: &App, ctx: &Context, device: &StoredDevice, cid: &str, typed: &str) -> Result<DeviceView, Fault> {
+    app.settled(|_| async {
+        let c = scanned_by(app, device, cid).await?;
+        super::terminal::confirm_step(app, ctx, &c, Direction::TypedOnDevice, typed).await
+    })
+    .await?;
+    look(app, ctx, device, cid).await
+}
+
+async fn scanned_by(app: &App, device: &StoredDevice, cid: &str) -> Result<Ceremony, Fault> {
+    let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not scanned by this device");
+    let id: CeremonyId = cid.parse().map_err(|_| none())?;
+    let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+    if c.scan_facts().is_some_and(|s| s.device == device.device.id) { Ok(c) } else { Err(none()) }
+}
+
+async fn framed(app: &App, ctx: &Context, first: &str, second: Option<&String>) -> Result<Ceremony, Fault> {
+    let dead = |why| Fault::because(Refusal::CodeNotLive, why);
+    let one = frame::Frame::parse(first).map_err(|_| dead("not a frame"))?;
+    let two = match second {
+        Some(text) => Some(frame::Frame::parse(text).map_err(|_| dead("not a frame"))?),
+        None => None,
+    };
+    let found = app.store.ceremony_by_handle(&hashed(&one.handle)).await?;
+    // The same derivations whether the handle is known or not.
+    let (serial, cid, jkt) = match &found {
+        Some(c) => (c.opening.k, c.opening.id.to_string(), c.opening.jkt.to_string()),
+        None => (app.keys.k().0, String::new(), String::new()),
+    };
+    let k = app.keys.k_by_serial(serial).ok_or_else(|| dead("its key is gone"))?;
+    let ck = frame::channel_key(k.expose(), &cid, &jkt);
+    let age_ms = found.as_ref().map_or(0, |c| ctx.now.ms_since(c.opening.at));
+    let judged = frame::judge(one, two, &ck, age_ms);
+    let c = found.ok_or_else(|| dead("unknown handle"))?;
+    judged.map_err(|stale| {
+        dead(match stale {
+            frame::Stale::Forged => "forged frame",
+            frame::Stale::Late => "late frame",
+            frame::Stale::Early => "early frame",
+            frame::Stale::OutOfSequence => "frames out of sequence",
+        })
+    })?;
+    if matches!(c.state, State::Opened(_)) && age_ms >= protocol::OPENED_S * 1_000 {
+        return Err(dead("code older than its life"));
+    }
+    Ok(c)
+}
+
+async fn typed_code(app: &App, ctx: &Context, by: &Scanning<'_>, typed: &str) -> Result<Ceremony, Fault> {
+    let count = Counter::new("ucode", by.device.device.id.as_str(), 600, limits::WRONG_USER_CODES_10_MIN, ctx.now);
+    if app.store.used(&count).await? >= count.limit {
+        return Err(Fault::because(Refusal::TooMany, "wrong user codes"));
+    }
+    let found = match code::parse_user_code(typed) {
+        Ok(code) => app.store.ceremony_by_code(&hashed(code.as_bytes())).await?,
+        Err(_) => None,
+    };
+    match found {
+        Some(c) => Ok(c),
+        None => {
+            let mut event = ctx.refusal_event(app, &ctx.txn).fact("step", "user_code");
+            event.refusal = Some(Refusal::CodeNotLive);
+            event.device = Some(by.device.device.id.clone());
+            event.person = Some(by.device.device.person.clone());
+            let mut commit = Commit::new(event);
+            commit.write(Write::tallied(&count));
+            commit.write(burn(by.proof));
+            app.commit(commit).await?;
+            Err(Fault::because(Refusal::CodeNotLive, "unknown user code").recorded())
+        }
+    }
+}
+
+/// The device has met the ceremony; policy and the state decide.
+async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel: Channel) -> Result<DeviceView, Fault> {
+    let d = &by.device.device;
+    if is_same_device(&c, by) {
+        return refuse(app, ctx, by, &c, Refusal::SameDevice, "one device in both roles").await;
+    }
+    let rescan = c.scan_facts().is_some_and(|s| s.device == d.id);
+    let person = app.store.person(&d.person).await?.ok_or(Refusal::Denied)?;
+    if person.state != PersonState::Active || d.state != DeviceState::Active {
+        return refuse(app, ctx, by, &c, Refusal::Denied, "person or device not active").await;
+    }
+    let now = ctx.now;
+    let undecided = Counter::new("scan", d.id.as_str(), 600, limits::UNDECIDED_SCANS_10_MIN, now);
+    if !rescan && app.store.used(&undecided).await? >= undecided.limit {
+        return refuse(app, ctx, by, &c, Refusal::TooMany, "undecided scans").await;
+    }
+    let stopped = app.store.quarantines(&c.opening.source, c.opening.jkt.as_str(), now).await?;
+    let mine = stopped.iter().any(|q| {
+        q.person.as_ref().is_none_or(|p| *p == d.person) && (q.client.is_empty() || q.client == c.opening.asker.id.as_str())
+    });
+    if mine {
+        return refuse(app, ctx, by, &c, Refusal::Denied, "this screen is in quarantine for this person").await;
+    }
+    let client = match client_of(&c) {
+        Some(id) => Some(app.store.client(&id).await?.ok_or(Refusal::Denied)?),
+        None => None,
+    };
+    if client.as_ref().is_some_and(|c| c.client.disabled) {
+        return refuse(app, ctx, by, &c, Refusal::Denied, "client disabled").await;
+    }
+    let near = match c.opening.address.parse::<IpAddr>() {
+        Ok(terminal) => presence::near(terminal, ctx.address, &app.config.shared_networks),
+        Err(_) => Vec::new(),
+    };
+    let registered = client.as_ref().map(|c| &c.client);
+    let facts = Facts::of(&person, d, registered, c.opening.purpose, channel_word(channel), Presence::of(&near), now);
+    let ruling = app.policy.rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
+    let scan_by = ScanBy {
+        device: d.id.clone(),
+        dk: d.jkt.clone(),
+        person: d.person.clone(),
+        channel,
+        near,
+        issuer: app.config.issuer.clone(),
+        nonce: app.random(),
+        decide_s: app.config.decide_s,
+    };
+    let step = c.scan(&scan_by, &ruling, now);
+    let mut around = Around { person: Some(d.person.clone()), device: Some(d.id.clone()), ..Around::default() }.burn(by.proof);
+    let changed = step.next.is_some() && step.answer.is_ok();
+    if let (Err(refusal), Ruling::Deny(deny)) = (step.answer, &ruling)
+        && refusal == deny.refusal
+    {
+        around.writes.push(Write::scan_refused(&d.id, &c.opening.id, now.plus_s(limits::LATE_NOT_ME_S)));
+    }
+    if changed {
+        around.guards.push((Table::Person, person.id.to_string(), person.version));
+        around.guards.push((Table::Device, d.id.to_string(), d.version));
+        if let Some(client) = &client {
+            around.guards.push((Table::Client, client.client.id.to_string(), client.version));
+        }
+        around.writes.push(Write::counted(&undecided));
+        supersede(app, &c, d, now, &mut around).await?;
+    }
+    let next = step.next.clone();
+    settle(app, ctx, &c, step, around).await.map_err(|fault| match &ruling {
+        Ruling::Deny(deny) if fault.refusal == deny.refusal => fault.saying(deny.say.clone()),
+        _ => fault,
+    })?;
+    let after = Ceremony { state: next.unwrap_or_else(|| c.state.clone()), ..c };
+    view(app, ctx, &after).await
+}
+
+fn is_same_device(c: &Ceremony, by: &Scanning<'_>) -> bool {
+    let own_cookie = by.cookie.is_some_and(|b| hashed(b.as_bytes()) == c.opening.collector_hash);
+    own_cookie || c.opening.jkt == by.device.device.jkt
+}
+
+/// Refuses before the state is asked: recorded, and "not me" may be said about it.
+async fn refuse(
+    app: &App,
+    ctx: &Context,
+    by: &Scanning<'_>,
+    c: &Ceremony,
+    refusal: Refusal,
+    because: &'static str,
+) -> Result<DeviceView, Fault> {
+    let d = &by.device.device;
+    let mut event = ctx.refusal_event(app, &c.opening.txn).fact("step", "scan").fact("because", because);
+    event.refusal = Some(refusal);
+    event.ceremony = Some(c.opening.id.clone());
+    event.device = Some(d.id.clone());
+    event.person = Some(d.person.clone());
+    let mut commit = Commit::new(event);
+    commit.write(burn(by.proof));
+    commit.write(Write::scan_refused(&d.id, &c.opening.id, ctx.now.plus_s(limits::LATE_NOT_ME_S)));
+    app.commit(commit).await?;
+    Err(Fault::because(refusal, because).recorded())
+}
+
+/// A person's newer scan for a client ends the older.
+async fn supersede(
+    app: &App,
+    c: &Ceremony,
+    d: &countersign_trust::device::Device,
+    now: countersign_wire::Time,
+    around: &mut Around,
+) -> Result<(), Fault> {
+    for older in app.store.ceremonies_of_person(&d.person).await? {
+        let other = older.opening.id != c.opening.id && older.opening.asker.id == c.opening.asker.id;
+        if other && older.scan_facts().is_some() && older.is_pending() {
+            let step = older.cut("superseded", now);
+            let (writes, events) = ended_along(app, &older, &step, now);
+            around.writes.extend(writes);
+            around.events.extend(events);
+        }
+    }
+    Ok(())
+}
+
+/// What the scanner is shown.
+pub async fn view(app: &App, ctx: &Context, c: &Ceremony) -> Result<DeviceView, Fault> {
+    let now = ctx.now;
+    let late = c.deadline().is_some_and(|d| now >= d) && c.is_pending();
+    let mut view = DeviceView {
+        cid: c.opening.id.to_string(),
+        state: if late { "expired" } else { c.state_name() }.to_owned(),
+        statement: None,
+        left_ms: c.deadline().map_or(0, |d| now.ms_until(d)),
+        ask: None,
+        n: None,
+        digits: None,
+        assertion: None,
+        me: None,
+    };
+    let Some(scan) = c.scan_facts() else { return Ok(view) };
+    view.statement = Some(scan.statement.clone());
+    view.me = app.store.named(&scan.person).await?.map(|n| n.name);
+    if late || !matches!(c.state, State::Scanned(_) | State::Confirmed(_)) {
+        return Ok(view);
+    }
+    let open: Vec<Direction> = scan.demanded.directions.iter().copied().filter(|d| !scan.done.contains(d)).collect();
+    if matches!(c.state, State::Scanned(_)) && !open.is_empty() {
+        view.ask = device_ask(&open).map(str::to_owned);
+        view.n = Some(scan.demanded.digits);
+        if open.contains(&Direction::TypedOnTerminal) {
+            view.digits = Some(digits(app, c, Direction::TypedOnTerminal)?);
+        }
+    }
+    let credentials = app.store.credentials_of(&scan.person).await?;
+    view.assertion = Some(AssertionAsk {
+        challenge: b64::encode(&statement::challenge(&statement_digest(c)?)),
+        rp_id: app.config.rp_id(),
+        allow: credentials.iter().map(|c| c.id.to_string()).collect(),
+        user_verification: "required".to_owned(),
+        hints: vec!["client-device".to_owned()],
+        timeout_ms: view.left_ms,
+    });
+    Ok(view)
+}
+
+/// Whether a ceremony adds a device.
+pub fn adds_device(c: &Ceremony) -> bool {
+    c.opening.purpose == Purpose::EnrolDevice
+}

@@ -1,0 +1,38 @@
+//! What is known about one HTTP request before anything is decided.
+
+use super::App;
+use countersign_trust::audit::{Event, Kind};
+use countersign_trust::presence;
+use countersign_wire::{Time, TxnId, code};
+use std::net::IpAddr;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The store's time when it came in.
+    pub now: Time,
+    /// The address it came from, proxies resolved.
+    pub address: IpAddr,
+    /// A transaction for what belongs to no other.
+    pub txn: TxnId,
+    /// What a refusal is called at the help desk.
+    pub reference: String,
+    /// Agent family as the program calls itself.
+    pub agent: String,
+}
+
+impl Context {
+    /// A new one.
+    pub fn new(app: &App, address: IpAddr, agent: String) -> Context {
+        let now = app.now();
+        Context { now, address, txn: app.txn(now), reference: code::reference(app.random()), agent }
+    }
+    /// The network it came from, as budgets and quarantines count it.
+    pub fn source(&self) -> String {
+        presence::source(self.address)
+    }
+    /// An event about a refusal carries the reference.
+    pub fn refusal_event(&self, app: &App, txn: &TxnId) -> Event {
+        app.event(Kind::StepRefused, txn, self.now).fact("ref", self.reference.as_str())
+    }
+}

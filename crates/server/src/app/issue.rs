@@ -1,0 +1,168 @@
+//! The one issuance gate with its loads: every session, code and token of every endpoint comes
+//! through [`gate`], which re-reads whatever can veto and hands its versions to the commit.
+
+use super::{App, Fault};
+use countersign_store::sql::StoredClient;
+use countersign_store::{Commit, Table};
+use countersign_trust::Refusal;
+use countersign_trust::acr::Earned;
+use countersign_trust::device::{Credential, Device};
+use countersign_trust::issuance::{self, Facts, Permit, Product};
+use countersign_trust::policy::{self, Action, Ruling};
+use countersign_trust::presence::Presence;
+use countersign_trust::principal::Person;
+use countersign_trust::session::Session;
+use countersign_wire::statement::Purpose;
+use countersign_wire::{ClientId, CredentialId, DeviceId, PersonId, Time};
+
+/// Facts that can veto, as read just now.
+#[derive(Clone, Debug)]
+pub struct Vetoes {
+    /// The person.
+    pub person: Person,
+    /// The device.
+    pub device: Device,
+    /// The passkey.
+    pub credential: Credential,
+    /// The client, where there is one.
+    pub client: Option<StoredClient>,
+}
+
+impl Vetoes {
+    /// Reads them; whatever is gone refuses.
+    pub async fn load(
+        app: &App,
+        person: &PersonId,
+        device: &DeviceId,
+        credential: &CredentialId,
+        client: Option<&ClientId>,
+    ) -> Result<Vetoes, Fault> {
+        let gone = || Fault::because(Refusal::Denied, "a fact it rests on is gone");
+        Ok(Vetoes {
+            person: app.store.person(person).await?.ok_or_else(gone)?,
+            device: app.store.device(device).await?.ok_or_else(gone)?.device,
+            credential: app.store.credential(credential).await?.ok_or_else(gone)?,
+            client: match client {
+                Some(id) => Some(app.store.client(id).await?.ok_or_else(gone)?),
+                None => None,
+            },
+        })
+    }
+
+    /// Whatever rests on them holds only if none has moved.
+    pub fn guard(&self, commit: &mut Commit) {
+        commit.guard(Table::Person, self.person.id.as_str(), self.person.version);
+        commit.guard(Table::Device, self.device.id.as_str(), self.device.version);
+        commit.guard(Table::Credential, self.credential.id.as_str(), self.credential.version);
+        if let Some(client) = &self.client {
+            commit.guard(Table::Client, client.client.id.as_str(), client.version);
+        }
+    }
+
+    /// The same without the passkey, for a commit that itself writes the passkey's counter.
+    pub fn guard_but_credential(&self, commit: &mut Commit) {
+        commit.guard(Table::Person, self.person.id.as_str(), self.person.version);
+        commit.guard(Table::Device, self.device.id.as_str(), self.device.version);
+        if let Some(client) = &self.client {
+            commit.guard(Table::Client, client.client.id.as_str(), client.version);
+        }
+    }
+}
+
+/// What the thing to be made rests on.
+pub struct Ground<'a> {
+    /// The session it belongs to; `None` when this makes one.
+    pub session: Option<&'a Session>,
+    /// What was earned.
+    pub earned: Earned,
+    /// Classes asked for.
+    pub acr_values: &'a [String],
+    /// Scopes asked for.
+    pub scopes: &'a [String],
+    /// How person and terminal met.
+    pub channel: &'static str,
+    /// How near they were shown to be.
+    pub presence: Presence,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// Judges once more whether `product` may be made.
+pub fn gate(
+    app: &App,
+    product: Product,
+    vetoes: &Vetoes,
+    ground: &Ground<'_>,
+    now: Time,
+) -> Result<(Permit, Ruling), Fault> {
+    let client = vetoes.client.as_ref().map(|c| &c.client);
+    let action = match product {
+        Product::Session | Product::EnrolmentTicket => Action::Redeem,
+        Product::Code | Product::Tokens | Product::UserInfo => Action::Issue,
+    };
+    let facts = policy::Facts::of(
+        &vetoes.person,
+        &vetoes.device,
+        client,
+        ground.purpose,
+        ground.channel,
+        ground.presence,
+        now,
+    );
+    let ruling = app.policy.rule(action, &facts, client, ground.scopes);
+    let permit = issuance::permit(
+        product,
+        &Facts {
+            person: &vetoes.person,
+            device: &vetoes.device,
+            credential: &vetoes.credential,
+            client,
+            session: ground.session,
+            ruling: &ruling,
+            earned: ground.earned,
+            acr_values: ground.acr_values,
+        },
+        now,
+    )?;
+    Ok((permit, ruling))
+}
+
+/// For something made in a running session: loads what can veto and asks the gate.
+pub async fn gate_in_session(
+    app: &App,
+    product: Product,
+    session: &Session,
+    client: &ClientId,
+    acr_values: &[String],
+    scopes: &[String],
+    now: Time,
+) -> Result<(Permit, Vetoes), Fault> {
+    let f = &session.facts;
+    let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(client)).await?;
+    let shown = |name: &str| f.shown.get(name).and_then(serde_json::Value::as_str).unwrap_or("");
+    let ground = Ground {
+        session: Some(session),
+        earned: f.earned,
+        acr_values,
+        scopes,
+        channel: channel_word(shown("channel")),
+        presence: presence_word(shown("near")),
+        purpose: Purpose::SignIn,
+    };
+    let (permit, _) = gate(app, product, &vetoes, &ground, now)?;
+    Ok((permit, vetoes))
+}
+
+fn channel_word(text: &str) -> &'static str {
+    ["frame", "pair", "user_code", "push", "passkey"]
+        .into_iter()
+        .find(|w| *w == text)
+        .unwrap_or("unknown")
+}
+
+fn presence_word(text: &str) -> Presence {
+    [Presence::Weak, Presence::Medium, Presence::Strong]
+        .into_iter()
+        .find(|p| p.as_str() == text)
+        .unwrap_or(Presence::Unproven)
+}

@@ -1,0 +1,133 @@
+//! What the server does, one file a noun, always in the same four steps: load facts with their
+//! versions, decide in `trust`, commit, publish what changed.
+
+pub mod ceremony;
+pub mod context;
+pub mod devices;
+pub mod enrol;
+pub mod fault;
+pub mod hub;
+pub mod issue;
+pub mod keys;
+pub mod passkey;
+pub mod people;
+pub mod sessions;
+pub mod startup;
+
+pub use context::Context;
+pub use fault::Fault;
+
+use crate::chance::{self, Chance};
+use crate::config::Config;
+use countersign_store::{Commit, Committed, Store, StoreError};
+use countersign_trust::Refusal;
+use countersign_trust::audit::{Event, Kind};
+use countersign_trust::limits;
+use countersign_trust::policy::PolicySet;
+use countersign_wire::{CeremonyId, EventId, SessionId, Time, TxnId};
+use hub::Hub;
+use keys::Keys;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Everything a handler or job needs.
+pub struct App {
+    /// Facts.
+    pub store: Store,
+    /// What the operator decided.
+    pub config: Arc<Config>,
+    /// The server's keys.
+    pub keys: Keys,
+    /// Compiled rules.
+    pub policy: PolicySet,
+    /// Random bytes.
+    pub chance: Arc<dyn Chance>,
+    /// Waiting pages.
+    pub hub: Hub,
+    /// Wakes the job that tells relying parties.
+    pub owed: Notify,
+}
+
+/// Longest silence of the sequencer that is still trusted.
+const BEAT: Duration = Duration::from_secs(2);
+
+impl App {
+    /// The store's time: the only clock decisions see.
+    pub fn now(&self) -> Time {
+        self.store.now()
+    }
+    /// Ten random bytes, for an id.
+    pub fn id10(&self) -> [u8; 10] {
+        chance::bytes(&*self.chance)
+    }
+    /// `N` random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        chance::bytes(&*self.chance)
+    }
+    /// A new transaction of the log.
+    pub fn txn(&self, now: Time) -> TxnId {
+        TxnId::new(now, self.id10())
+    }
+    /// A new event of a transaction.
+    pub fn event(&self, kind: Kind, txn: &TxnId, now: Time) -> Event {
+        Event::new(EventId::new(now, self.id10()), txn.clone(), kind, now)
+    }
+
+    /// Refuses where a part that decisions rest on is out of order.
+    pub fn in_order(&self) -> Result<(), Fault> {
+        let health = self.store.engine().health();
+        if health.clock_behind {
+            return Err(Refusal::Clock.into());
+        }
+        if health.beat_age > BEAT {
+            return Err(Refusal::Unavailable.into());
+        }
+        Ok(())
+    }
+
+    /// Keeps a commit and wakes whoever waits for what it changed.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let mut ceremonies: Vec<CeremonyId> = Vec::new();
+        let mut owed = false;
+        for event in commit.events() {
+            if let Some(cid) = &event.ceremony {
+                ceremonies.push(cid.clone());
+            }
+            owed |= event.kind == Kind::SessionEnded;
+        }
+        let done = self.store.commit(commit).await?;
+        for cid in ceremonies {
+            self.hub.wake(&cid);
+        }
+        if owed {
+            self.owed.notify_one();
+        }
+        Ok(done)
+    }
+
+    /// Runs `attempt` until it settles: a lost race is judged anew, a bounded number of times.
+    pub async fn settled<T, F, Fut>(&self, attempt: F) -> Result<T, Fault>
+    where
+        F: Fn(usize) -> Fut,
+        Fut: Future<Output = Result<T, Fault>>,
+    {
+        self.in_order()?;
+        for n in 0..limits::RACES {
+            match attempt(n).await {
+                Err(Fault { store: Some(StoreError::Conflict | StoreError::Late), .. }) => {
+                    tokio::task::yield_now().await;
+                }
+                done => return done,
+            }
+        }
+        Err(Refusal::Unavailable.into())
+    }
+
+    /// Ids for a session event.
+    pub fn session_event(&self, kind: Kind, txn: &TxnId, id: &SessionId, now: Time) -> Event {
+        let mut event = self.event(kind, txn, now);
+        event.session = Some(id.clone());
+        event
+    }
+}

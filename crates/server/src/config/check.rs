@@ -1,0 +1,87 @@
+//! `countersign config check`: everything in a configuration that lowers security, by name.
+
+use super::{Attestation, Config};
+use countersign_trust::client::{Client, ClientAuth, Far};
+use countersign_trust::limits;
+
+/// Something that lowers security.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weakness {
+    /// The setting.
+    pub setting: String,
+    /// What it costs.
+    pub cost: String,
+}
+
+/// Names everything that lowers security; an empty list is the aim.
+pub fn weaknesses(config: &Config) -> Vec<Weakness> {
+    let mut out = Vec::new();
+    let mut add = |setting: String, cost: &str| out.push(Weakness { setting, cost: cost.to_owned() });
+    if config.issuer.starts_with("http://") {
+        add("issuer".into(), "no TLS: only for trying it out on one machine");
+    }
+    if config.attestation == Attestation::None {
+        add("attestation".into(), "passkeys are not asked what keeps them, so none is ever called hardware-bound");
+    }
+    if config.danger_allow_loopback_egress {
+        add("danger_allow_loopback_egress".into(), "a client's log-out address may reach services of this machine");
+    }
+    if config.trusted_proxies.iter().any(|n| n.contains([192, 0, 2, 1].into()) && n.contains([198, 51, 100, 1].into())) {
+        add("trusted_proxies".into(), "any address may claim to be a proxy, so nearness can be forged");
+    }
+    for c in &config.clients {
+        let at = |name: &str| format!("clients.{}.{name}", c.id);
+        if c.danger_allow_bearer {
+            add(at("danger_allow_bearer"), "stolen tokens of this client work anywhere until they expire");
+        }
+        if c.far == Far::Unproven {
+            add(at("far"), "a person far from the screen may approve: live relays become possible for unprivileged rights");
+        }
+        if matches!(c.auth, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost) {
+            add(at("auth"), "a shared secret travels with every request; private_key_jwt does not");
+        }
+        if c.session_s > 24 * 3600 {
+            add(at("session_s"), "longer than NIST 800-63B-4 recommends at AAL2 (24 h)");
+        }
+        if c.idle_s > 3600 {
+            add(at("idle_s"), "longer without activity than NIST 800-63B-4 recommends at AAL2 (1 h)");
+        }
+        if c.backchannel_logout_uri.is_none() {
+            add(at("backchannel_logout_uri"), "this client is not told when a session ends");
+        }
+    }
+    out
+}
+
+/// What makes a registration impossible.
+pub(crate) fn client(c: &Client) -> Result<(), String> {
+    let wrong = |what: &str| Err(format!("client `{}`: {what}", c.id));
+    if c.name.is_empty() || c.name.chars().count() > limits::NAME_CHARS || !countersign_wire::jcs::is_plain(&c.name) {
+        return wrong("name of 1 to 80 plain characters");
+    }
+    if c.redirect_uris.is_empty() {
+        return wrong("at least one redirect URI");
+    }
+    for uri in c.redirect_uris.iter().chain(&c.post_logout_redirect_uris).chain(&c.backchannel_logout_uri) {
+        let Ok(url) = url::Url::parse(uri) else { return wrong(&format!("`{uri}` is not a URL")) };
+        let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let good = url.scheme() == "https" || (url.scheme() == "http" && local);
+        if !good || url.fragment().is_some() || !url.username().is_empty() {
+            return wrong(&format!("`{uri}`: https (or http on loopback), without fragment and user"));
+        }
+    }
+    let secret = matches!(c.auth, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost);
+    if secret != c.secret_hash.is_some() {
+        return wrong("secret_hash goes with client_secret_basic or client_secret_post, and only with them");
+    }
+    if (c.auth == ClientAuth::PrivateKeyJwt) == c.keys.is_empty() {
+        return wrong("keys go with private_key_jwt, and only with it");
+    }
+    if c.privileged_scopes.iter().any(|s| !c.scopes.contains(s)) {
+        return wrong("privileged_scopes must be among its scopes");
+    }
+    if !(60..=7 * 86_400).contains(&c.session_s) || !(60..=c.session_s).contains(&c.idle_s) {
+        return wrong("session_s from 60 to 604800, idle_s from 60 to session_s");
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! What the operator decides: a TOML file, overlaid by `COUNTERSIGN_…` variables. Unknown names are
+//! refused in both, so that a misspelt setting never passes for a default.
+
+mod check;
+pub use check::{Weakness, weaknesses};
+
+use countersign_trust::client::Client;
+use countersign_trust::presence::Network;
+use serde::{Deserialize, Deserializer};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Public URL of this server without a path: `https://id.example`, or `http://localhost:7310`.
+    #[serde(default = "default_issuer")]
+    pub issuer: String,
+    /// Address to listen on.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Address for `/metrics`; the main one does not serve it.
+    #[serde(default)]
+    pub metrics_listen: Option<SocketAddr>,
+    /// `sqlite:PATH` or `postgres://…`.
+    #[serde(default = "default_database")]
+    pub database: String,
+    /// File with the key that seals private keys; made at first start if it does not exist.
+    #[serde(default = "default_seal")]
+    pub seal_key_file: PathBuf,
+    /// Name of the organisation, shown on every page.
+    #[serde(default = "default_organisation")]
+    pub organisation: String,
+    /// Clients.
+    #[serde(default)]
+    pub clients: Vec<Client>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(default, deserialize_with = "networks")]
+    pub trusted_proxies: Vec<Network>,
+    /// Networks that strangers share (carrier NAT, VPN): no evidence of nearness.
+    #[serde(default, deserialize_with = "networks")]
+    pub shared_networks: Vec<Network>,
+    /// Certificate and key, where no proxy speaks TLS for us.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// File with Cedar policies instead of the shipped ones.
+    #[serde(default)]
+    pub policies: Option<PathBuf>,
+    /// The operator's mail and chat filters know the prefix `/q#` (RFC 10027, mitigation 5).
+    #[serde(default)]
+    pub declared_filter: bool,
+    /// What a new passkey must show about its authenticator.
+    #[serde(default)]
+    pub attestation: Attestation,
+    /// PEM file with roots that attestation must lead to, with `attestation = "required"`.
+    #[serde(default)]
+    pub attestation_roots: Option<PathBuf>,
+    /// Time a person has to confirm and decide after a scan, seconds (at most 300).
+    #[serde(default = "default_decide")]
+    pub decide_s: i64,
+    /// Deliver back-channel log-outs to loopback addresses although the issuer is not one.
+    #[serde(default)]
+    pub danger_allow_loopback_egress: bool,
+    /// Log as JSON lines.
+    #[serde(default)]
+    pub log_json: bool,
+}
+
+/// Certificate files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM chain.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+}
+
+/// What a new passkey must show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attestation {
+    /// Not asked for.
+    None,
+    /// Asked for, verified where present.
+    #[default]
+    Wanted,
+    /// Refused unless it leads to a listed root.
+    Required,
+}
+
+fn default_issuer() -> String {
+    "http://localhost:7310".to_owned()
+}
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7310))
+}
+fn default_database() -> String {
+    "sqlite:countersign.db".to_owned()
+}
+fn default_seal() -> PathBuf {
+    PathBuf::from("countersign.seal")
+}
+fn default_organisation() -> String {
+    "Countersign".to_owned()
+}
+fn default_decide() -> i64 {
+    countersign_wire::limits::SCANNED_S
+}
+
+fn networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(d)?;
+    texts
+        .iter()
+        .map(|t| t.parse().map_err(|_| serde::de::Error::custom(format!("`{t}` is not address/bits"))))
+        .collect()
+}
+
+/// Why a configuration was not taken.
+#[derive(Debug)]
+pub struct ConfigFault(pub String);
+
+impl std::fmt::Display for ConfigFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for ConfigFault {}
+
+/// Variables that are not settings of the file.
+const OTHER_VARIABLES: [&str; 5] =
+    ["COUNTERSIGN_SEAL_KEY", "COUNTERSIGN_CONFIG", "COUNTERSIGN_LOG", "COUNTERSIGN_FIXTURES", "COUNTERSIGN_WITHOUT_POSTGRES"];
+
+impl Config {
+    /// Reads `file` if there is one, then the variables.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigFault> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|e| ConfigFault(format!("cannot read `{}`: {e}", path.display())))?,
+        };
+        Config::parse(&text, variables)
+    }
+
+    /// The same from text.
+    pub fn parse(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigFault> {
+        let mut table: toml::Table = text.parse().map_err(|e| ConfigFault(format!("{e}")))?;
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix("COUNTERSIGN_") else { continue };
+            if OTHER_VARIABLES.contains(&name.as_str()) {
+                continue;
+            }
+            let key = key.to_ascii_lowercase();
+            // A variable is TOML if it reads as such (numbers, lists, true), else it is text.
+            let parsed = format!("v = {value}")
+                .parse::<toml::Table>()
+                .ok()
+                .and_then(|mut t| t.remove("v"))
+                .unwrap_or(toml::Value::String(value));
+            table.insert(key, parsed);
+        }
+        let config: Config =
+            toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| ConfigFault(e.message().to_owned()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ConfigFault> {
+        let wrong = |what: String| Err(ConfigFault(what));
+        let url = url::Url::parse(&self.issuer)
+            .map_err(|e| ConfigFault(format!("issuer `{}`: {e}", self.issuer)))?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        if !bare || self.issuer.ends_with('/') {
+            return wrong("issuer: a URL without path and without a slash at its end".into());
+        }
+        let Some(url::Host::Domain(host)) = url.host() else {
+            return wrong("issuer: a name, not an address, or browsers refuse passkeys".into());
+        };
+        if url.scheme() != "https" && !(url.scheme() == "http" && host == "localhost") {
+            return wrong("issuer: https, or http://localhost for trying it out".into());
+        }
+        if !(10..=countersign_wire::limits::SCANNED_MAX_S).contains(&self.decide_s) {
+            return wrong("decide_s: 10 to 300".into());
+        }
+        if self.attestation == Attestation::Required && self.attestation_roots.is_none() {
+            return wrong("attestation = \"required\" needs attestation_roots".into());
+        }
+        let mut seen = std::collections::HashSet::new();
+        for client in &self.clients {
+            check::client(client).map_err(ConfigFault)?;
+            if !seen.insert(&client.id) {
+                return wrong(format!("client `{}` is listed twice", client.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Host of the issuer: the WebAuthn relying party id.
+    pub fn rp_id(&self) -> String {
+        url::Url::parse(&self.issuer)
+            .ok()
+            .and_then(|u| u.host_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
+    /// Host and port as people read them.
+    pub fn host(&self) -> &str {
+        self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, host)| host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    fn parse(text: &str, vars: &[(&str, &str)]) -> Result<Config, ConfigFault> {
+        Config::parse(text, vars.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())))
+    }
+
+    #[test]
+    fn defaults_run_on_localhost_and_variables_win_over_the_file() {
+        let c = parse("", &[]).unwrap();
+        assert_eq!(c.rp_id(), "localhost");
+        let c = parse("organisation = \"A\"", &[("COUNTERSIGN_ORGANISATION", "B"), ("COUNTERSIGN_DECIDE_S", "60")]).unwrap();
+        assert_eq!((c.organisation.as_str(), c.decide_s), ("B", 60));
+    }
+
+    #[test]
+    fn unknown_names_and_unsafe_issuers_are_refused() {
+        for (text, vars) in [
+            ("orgnisation = \"A\"", &[][..]),
+            ("", &[("COUNTERSIGN_ORGNISATION", "A")][..]),
+            ("issuer = \"http://id.example\"", &[]),
+            ("issuer = \"https://192.0.2.1\"", &[]),
+            ("issuer = \"https://id.example/\"", &[]),
+            ("issuer = \"https://id.example/path\"", &[]),
+            ("decide_s = 301", &[]),
+            ("attestation = \"required\"", &[]),
+            ("trusted_proxies = [\"nonsense\"]", &[]),
+        ] {
+            assert!(parse(text, vars).is_err(), "{text} {vars:?}");
+        }
+    }
+}
