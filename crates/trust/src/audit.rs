@@ -56,6 +56,8 @@ kinds! {
     NotMe = "person.not_me": ["DE.AE-02", "RS.MA-01", "PR.PS-04"],
     /// A screen may not ask a person, or anybody, for a while.
     Quarantined = "source.quarantined": ["RS.MI-01", "PR.PS-04"],
+    /// A passkey was asked for on the terminal.
+    PasskeyAsked = "passkey.asked": ["PR.AA-03", "PR.PS-04"],
     /// A passkey was used on the terminal.
     PasskeyUsed = "passkey.used": ["PR.AA-03", "PR.PS-04"],
     /// A session began.

@@ -50,21 +50,28 @@ impl Vetoes {
     }
 
     /// Whatever rests on them holds only if none has moved.
-    pub fn guard(&self, commit: &mut Commit) {
-        commit.guard(Table::Person, self.person.id.as_str(), self.person.version);
-        commit.guard(Table::Device, self.device.id.as_str(), self.device.version);
-        commit.guard(Table::Credential, self.credential.id.as_str(), self.credential.version);
-        if let Some(client) = &self.client {
-            commit.guard(Table::Client, client.client.id.as_str(), client.version);
-        }
+    pub fn guards(&self) -> Vec<(Table, String, i64)> {
+        let mut all = self.guards_but_credential();
+        all.push((Table::Credential, self.credential.id.to_string(), self.credential.version));
+        all
     }
 
     /// The same without the passkey, for a commit that itself writes the passkey's counter.
-    pub fn guard_but_credential(&self, commit: &mut Commit) {
-        commit.guard(Table::Person, self.person.id.as_str(), self.person.version);
-        commit.guard(Table::Device, self.device.id.as_str(), self.device.version);
+    pub fn guards_but_credential(&self) -> Vec<(Table, String, i64)> {
+        let mut all = vec![
+            (Table::Person, self.person.id.to_string(), self.person.version),
+            (Table::Device, self.device.id.to_string(), self.device.version),
+        ];
         if let Some(client) = &self.client {
-            commit.guard(Table::Client, client.client.id.as_str(), client.version);
+            all.push((Table::Client, client.client.id.to_string(), client.version));
+        }
+        all
+    }
+
+    /// Adds the guards to a commit.
+    pub fn guard(&self, commit: &mut Commit) {
+        for (table, id, version) in self.guards() {
+            commit.guard(table, &id, version);
         }
     }
 }

@@ -1,0 +1,296 @@
+//! Step 4: the person decides on the device that scanned.
+
+use super::{Around, client_of, settle, statement_digest};
+use crate::app::{App, Context, Fault};
+use countersign_store::sql::{Counter, Quarantine};
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::audit::{Event, Kind};
+use countersign_trust::ceremony::decide::Proven;
+use countersign_trust::ceremony::{Ceremony, Scan, State};
+use countersign_trust::device::Credential;
+use countersign_trust::policy::{Action, Facts, Ruling};
+use countersign_trust::presence::Presence;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::approval::{self, Decision, Verb};
+use countersign_wire::jose::Jws;
+use countersign_wire::message::{DecisionBody, StateOnly};
+use countersign_wire::webauthn;
+use countersign_wire::{CeremonyId, CredentialId, Thumbprint, b64, jcs, statement};
+
+/// A decision as it arrived.
+pub async fn decide(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
+    app.settled(|_| attempt(app, ctx, cid, body)).await
+}
+
+async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
+    let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not this device's");
+    let id: CeremonyId = cid.parse().map_err(|_| none())?;
+    let kid: Thumbprint = Jws::parse(&body.approval)
+        .ok()
+        .and_then(|j| j.header_text("kid").map(str::to_owned))
+        .and_then(|k| k.parse().ok())
+        .ok_or(Fault::because(Refusal::BadProof, "no decision with a kid"))?;
+    let device = app
+        .store
+        .device_by_key(&kid)
+        .await?
+        .ok_or(Fault::because(Refusal::BadProof, "an unknown device key"))?
+        .device;
+    let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+    // Without a scan there is no statement: only an offer, or a scan refused a moment ago, can be answered.
+    let sd = if c.scan_facts().is_some() { statement_digest(&c)? } else { statement::digest(b"") };
+    let expected = approval::Expected {
+        key: &device.dk,
+        device: &device.id,
+        issuer: &app.config.issuer,
+        cid: &id,
+        sd: &sd,
+    };
+    let scanner = c.scan_facts().is_some_and(|s| s.device == device.id);
+    let decision = match approval::verify(&body.approval, &expected) {
+        Ok(decision) => decision,
+        // A refusal costs nothing and may be about something this device never saw.
+        Err(_) if !scanner => unseen(&body.approval, &expected)?,
+        Err(m) => return Err(Fault::because(Refusal::BadProof, m.0)),
+    };
+    match decision.decision {
+        Verb::Approve => approve(app, ctx, &c, &device, &decision, body).await?,
+        Verb::Refuse | Verb::NotMe => refuse(app, ctx, &c, &device, decision.decision == Verb::NotMe).await?,
+    }
+    let after = app.store.ceremony(&id).await?.ok_or_else(none)?;
+    Ok(StateOnly { state: after.state_name().to_owned() })
+}
+
+/// A refusal by a device that has no statement: signed all the same, about this ceremony.
+fn unseen(text: &str, expected: &approval::Expected<'_>) -> Result<Decision, Fault> {
+    let jws = Jws::parse(text)?;
+    let decision: Decision = jws
+        .verify(expected.key)
+        .and_then(|c| c.read())
+        .map_err(|m| Fault::because(Refusal::BadProof, m.0))?;
+    let good = jws.header_text("typ") == Some(approval::TYP)
+        && decision.iss == *expected.device
+        && decision.aud == expected.issuer
+        && decision.cid == *expected.cid
+        && decision.decision != Verb::Approve;
+    if good { Ok(decision) } else { Err(Fault::because(Refusal::NoSuchCeremony, "not scanned by this device")) }
+}
+
+async fn approve(
+    app: &App,
+    ctx: &Context,
+    c: &Ceremony,
+    device: &countersign_trust::device::Device,
+    decision: &Decision,
+    body: &DecisionBody,
+) -> Result<(), Fault> {
+    let mut around = Around {
+        person: Some(device.person.clone()),
+        device: Some(device.id.clone()),
+        ..Around::default()
+    };
+    let (proof, ruling) = match c.scan_facts() {
+        Some(scan) if matches!(c.state, State::Confirmed(_)) && scan.device == device.id => {
+            let found = prove(app, c, scan, decision, body).await?;
+            let person = app.store.person(&scan.person).await?.ok_or(Refusal::Denied)?;
+            let client = match client_of(c) {
+                Some(id) => Some(app.store.client(&id).await?.ok_or(Refusal::Denied)?),
+                None => None,
+            };
+            let facts = Facts::of(
+                &person,
+                device,
+                client.as_ref().map(|c| &c.client),
+                c.opening.purpose,
+                super::channel_word(scan.channel),
+                Presence::of(&scan.near),
+                ctx.now,
+            );
+            let active = person.state == countersign_trust::principal::PersonState::Active
+                && !client.as_ref().is_some_and(|c| c.client.disabled);
+            let mut ruling = app.policy.rule(Action::Approve, &facts, client.as_ref().map(|c| &c.client), &scan.rights.scopes);
+            if !active {
+                ruling = Ruling::Deny(countersign_trust::policy::Denied {
+                    refusal: Refusal::Denied,
+                    policies: vec!["person-or-client-not-active".to_owned()],
+                    say: None,
+                });
+            }
+            around.guards.push((Table::Person, person.id.to_string(), person.version));
+            around.guards.push((Table::Device, device.id.to_string(), device.version));
+            if let Some(client) = &client {
+                around.guards.push((Table::Client, client.client.id.to_string(), client.version));
+            }
+            if let Some((credential, counter, _)) = &found {
+                around.writes.push(Write::credential_used(credential, *counter));
+            }
+            (found.map(|(_, _, proven)| proven), ruling)
+        }
+        _ => (None, deny()),
+    };
+    let step = c.approve(&device.id, &decision.jti, proof, &ruling, ctx.now);
+    if step.next.is_none() {
+        around.writes.clear();
+        around.guards.clear();
+    }
+    settle(app, ctx, c, step, around).await.map_err(|fault| match &ruling {
+        Ruling::Deny(d) if fault.refusal == Refusal::Denied => fault.saying(d.say.clone()),
+        _ => fault,
+    })
+}
+
+fn deny() -> Ruling {
+    Ruling::Deny(countersign_trust::policy::Denied { refusal: Refusal::Denied, policies: Vec::new(), say: None })
+}
+
+/// The passkey's part: a good assertion over this statement by a live passkey of the person whose
+/// device scanned, named by the decision. `None` where any of it is not so.
+async fn prove(
+    app: &App,
+    c: &Ceremony,
+    scan: &Scan,
+    decision: &Decision,
+    body: &DecisionBody,
+) -> Result<Option<(Credential, u32, Proven)>, Fault> {
+    let Some(text) = &body.assertion else { return Ok(None) };
+    let (Ok(assertion), Ok(id)) = (text.decode(), text.credential_id.parse::<CredentialId>()) else {
+        return Ok(None);
+    };
+    if decision.wa.as_deref() != Some(b64::encode(&assertion.digest()).as_str()) {
+        return Ok(None);
+    }
+    let Some(credential) = app.store.credential(&id).await? else { return Ok(None) };
+    if !credential.live || credential.person != scan.person {
+        return Ok(None);
+    }
+    let challenge = statement::challenge(&statement_digest(c)?);
+    let rp_id = app.config.rp_id();
+    let verified = webauthn::verify(
+        &assertion,
+        &webauthn::Expected {
+            challenge: &challenge,
+            origin: &app.config.issuer,
+            rp_id: &rp_id,
+            key: &credential.key,
+            counter: credential.counter,
+            backup_eligible: credential.backup_eligible,
+        },
+    );
+    Ok(verified.ok().map(|v| {
+        let proven = Proven {
+            jws: body.approval.clone(),
+            assertion: text.clone(),
+            credential: credential.id.clone(),
+            attested: credential.attested,
+        };
+        (credential, v.counter, proven)
+    }))
+}
+
+async fn refuse(
+    app: &App,
+    ctx: &Context,
+    c: &Ceremony,
+    device: &countersign_trust::device::Device,
+    not_me: bool,
+) -> Result<(), Fault> {
+    let scanner = c.scan_facts().is_some_and(|s| s.device == device.id);
+    let offered = c.opening.offered.as_ref() == Some(&device.person);
+    let mut around = Around {
+        person: Some(device.person.clone()),
+        device: Some(device.id.clone()),
+        ..Around::default()
+    };
+    let count = Counter::new("refused", &format!("{}/{}", device.person, c.opening.asker.id), 3_600, i64::MAX, ctx.now);
+    let seen_before = app.store.used(&count).await?;
+    let counts = not_me || seen_before + 1 >= limits::REFUSALS_AS_NOT_ME;
+    if !scanner && !offered {
+        // A scan that was refused a moment ago may be called "not me" as well.
+        if !not_me || !app.store.was_refused(&device.id, &c.opening.id, ctx.now).await? {
+            return Err(Fault::because(Refusal::NoSuchCeremony, "not this device's"));
+        }
+        let mut event = quarantine(app, ctx, c, &device.person, &mut around).await?;
+        event.person = Some(device.person.clone());
+        event.device = Some(device.id.clone());
+        let mut commit = Commit::new(event);
+        commit.writes(around.writes);
+        for event in around.events {
+            commit.event(event);
+        }
+        app.commit(commit).await?;
+        return Ok(());
+    }
+    around.writes.push(Write::tallied(&count));
+    if counts {
+        let event = quarantine(app, ctx, c, &device.person, &mut around).await?;
+        around.events.push(event);
+    }
+    let step = c.refuse(&device.id, &device.person, not_me, ctx.now);
+    settle(app, ctx, c, step, around).await
+}
+
+/// "This was not me": this screen may not ask this person for a while; what it opened for them is
+/// closed; if enough persons say so, it may ask nobody.
+async fn quarantine(
+    app: &App,
+    ctx: &Context,
+    c: &Ceremony,
+    person: &countersign_wire::PersonId,
+    around: &mut Around,
+) -> Result<Event, Fault> {
+    let now = ctx.now;
+    let o = &c.opening;
+    let known = app.store.quarantines(&o.source, o.jkt.as_str(), now).await?;
+    let mut row = Quarantine {
+        id: format!("{}", app.txn(now)),
+        person: Some(person.clone()),
+        client: o.asker.id.to_string(),
+        source: o.source.clone(),
+        jkt: o.jkt.to_string(),
+        at: now,
+        until: now.plus_s(limits::QUARANTINE_S),
+    };
+    around.writes.push(Write::quarantined(&row));
+    let recent: std::collections::HashSet<String> = known
+        .iter()
+        .filter(|q| now.ms_since(q.at) < 600_000)
+        .filter_map(|q| q.person.as_ref().map(ToString::to_string))
+        .chain([person.to_string()])
+        .collect();
+    if recent.len() >= limits::PERSONS_FOR_SOURCE {
+        row.id = format!("{}", app.txn(now));
+        row.person = None;
+        row.client = String::new();
+        around.writes.push(Write::quarantined(&row));
+        let mut event = app.event(Kind::Quarantined, &o.txn, now).fact("persons", recent.len());
+        event.ceremony = Some(o.id.clone());
+        around.events.push(event);
+    }
+    for session in app.store.sessions_of(person).await? {
+        if session.facts.jkt == o.jkt && c.session() != Some(&session.facts.id) {
+            let (writes, events) = crate::app::sessions::ending(app, &session, "not_me", now).await?;
+            around.writes.extend(writes);
+            around.events.extend(events);
+        }
+    }
+    let notice = countersign_store::sql::Notice {
+        id: countersign_wire::NoticeId::new(now, app.id10()),
+        version: 0,
+        person: person.clone(),
+        kind: "not_me".to_owned(),
+        device: None,
+        at: now,
+        state: "open".to_owned(),
+        undo_until: now,
+    };
+    around.writes.push(Write::notice_given(&notice));
+    let mut event = app.event(Kind::NotMe, &o.txn, now).fact("was", c.state_name());
+    event.ceremony = Some(o.id.clone());
+    Ok(event)
+}
+
+/// Text that a person may be shown, for names that come from outside.
+pub fn is_name(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && text.chars().count() <= limits::NAME_CHARS && jcs::is_plain(text)
+}

@@ -1,0 +1,316 @@
+//! Step 5: the terminal that opened takes the result, once; and "Continue" where it must greet.
+
+use super::terminal::{Holder, held};
+use super::{Around, client_of, ended_along, hashed, refuse_if_burnt, settle};
+use crate::app::issue::{Ground, Vetoes, gate};
+use crate::app::sessions::{self, Fresh, Started};
+use crate::app::{App, Context, Fault, enrol};
+use countersign_store::Write;
+use countersign_store::sql::AuthRequest;
+use countersign_trust::ceremony::{Approved, Ceremony, State};
+use countersign_trust::issuance::{Permit, Product};
+use countersign_trust::audit::Kind;
+use countersign_trust::policy::{Denied, Ruling};
+use countersign_trust::presence::{self, Presence};
+use countersign_trust::{Refusal, verdict};
+use countersign_wire::dpop::Proof;
+use countersign_wire::message::{Next, RedeemedReply};
+use countersign_wire::secret::same;
+use countersign_wire::SessionId;
+use countersign_wire::statement::Purpose;
+use serde_json::json;
+
+/// What a redemption gives: the reply, and the cookies that go with it.
+pub struct Redeemed {
+    /// Reply.
+    pub reply: RedeemedReply,
+    /// New cookie b and session cookie; none for a ticket.
+    pub cookies: Option<Fresh>,
+}
+
+/// Redeems. `proof` is by the terminal key, with a nonce. `former` is the session cookie the
+/// browser came with: the next person's sign-in ends the last one's.
+pub async fn redeem(
+    app: &App,
+    ctx: &Context,
+    cid: &str,
+    holder: &Holder,
+    proof: &Proof,
+    former: Option<&str>,
+) -> Result<Redeemed, Fault> {
+    app.settled(|_| attempt(app, ctx, cid, holder, proof, former)).await
+}
+
+async fn attempt(
+    app: &App,
+    ctx: &Context,
+    cid: &str,
+    holder: &Holder,
+    proof: &Proof,
+    former: Option<&str>,
+) -> Result<Redeemed, Fault> {
+    let c = held(app, cid, holder).await?;
+    if !same(proof.jkt.as_str().as_bytes(), c.opening.jkt.as_str().as_bytes()) {
+        return Err(Fault::because(Refusal::BadProof, "another terminal key"));
+    }
+    let State::Approved(approved) = &c.state else {
+        // Not approved, or redeemed before: the state answers, and a replay takes back.
+        let won = matches!(&c.state, State::Redeemed(r) if r.jti == proof.jti);
+        let burnt = app.store.is_burnt("dpop", &format!("{}/{}", proof.jkt, proof.jti)).await?;
+        if burnt && !won {
+            return Err(Fault::because(Refusal::BadProof, "a jti used before"));
+        }
+        let step = c.redeem(&proof.jti, None, &deny(Refusal::Denied), ctx.now);
+        let mut around = Around::default();
+        if step.next.is_some() && !burnt {
+            around = around.burn(proof);
+        }
+        settle(app, ctx, &c, step, around).await?;
+        return Err(Refusal::Pending.into());
+    };
+    match c.opening.purpose {
+        Purpose::EnrolDevice => ticket(app, ctx, &c, approved, proof).await,
+        Purpose::SignIn | Purpose::StepUp => sign_in(app, ctx, &c, approved, holder, proof, former).await,
+    }
+}
+
+fn deny(refusal: Refusal) -> Ruling {
+    Ruling::Deny(Denied { refusal, policies: Vec::new(), say: None })
+}
+
+/// Asks the gate with nearness as it is now: a redemption from elsewhere is judged anew.
+fn pass(
+    app: &App,
+    ctx: &Context,
+    c: &Ceremony,
+    approved: &Approved,
+    vetoes: &Vetoes,
+    product: Product,
+) -> Result<(Permit, Ruling), Fault> {
+    let moved = presence::source(ctx.address) != c.opening.source;
+    let near = if moved { Vec::new() } else { approved.scan.near.clone() };
+    let ground = Ground {
+        session: None,
+        earned: approved.earned,
+        acr_values: &c.opening.acr_values,
+        scopes: &approved.scan.rights.scopes,
+        channel: super::channel_word(approved.scan.channel),
+        presence: Presence::of(&near),
+        purpose: c.opening.purpose,
+    };
+    gate(app, product, vetoes, &ground, ctx.now)
+}
+
+async fn refuse_at_gate(app: &App, ctx: &Context, c: &Ceremony, proof: &Proof, fault: Fault) -> Result<Redeemed, Fault> {
+    let step = c.redeem(&proof.jti, None, &deny(fault.refusal), ctx.now);
+    settle(app, ctx, c, step, Around::default().burn(proof)).await?;
+    Err(fault)
+}
+
+async fn sign_in(
+    app: &App,
+    ctx: &Context,
+    c: &Ceremony,
+    approved: &Approved,
+    holder: &Holder,
+    proof: &Proof,
+    former: Option<&str>,
+) -> Result<Redeemed, Fault> {
+    let scan = &approved.scan;
+    let client = client_of(c);
+    let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, client.as_ref()).await?;
+    let (permit, ruling) = match pass(app, ctx, c, approved, &vetoes, Product::Session) {
+        Ok(passed) => passed,
+        Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
+    };
+    let request = match &c.opening.flow {
+        Some(flow) => app.store.request(flow).await?,
+        None => None,
+    };
+    let id = SessionId::new(ctx.now, app.id10());
+    let step = c.redeem(&proof.jti, Some(id.clone()), &ruling, ctx.now);
+    let greet = matches!(&step.next, Some(State::Redeemed(r)) if r.greet);
+    let started = sessions::start(
+        app,
+        &permit,
+        &vetoes,
+        Started {
+            id,
+            txn: c.opening.txn.clone(),
+            ceremony: Some(c.opening.id.clone()),
+            jkt: proof.jkt.clone(),
+            earned: approved.earned,
+            attested: approved.attested,
+            auth_time: approved.at,
+            session_s: scan.rights.session_s,
+            agent: c.opening.agent.clone(),
+            shown: shown(app, c, approved, &vetoes),
+        },
+        ctx.now,
+    );
+    let (facts, cookies) = started;
+    let mut around = Around {
+        person: Some(scan.person.clone()),
+        device: Some(scan.device.clone()),
+        ..Around::default()
+    }
+    .burn(proof);
+    around.guards.extend(vetoes.guards());
+    around.writes.push(Write::session_opened(&facts));
+    let mut opened = app.session_event(Kind::SessionOpened, &c.opening.txn, &facts.id, ctx.now);
+    opened = opened.fact("acr", facts.earned.acr()).fact("scopes", facts.scopes.clone()).fact("until", facts.until.seconds());
+    around.events.push(opened);
+    // The browser's other ceremonies end, its open requests follow it, its former session ends.
+    let old_hash = hashed(holder.collector.as_bytes());
+    for other in app.store.ceremonies_of_browser(&old_hash).await? {
+        if other.opening.id != c.opening.id && other.is_pending() {
+            let step = other.abandon("another_redeemed", ctx.now);
+            let (writes, events) = ended_along(app, &other, &step, ctx.now);
+            around.writes.extend(writes);
+            around.events.extend(events);
+        }
+    }
+    if let Some(cookie) = former
+        && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
+        && last.ended.is_none()
+    {
+        let (writes, events) = sessions::ending(app, &last, "next_person", ctx.now).await?;
+        around.writes.extend(writes);
+        around.events.extend(events);
+    }
+    let mut next = None;
+    if let (false, Some(request)) = (greet, &request) {
+        next = Some(code_for(app, ctx, c, request, &facts, &vetoes, &mut around)?);
+    }
+    around.writes.push(Write::requests_moved(&old_hash, &hashed(cookies.browser.as_bytes())));
+    settle(app, ctx, c, step, around).await?;
+    let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
+    Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None }, cookies: Some(cookies) })
+}
+
+/// The code for the client, through the gate, answering the request.
+fn code_for(
+    app: &App,
+    ctx: &Context,
+    c: &Ceremony,
+    request: &AuthRequest,
+    facts: &countersign_trust::session::SessionFacts,
+    vetoes: &Vetoes,
+    around: &mut Around,
+) -> Result<String, Fault> {
+    let session = countersign_trust::session::Session {
+        version: 1,
+        ended: None,
+        idle_until: ctx.now.plus_s(facts.idle_s),
+        facts: facts.clone(),
+    };
+    let (code, writes, event) =
+        sessions::code(app, &session, request, Some(&c.opening.id), vetoes, ctx.now)?;
+    around.writes.extend(writes);
+    around.events.push(event);
+    Ok(code)
+}
+
+async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, proof: &Proof) -> Result<Redeemed, Fault> {
+    let scan = &approved.scan;
+    let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, None).await?;
+    let ruling = match pass(app, ctx, c, approved, &vetoes, Product::EnrolmentTicket) {
+        Ok((_, ruling)) => ruling,
+        Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
+    };
+    let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, &scan.device, &proof.jkt, &c.opening.txn);
+    let mut around = Around {
+        person: Some(scan.person.clone()),
+        device: Some(scan.device.clone()),
+        ..Around::default()
+    }
+    .burn(proof);
+    around.guards.extend(vetoes.guards());
+    around.writes.push(write);
+    around.events.push(
+        app.event(Kind::InvitationMade, &c.opening.txn, ctx.now)
+            .fact("why", "further")
+            .fact("invitation", facts.id.as_str()),
+    );
+    let step = c.redeem(&proof.jti, None, &ruling, ctx.now);
+    // A ticket is bound to the new device's key and used in its own commit: it counts as claimed.
+    let step = claimed_at_once(step);
+    settle(app, ctx, c, step, around).await?;
+    let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
+    Ok(Redeemed { reply: RedeemedReply { name, greet: false, next: None, ticket: Some(token) }, cookies: None })
+}
+
+fn claimed_at_once(mut step: countersign_trust::ceremony::Step) -> countersign_trust::ceremony::Step {
+    if let Some(State::Redeemed(r)) = &mut step.next {
+        r.claimed = true;
+    }
+    step
+}
+
+/// "Continue as …": the session's own key claims the result, and the client gets its code.
+pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Proof) -> Result<Next, Fault> {
+    app.settled(|n| async move {
+        refuse_if_burnt(app, n, proof).await?;
+        let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not of this session");
+        let session = sessions::of_terminal(app, cookie, proof, ctx.now).await?;
+        let id = session.facts.ceremony.clone().filter(|id| id.as_str() == cid).ok_or_else(none)?;
+        let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+        let flow = c.opening.flow.clone().ok_or_else(none)?;
+        let request = app.store.request(&flow).await?.ok_or_else(none)?;
+        let f = &session.facts;
+        let client = client_of(&c);
+        let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, client.as_ref()).await?;
+        let step = c.claim(ctx.now);
+        let mut around = Around {
+            person: Some(f.person.clone()),
+            device: Some(f.device.clone()),
+            ..Around::default()
+        }
+        .burn(proof);
+        let next = if step.answer.is_ok() {
+            let (next, writes, event) = sessions::code(app, &session, &request, None, &vetoes, ctx.now)?;
+            around.guards.extend(vetoes.guards());
+            around.writes.extend(writes);
+            around.events.push(event);
+            next
+        } else {
+            String::new()
+        };
+        settle(app, ctx, &c, step, around).await?;
+        Ok(Next { next })
+    })
+    .await
+}
+
+/// What the ceremony showed, kept with the session and put into the `cs` claim.
+fn shown(app: &App, c: &Ceremony, approved: &Approved, vetoes: &Vetoes) -> serde_json::Value {
+    let scan = &approved.scan;
+    let setting = setting(app, vetoes, c, scan);
+    let verdicts: Vec<String> = verdict::verdicts(c, approved, &setting)
+        .iter()
+        .filter(|v| v.verdict != verdict::Met::Not)
+        .map(|v| format!("{}{}", v.n, if v.verdict == verdict::Met::Met { "" } else { "p" }))
+        .collect();
+    let confirm: Vec<&str> = scan.done.iter().map(|d| d.as_str()).collect();
+    json!({
+        "channel": super::channel_word(scan.channel),
+        "confirm": confirm,
+        "near": Presence::of(&scan.near).as_str(),
+        "terminal": "unknown",
+        "verdicts": verdicts,
+    })
+}
+
+/// How the server and client are set up, for the verdicts.
+pub fn setting(app: &App, vetoes: &Vetoes, c: &Ceremony, scan: &countersign_trust::ceremony::Scan) -> verdict::Setting {
+    let client = vetoes.client.as_ref().map(|c| &c.client);
+    verdict::Setting {
+        declared_filter: app.config.declared_filter,
+        access_s: countersign_trust::limits::ACCESS_S,
+        bound_tokens: client.is_some_and(|c| !c.danger_allow_bearer),
+        told: client.is_some_and(|c| c.backchannel_logout_uri.is_some()),
+        cut: scan.rights.scopes.len() < c.opening.asked.scopes.len(),
+        listed: client.is_some_and(|c| !c.privileged_scopes.is_empty()),
+        page: true,
+    }
+}

@@ -1,0 +1,186 @@
+//! A passkey used on the terminal itself: the safest way, offered first.
+
+use super::ceremony::{burn, digit_counter, ended_along, hashed, refuse_if_burnt};
+use super::issue::{Ground, Vetoes, gate};
+use super::sessions::{self, Fresh, Started, open_request};
+use super::{App, Context, Fault};
+use countersign_store::{Commit, Write};
+use countersign_trust::acr::Earned;
+use countersign_trust::audit::Kind;
+use countersign_trust::issuance::Product;
+use countersign_trust::presence::Presence;
+use countersign_trust::session::Session;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::dpop::Proof;
+use countersign_wire::message::{AssertionAsk, RedeemedReply};
+use countersign_wire::statement::Purpose;
+use countersign_wire::webauthn::{self, AssertionText};
+use countersign_wire::{CredentialId, SessionId, b64};
+use serde_json::json;
+
+/// Options for any passkey that the browser can reach; the platform's own first, then a phone by
+/// hybrid transport.
+pub async fn options(app: &App, ctx: &Context, flow: &str, browser: &str) -> Result<AssertionAsk, Fault> {
+    app.in_order()?;
+    let request = open_request(app, flow, browser, ctx.now).await?;
+    let challenge: [u8; 32] = app.random();
+    let mut event = app.event(Kind::PasskeyAsked, &request.facts.txn, ctx.now);
+    event.client = Some(request.facts.client.clone());
+    let mut commit = Commit::new(event);
+    let until = ctx.now.plus_s(limits::CHALLENGE_S);
+    commit.write(Write::challenge_made(&hashed(&challenge), flow, &hashed(browser.as_bytes()), until));
+    app.commit(commit).await?;
+    Ok(AssertionAsk {
+        challenge: b64::encode(&challenge),
+        rp_id: app.config.rp_id(),
+        allow: Vec::new(),
+        user_verification: "required".to_owned(),
+        hints: vec!["client-device".to_owned(), "hybrid".to_owned(), "security-key".to_owned()],
+        timeout_ms: limits::CHALLENGE_S * 1_000,
+    })
+}
+
+/// What a good passkey gives.
+pub struct SignedIn {
+    /// Reply.
+    pub reply: RedeemedReply,
+    /// Cookies.
+    pub cookies: Fresh,
+}
+
+/// Verifies the assertion and signs in, through the same gate as every ceremony.
+pub async fn sign_in(
+    app: &App,
+    ctx: &Context,
+    flow: &str,
+    browser: &str,
+    former: Option<&str>,
+    proof: &Proof,
+    text: &AssertionText,
+) -> Result<SignedIn, Fault> {
+    app.settled(|n| attempt(app, ctx, flow, browser, former, proof, text, n)).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a separate thing the browser brought")]
+async fn attempt(
+    app: &App,
+    ctx: &Context,
+    flow: &str,
+    browser: &str,
+    former: Option<&str>,
+    proof: &Proof,
+    text: &AssertionText,
+    n: usize,
+) -> Result<SignedIn, Fault> {
+    refuse_if_burnt(app, n, proof).await?;
+    let bad = |why| Fault::because(Refusal::BadProof, why);
+    let now = ctx.now;
+    let browser_hash = hashed(browser.as_bytes());
+    let request = open_request(app, flow, browser, now).await?;
+    let assertion = text.decode()?;
+    let challenge = challenge_of(&assertion.client_data_json).ok_or_else(|| bad("client data"))?;
+    let kept = app.store.challenge(&hashed(&challenge), now).await?.ok_or_else(|| bad("challenge"))?;
+    if kept != (flow.to_owned(), browser_hash.clone()) {
+        return Err(bad("a challenge of another browser or request"));
+    }
+    let id: CredentialId = text.credential_id.parse()?;
+    let credential = app.store.credential(&id).await?.filter(|c| c.live).ok_or_else(|| bad("unknown passkey"))?;
+    let handle = text.user_handle.as_deref().map(b64::decode).transpose()?;
+    if handle.is_some_and(|h| h != credential.person.as_str().as_bytes()) {
+        return Err(bad("a user handle of another person"));
+    }
+    let rp_id = app.config.rp_id();
+    let expected = webauthn::Expected {
+        challenge: &challenge,
+        origin: &app.config.issuer,
+        rp_id: &rp_id,
+        key: &credential.key,
+        counter: credential.counter,
+        backup_eligible: credential.backup_eligible,
+    };
+    let verified = webauthn::verify(&assertion, &expected).map_err(|_| bad("assertion"))?;
+    let r = &request.facts;
+    let vetoes = Vetoes::load(app, &credential.person, &credential.device, &credential.id, Some(&r.client)).await?;
+    let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };
+    let ground = Ground {
+        session: None,
+        earned,
+        acr_values: &r.acr_values,
+        scopes: &r.scopes,
+        channel: "passkey",
+        presence: Presence::Unproven,
+        purpose: Purpose::SignIn,
+    };
+    let (permit, ruling) = gate(app, Product::Session, &vetoes, &ground, now)?;
+    let session_s = match &ruling {
+        countersign_trust::policy::Ruling::Allow(a) => a.rights.session_s,
+        countersign_trust::policy::Ruling::Deny(_) => return Err(Refusal::Denied.into()),
+    };
+    let (facts, cookies) = sessions::start(
+        app,
+        &permit,
+        &vetoes,
+        Started {
+            id: SessionId::new(now, app.id10()),
+            txn: r.txn.clone(),
+            ceremony: None,
+            jkt: proof.jkt.clone(),
+            earned,
+            attested: credential.attested,
+            auth_time: now,
+            session_s,
+            agent: ctx.agent.clone(),
+            shown: json!({"channel": "passkey", "near": "unproven", "terminal": "unknown"}),
+        },
+        now,
+    );
+    let session = Session { version: 1, ended: None, idle_until: now.plus_s(facts.idle_s), facts: facts.clone() };
+    let (next, code_writes, code_event) = sessions::code(app, &session, &request, None, &vetoes, now)?;
+    let mut used = app.session_event(Kind::PasskeyUsed, &r.txn, &facts.id, now).fact("acr", earned.acr());
+    used.person = Some(facts.person.clone());
+    used.device = Some(facts.device.clone());
+    used.client = Some(r.client.clone());
+    let mut opened = app.session_event(Kind::SessionOpened, &r.txn, &facts.id, now).fact("acr", earned.acr());
+    opened.person = Some(facts.person.clone());
+    opened.client = Some(r.client.clone());
+    let mut commit = Commit::new(used);
+    commit.event(opened).event(code_event);
+    commit.write(burn(proof)).write(Write::challenge_used(&hashed(&challenge)));
+    commit.write(Write::credential_used(&credential, verified.counter));
+    commit.write(Write::session_opened(&facts)).writes(code_writes);
+    for (table, id, version) in vetoes.guards_but_credential() {
+        commit.guard(table, &id, version);
+    }
+    for device in app.store.devices_of(&facts.person).await? {
+        commit.write(Write::count_forgiven(&digit_counter(&facts.person, &device.device.id, now)));
+    }
+    for other in app.store.ceremonies_of_browser(&browser_hash).await? {
+        if other.is_pending() {
+            let step = other.abandon("another_redeemed", now);
+            let (writes, events) = ended_along(app, &other, &step, now);
+            commit.writes(writes);
+            for event in events {
+                commit.event(event);
+            }
+        }
+    }
+    if let Some(cookie) = former
+        && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
+    {
+        let (writes, events) = sessions::ending(app, &last, "next_person", now).await?;
+        commit.writes(writes);
+        for event in events {
+            commit.event(event);
+        }
+    }
+    commit.write(Write::requests_moved(&browser_hash, &hashed(cookies.browser.as_bytes())));
+    app.commit(commit).await?;
+    let name = app.store.named(&facts.person).await?.map(|n| n.name).unwrap_or_default();
+    Ok(SignedIn { reply: RedeemedReply { name, greet: false, next: Some(next), ticket: None }, cookies })
+}
+
+/// The challenge that the client data names; the assertion is checked against it as a whole later.
+fn challenge_of(client_data: &[u8]) -> Option<Vec<u8>> {
+    let value: serde_json::Value = serde_json::from_slice(client_data).ok()?;
+    b64::decode(value.get("challenge")?.as_str()?).ok()
+}

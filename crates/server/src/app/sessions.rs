@@ -1,0 +1,317 @@
+//! Countersign's own sessions: begun through the gate, tethered to the terminal's key and to the
+//! device that opened them, ended from either side.
+
+use super::ceremony::{burn, hashed, refuse_if_burnt};
+use super::issue::{Ground, Vetoes, gate};
+use super::{App, Context, Fault};
+use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout};
+use countersign_store::{Commit, Write};
+use countersign_trust::acr::Earned;
+use countersign_trust::audit::{Event, Kind};
+use countersign_trust::issuance::{Permit, Product};
+use countersign_trust::presence::Presence;
+use countersign_trust::session::{Session, SessionFacts};
+use countersign_trust::{Refusal, limits};
+use countersign_wire::dpop::Proof;
+use countersign_wire::message::Next;
+use countersign_wire::statement::Purpose;
+use countersign_wire::{
+    CeremonyId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
+};
+use std::collections::BTreeSet;
+
+/// New cookies, given once.
+#[derive(Clone)]
+pub struct Fresh {
+    /// Cookie b, replaced.
+    pub browser: String,
+    /// Session cookie.
+    pub session: String,
+    /// Life of the session cookie, seconds.
+    pub session_s: i64,
+}
+
+/// What a new session is made from.
+pub struct Started {
+    /// Its id.
+    pub id: SessionId,
+    /// Transaction of the log.
+    pub txn: TxnId,
+    /// Its ceremony.
+    pub ceremony: Option<CeremonyId>,
+    /// The terminal key.
+    pub jkt: Thumbprint,
+    /// What was earned.
+    pub earned: Earned,
+    /// Whether hardware attested the passkey.
+    pub attested: bool,
+    /// When the person approved.
+    pub auth_time: Time,
+    /// Life at most, seconds.
+    pub session_s: i64,
+    /// Agent family of the screen.
+    pub agent: String,
+    /// What was shown, for the `cs` claim.
+    pub shown: serde_json::Value,
+}
+
+/// Makes a session that the gate has permitted, and its cookies. The commit is the caller's.
+pub fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (SessionFacts, Fresh) {
+    let cookies = Fresh {
+        browser: b64::encode(&app.random::<32>()),
+        session: b64::encode(&app.random::<32>()),
+        session_s: s.session_s,
+    };
+    let idle_s = vetoes.client.as_ref().map_or(limits::IDLE_S, |c| c.client.idle_s);
+    let facts = SessionFacts {
+        id: s.id,
+        txn: s.txn,
+        person: permit.person().clone(),
+        device: vetoes.device.id.clone(),
+        credential: vetoes.credential.id.clone(),
+        ceremony: s.ceremony,
+        clients: permit.client().cloned().into_iter().collect(),
+        jkt: s.jkt,
+        cookie_hash: hashed(cookies.session.as_bytes()),
+        scopes: permit.scopes().to_vec(),
+        earned: s.earned,
+        attested: s.attested,
+        auth_time: s.auth_time,
+        opened_at: now,
+        until: now.plus_s(s.session_s),
+        idle_s,
+        agent: s.agent,
+        shown: s.shown,
+    };
+    (facts, cookies)
+}
+
+/// The code that answers a request in a session, through the gate: the place to go, the writes,
+/// the record. Where the client's boundary stops at a session, there is no code.
+pub fn code(
+    app: &App,
+    session: &Session,
+    request: &AuthRequest,
+    ceremony: Option<&CeremonyId>,
+    vetoes: &Vetoes,
+    now: Time,
+) -> Result<(String, Vec<Write>, Event), Fault> {
+    let f = &session.facts;
+    let r = &request.facts;
+    let presence = match f.shown.get("near").and_then(serde_json::Value::as_str) {
+        Some("weak") => Presence::Weak,
+        Some("medium") => Presence::Medium,
+        Some("strong") => Presence::Strong,
+        _ => Presence::Unproven,
+    };
+    let channel = match f.shown.get("channel").and_then(serde_json::Value::as_str) {
+        Some("frame") => "frame",
+        Some("pair") => "pair",
+        Some("user_code") => "user_code",
+        Some("push") => "push",
+        Some("passkey") => "passkey",
+        _ => "unknown",
+    };
+    let scopes: Vec<String> = r.scopes.iter().filter(|s| f.scopes.contains(s)).cloned().collect();
+    let ground = Ground {
+        session: Some(session),
+        earned: f.earned,
+        acr_values: &r.acr_values,
+        scopes: &scopes,
+        channel,
+        presence,
+        purpose: Purpose::SignIn,
+    };
+    let (permit, _) = gate(app, Product::Code, vetoes, &ground, now)?;
+    let text = b64::encode(&app.random::<32>());
+    let facts = CodeFacts {
+        txn: r.txn.clone(),
+        session: f.id.clone(),
+        request: r.id.clone(),
+        ceremony: ceremony.cloned(),
+        client: r.client.clone(),
+        redirect_uri: r.redirect_uri.clone(),
+        code_challenge: r.code_challenge.clone(),
+        dpop_jkt: r.dpop_jkt.as_deref().and_then(|t| t.parse().ok()),
+        scopes: permit.scopes().to_vec(),
+        nonce: r.nonce.clone(),
+    };
+    let writes = vec![
+        Write::request_done(request),
+        Write::code_made(&hashed(text.as_bytes()), &facts, now.plus_s(limits::CODE_S)),
+    ];
+    let mut event = app.session_event(Kind::CodeIssued, &r.txn, &f.id, now);
+    event.person = Some(f.person.clone());
+    event.client = Some(r.client.clone());
+    event.ceremony = f.ceremony.clone();
+    Ok((crate::oidc::authorize::success_url(&app.config.issuer, r, &text), writes, event))
+}
+
+/// The live session of a browser, if its cookie and the proof by its terminal key agree.
+pub async fn of_terminal(app: &App, cookie: &str, proof: &Proof, now: Time) -> Result<Session, Fault> {
+    let none = |why| Fault::because(Refusal::NoSession, why);
+    let session = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?.ok_or_else(|| none("no session"))?;
+    if session.facts.jkt != proof.jkt {
+        return Err(none("the cookie without its key"));
+    }
+    if !session.is_live(now) {
+        return Err(none("over"));
+    }
+    Ok(session)
+}
+
+/// A running session answers another request of a client it serves.
+pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie: &str, proof: &Proof) -> Result<Next, Fault> {
+    app.settled(|n| async move {
+        refuse_if_burnt(app, n, proof).await?;
+        let session = of_terminal(app, cookie, proof, ctx.now).await?;
+        let f = &session.facts;
+        let request = open_request(app, flow, browser, ctx.now).await?;
+        let r = &request.facts;
+        let stale = r.max_age_s.is_some_and(|max| ctx.now.seconds() - f.auth_time.seconds() > max);
+        let must_ask = r.prompt.iter().any(|p| p == "login" || p == "select_account" || p == "consent");
+        let serves = f.clients.contains(&r.client);
+        if stale || must_ask || !serves || !f.earned.satisfies(&r.acr_values) {
+            return Err(Fault::because(Refusal::NoSession, "the session does not answer this request"));
+        }
+        let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(&r.client)).await?;
+        let (next, writes, event) = code(app, &session, &request, None, &vetoes, ctx.now)?;
+        let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);
+        resumed.person = Some(f.person.clone());
+        resumed.client = Some(r.client.clone());
+        let mut commit = Commit::new(resumed);
+        commit.event(event).writes(writes).write(burn(proof));
+        commit.guard(countersign_store::Table::Session, f.id.as_str(), session.version);
+        vetoes.guard(&mut commit);
+        app.commit(commit).await?;
+        app.store.session_seen(&f.id, session.next_idle(ctx.now)).await?;
+        Ok(Next { next })
+    })
+    .await
+}
+
+/// An open request of this browser.
+pub async fn open_request(app: &App, flow: &str, browser: &str, now: Time) -> Result<AuthRequest, Fault> {
+    let none = || Fault::because(Refusal::NoSuchFlow, "unknown, ended, or of another browser");
+    let id: RequestId = flow.parse().map_err(|_| none())?;
+    let request = app.store.request(&id).await?.ok_or_else(none)?;
+    let bound = request.browser_hash == hashed(browser.as_bytes());
+    if bound && request.state == "open" && now < request.until { Ok(request) } else { Err(none()) }
+}
+
+/// The person goes back to the client without signing in.
+pub async fn cancel(app: &App, ctx: &Context, flow: &str, browser: &str) -> Result<Next, Fault> {
+    app.settled(|_| async {
+        let request = open_request(app, flow, browser, ctx.now).await?;
+        let mut event = app.event(Kind::StepRefused, &request.facts.txn, ctx.now).fact("step", "cancel");
+        event.client = Some(request.facts.client.clone());
+        let mut commit = Commit::new(event);
+        commit.write(Write::request_done(&request));
+        app.commit(commit).await?;
+        let next = crate::oidc::authorize::error_url(&app.config.issuer, &request.facts, "access_denied");
+        Ok(Next { next })
+    })
+    .await
+}
+
+/// What ends a session, its codes and tokens, and tells every client that got something in it.
+pub async fn ending(app: &App, session: &Session, why: &str, now: Time) -> Result<(Vec<Write>, Vec<Event>), Fault> {
+    let f = &session.facts;
+    if session.ended.is_some() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let mut writes: Vec<Write> = Write::session_ended(&f.id, why).into();
+    let mut event = app.session_event(Kind::SessionEnded, &f.txn, &f.id, now).fact("why", why);
+    event.person = Some(f.person.clone());
+    event.device = Some(f.device.clone());
+    event.ceremony.clone_from(&f.ceremony);
+    let told: BTreeSet<_> = app.store.clients_of_session(&f.id).await?.into_iter().collect();
+    for client in told {
+        let wants = app.store.client(&client).await?.is_some_and(|c| c.client.backchannel_logout_uri.is_some());
+        if wants {
+            let owed = OwedLogout {
+                id: EventId::new(now, app.id10()),
+                version: 0,
+                client,
+                session: f.id.clone(),
+                person: f.person.clone(),
+                txn: f.txn.clone(),
+                tries: 0,
+            };
+            writes.push(Write::logout_owed(&owed, now));
+        }
+    }
+    Ok((writes, vec![event]))
+}
+
+/// Ends a session now.
+pub async fn end(app: &App, session: &Session, why: &str, now: Time) -> Result<(), Fault> {
+    let (writes, events) = ending(app, session, why, now).await?;
+    let mut events = events.into_iter();
+    let Some(first) = events.next() else { return Ok(()) };
+    let mut commit = Commit::new(first);
+    for event in events {
+        commit.event(event);
+    }
+    commit.writes(writes);
+    app.commit(commit).await?;
+    Ok(())
+}
+
+/// Signed out on the terminal itself.
+pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> Result<(), Fault> {
+    app.settled(|n| async move {
+        refuse_if_burnt(app, n, proof).await?;
+        let session = of_terminal(app, cookie, proof, ctx.now).await?;
+        let (writes, events) = ending(app, &session, "signed_out", ctx.now).await?;
+        let mut events = events.into_iter();
+        let Some(first) = events.next() else { return Ok(()) };
+        let mut commit = Commit::new(first);
+        for event in events {
+            commit.event(event);
+        }
+        commit.writes(writes).write(burn(proof));
+        app.commit(commit).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// A person ends one of their sessions, or all, from a device. Answers how many ended.
+pub async fn end_from_device(app: &App, ctx: &Context, person: &PersonId, which: Option<&str>) -> Result<usize, Fault> {
+    app.settled(|_| async {
+        let all = app.store.sessions_of(person).await?;
+        let chosen: Vec<&Session> =
+            all.iter().filter(|s| which.is_none_or(|id| s.facts.id.as_str() == id)).collect();
+        if which.is_some() && chosen.is_empty() {
+            return Err(Fault::because(Refusal::NoSuchThing, "no such session of this person"));
+        }
+        for session in &chosen {
+            end(app, session, "from_device", ctx.now).await?;
+        }
+        Ok(chosen.len())
+    })
+    .await
+}
+
+/// What ends every session that a device opened.
+pub async fn end_all_of_device(app: &App, device: &DeviceId, why: &str, now: Time) -> Result<(Vec<Write>, Vec<Event>), Fault> {
+    let (mut writes, mut events) = (Vec::new(), Vec::new());
+    for session in app.store.sessions_by_device(device).await? {
+        let (w, e) = ending(app, &session, why, now).await?;
+        writes.extend(w);
+        events.extend(e);
+    }
+    Ok((writes, events))
+}
+
+/// One sweep: sessions whose time is over end, and their clients are told.
+pub async fn sweep(app: &App, now: Time) -> Result<usize, Fault> {
+    let due = app.store.sessions_due(now, limits::LIST).await?;
+    for session in &due {
+        let why = if now >= session.facts.until { "absolute" } else { "idle" };
+        end(app, session, why, now).await?;
+    }
+    Ok(due.len())
+}
+
