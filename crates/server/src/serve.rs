@@ -1,0 +1,145 @@
+//! Starts the server: store, keys, rules, jobs, doors; stops it in the other order.
+
+use crate::app::hub::Hub;
+use crate::app::keys::Keys;
+use crate::app::{App, startup};
+use crate::chance::{self, Chance};
+use crate::config::Config;
+use crate::seal::Seal;
+use crate::{http, jobs};
+use countersign_store::{Clock, Engine, Store};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// Why the server did not start: something for the operator to read.
+#[derive(Debug)]
+pub struct StartFault(pub String);
+
+impl std::fmt::Display for StartFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for StartFault {}
+
+fn fault<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> StartFault {
+    move |e| StartFault(format!("{what}: {e}"))
+}
+
+/// A running server.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it does.
+    pub app: Arc<App>,
+    /// The first administrator's link, where there is none yet.
+    pub first_link: Option<String>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Stops taking requests, lets those under way end, then stops the jobs.
+    pub async fn stop(self) {
+        // Nobody listening means everybody has stopped already.
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(10), task).await;
+        }
+    }
+}
+
+/// Opens the store and makes the app, without doors or jobs: what commands act through.
+pub async fn open(config: Config, clock: Option<Arc<dyn Clock>>, chance: Arc<dyn Chance>) -> Result<Arc<App>, StartFault> {
+    let engine = match clock {
+        Some(clock) => Engine::open_with(&config.database, clock).await,
+        None => Engine::open(&config.database).await,
+    }
+    .map_err(fault("store"))?;
+    open_on(engine, config, chance).await
+}
+
+/// The same over an engine that is open already.
+pub async fn open_on(engine: Engine, config: Config, chance: Arc<dyn Chance>) -> Result<Arc<App>, StartFault> {
+    let seal = Seal::load(&config.seal_key_file, &*chance).map_err(fault("seal key"))?;
+    let store = Store::new(engine);
+    let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
+    let policy = startup::policy(&config).map_err(fault("policies"))?;
+    let app = App { store, config: Arc::new(config), keys, policy, chance, hub: Hub::default(), owed: Notify::new() };
+    Ok(Arc::new(app))
+}
+
+/// The system's own chance.
+pub fn system_chance() -> Arc<dyn Chance> {
+    Arc::new(chance::System::default())
+}
+
+/// Starts everything.
+pub async fn start(config: Config, clock: Option<Arc<dyn Clock>>) -> Result<Running, StartFault> {
+    let app = open(config, clock, system_chance()).await?;
+    start_on(app).await
+}
+
+/// Starts doors and jobs over an app.
+pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
+    startup::clients(&app).await.map_err(|f| StartFault(format!("clients: {}", f.because)))?;
+    let first_link = startup::first_administrator(&app).await.map_err(|f| StartFault(format!("first administrator: {}", f.because)))?;
+    startup::record_start(&app).await.map_err(|f| StartFault(format!("log: {}", f.because)))?;
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = jobs::spawn(&app, &stopped);
+    let listener = std::net::TcpListener::bind(app.config.listen).map_err(fault("listen"))?;
+    listener.set_nonblocking(true).map_err(fault("listen"))?;
+    let address = listener.local_addr().map_err(fault("listen"))?;
+    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let handle = axum_server::Handle::new();
+    let ending = handle.clone();
+    let mut told = stopped.clone();
+    tasks.push(tokio::spawn(async move {
+        let _ = told.wait_for(|s| *s).await;
+        ending.graceful_shutdown(Some(std::time::Duration::from_secs(5)));
+    }));
+    match &app.config.tls {
+        Some(tls) => {
+            // Installed once; a second install in one process changes nothing.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let config = axum_server::tls_rustls::RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
+                .await
+                .map_err(fault("certificate"))?;
+            let server = axum_server::from_tcp_rustls(listener, config).map_err(fault("listen"))?.handle(handle);
+            tasks.push(tokio::spawn(async move {
+                if let Err(e) = server.serve(service).await {
+                    tracing::error!(error = %e, "the listener ended");
+                }
+            }));
+        }
+        None => {
+            let server = axum_server::from_tcp(listener).map_err(fault("listen"))?.handle(handle);
+            tasks.push(tokio::spawn(async move {
+                if let Err(e) = server.serve(service).await {
+                    tracing::error!(error = %e, "the listener ended");
+                }
+            }));
+        }
+    }
+    if let Some(at) = app.config.metrics_listen {
+        let listener = tokio::net::TcpListener::bind(at).await.map_err(fault("metrics_listen"))?;
+        let router = http::health::metrics(app.clone(), recorder()?);
+        tasks.push(tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        }));
+    }
+    Ok(Running { address, app, first_link, stop, tasks })
+}
+
+/// One recorder a process.
+fn recorder() -> Result<PrometheusHandle, StartFault> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder().map_err(fault("metrics"))?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}

@@ -1,0 +1,92 @@
+//! The one place where a refusal becomes an HTTP answer, and where an unrecorded one is recorded.
+
+use crate::app::{App, Context, Fault};
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use countersign_store::Commit;
+use countersign_trust::Refusal;
+use countersign_wire::dpop;
+use countersign_wire::message::Refused;
+use serde::Serialize;
+
+/// Status of each refusal (docs/protocol.md §6).
+pub fn status(refusal: Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Malformed => StatusCode::BAD_REQUEST,
+        Refusal::BadProof | Refusal::UseDpopNonce | Refusal::NoSession => StatusCode::UNAUTHORIZED,
+        Refusal::Denied | Refusal::TooFar | Refusal::AttestationNeeded => StatusCode::FORBIDDEN,
+        Refusal::NoSuchCeremony | Refusal::NoSuchFlow | Refusal::NoSuchThing => StatusCode::NOT_FOUND,
+        Refusal::CodeNotLive
+        | Refusal::SameDevice
+        | Refusal::ConfirmFirst
+        | Refusal::NotYet
+        | Refusal::Pending
+        | Refusal::Decided
+        | Refusal::AlreadyRedeemed => StatusCode::CONFLICT,
+        Refusal::WrongCode => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::Expired | Refusal::Gone | Refusal::InvitationOver => StatusCode::GONE,
+        Refusal::TooMany | Refusal::SlowDown => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Clock | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Part of the ordinary course: a line for each would bury the rest of the log.
+fn is_ordinary(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::UseDpopNonce | Refusal::Pending | Refusal::SlowDown | Refusal::NoSession
+            | Refusal::Unavailable | Refusal::Clock
+    )
+}
+
+/// A result as an answer.
+pub async fn answer<T: Serialize>(app: &App, ctx: &Context, ok: StatusCode, result: Result<T, Fault>) -> Response {
+    match result {
+        Ok(body) if ok == StatusCode::NO_CONTENT => {
+            drop(body);
+            ok.into_response()
+        }
+        Ok(body) => (ok, Json(body)).into_response(),
+        Err(fault) => refused(app, ctx, fault).await,
+    }
+}
+
+/// A fault as an answer: recorded, with its reference, telling no more than its code.
+pub async fn refused(app: &App, ctx: &Context, fault: Fault) -> Response {
+    let refusal = fault.refusal;
+    metrics::counter!("countersign_refusals_total", "code" => refusal.code()).increment(1);
+    if !fault.recorded && !is_ordinary(refusal) {
+        let mut event = ctx.refusal_event(app, &ctx.txn).fact("because", fault.because);
+        event.refusal = Some(refusal);
+        if app.commit(Commit::new(event)).await.is_err() {
+            return body(app, ctx, Refusal::Unavailable, &fault);
+        }
+    }
+    body(app, ctx, refusal, &fault)
+}
+
+fn body(app: &App, ctx: &Context, refusal: Refusal, fault: &Fault) -> Response {
+    let told = Refused {
+        code: refusal.code().to_owned(),
+        r#ref: ctx.reference.clone(),
+        say: fault.say.clone(),
+        left: fault.left,
+    };
+    let mut response = (status(refusal), Json(told)).into_response();
+    if refusal == Refusal::TooMany {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+    }
+    if matches!(refusal, Refusal::UseDpopNonce | Refusal::BadProof) {
+        put_nonce(app, &mut response);
+    }
+    response
+}
+
+/// Gives a fresh DPoP nonce along.
+pub fn put_nonce(app: &App, response: &mut Response) {
+    let (_, k) = app.keys.k();
+    if let Ok(value) = HeaderValue::from_str(&dpop::nonce(k.expose(), app.now())) {
+        response.headers_mut().insert("dpop-nonce", value);
+    }
+}

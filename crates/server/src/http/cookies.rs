@@ -1,0 +1,56 @@
+//! Cookies: one name per role, bound to the host, out of reach of scripts.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+
+/// The browser's half of collecting.
+pub const BROWSER: &str = "__Host-cs_b";
+/// The session's cookie.
+pub const SESSION: &str = "__Host-cs_s";
+
+/// The value of a cookie. A name that comes twice is nobody's.
+pub fn read(headers: &HeaderMap, name: &str) -> Option<String> {
+    let mut found = None;
+    for line in headers.get_all(header::COOKIE) {
+        for pair in line.to_str().ok()?.split(';') {
+            if let Some((n, v)) = pair.trim().split_once('=')
+                && n == name
+            {
+                if found.is_some() {
+                    return None;
+                }
+                found = Some(v.to_owned());
+            }
+        }
+    }
+    found.filter(|v| v.len() == 43)
+}
+
+/// Sets a cookie.
+pub fn set(response: &mut Response, name: &str, value: &str, life_s: i64) {
+    let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={life_s}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+/// Takes a cookie away.
+pub fn clear(response: &mut Response, name: &str) {
+    set(response, name, "", 0);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_planted_second_cookie_makes_both_worthless() {
+        let good = "a".repeat(43);
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, format!("x=1; {BROWSER}={good}").parse().unwrap());
+        assert_eq!(read(&headers, BROWSER), Some(good.clone()));
+        headers.append(header::COOKIE, format!("{BROWSER}={good}").parse().unwrap());
+        assert_eq!(read(&headers, BROWSER), None);
+    }
+}

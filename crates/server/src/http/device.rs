@@ -1,0 +1,188 @@
+//! Doors of enrolled devices. Every one needs a proof by the device key over the body; a decision
+//! is its own proof.
+
+use super::answer::answer;
+use super::request::{Incoming, json};
+use super::terminal::Nothing;
+use crate::app::ceremony::{decide, scan as scanning, story as stories};
+use crate::app::{App, Fault, devices, people, sessions};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use countersign_trust::Refusal;
+use countersign_trust::device::DeviceState;
+use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, Rename, Scan};
+use serde_json::json as object;
+use std::sync::Arc;
+
+type Shared = State<Arc<App>>;
+
+/// `POST /device/scans`.
+pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    let result = async {
+        // Proof before anything is looked up: an unenrolled observer learns nothing.
+        let framed = json::<Scan>(&r.headers, &body).is_ok_and(|s| !s.frames.is_empty());
+        let (device, proof) = r.device(&app, &body, framed).await?;
+        let sent: Scan = json(&r.headers, &body)?;
+        let cookie = r.browser();
+        let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
+        scanning::scan(&app, &r.ctx, &by, &sent).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::CREATED, result).await
+}
+
+/// `GET /device/pending`.
+pub async fn pending(State(app): Shared, r: Incoming) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, b"", false).await?;
+        Ok::<_, Fault>(Pending { pending: scanning::pending(&app, &r.ctx, &device).await? })
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `GET /device/overview`.
+pub async fn overview(State(app): Shared, r: Incoming) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, b"", false).await?;
+        devices::overview(&app, &r.ctx, &device).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `GET /device/ceremonies/{cid}`.
+pub async fn ceremony(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, b"", false).await?;
+        scanning::look(&app, &r.ctx, &device, &cid).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `GET /device/ceremonies/{cid}/story`.
+pub async fn story(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, b"", false).await?;
+        stories::of_person(&app, &device, &cid).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `POST /device/ceremonies/{cid}/take`.
+pub async fn take(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
+    let result = async {
+        let (device, proof) = r.device(&app, &body, false).await?;
+        let _: Nothing = json(&r.headers, &body)?;
+        let cookie = r.browser();
+        let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
+        scanning::take(&app, &r.ctx, &by, &cid).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `POST /device/ceremonies/{cid}/confirm`.
+pub async fn confirm(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, &body, false).await?;
+        let typed: Confirm = json(&r.headers, &body)?;
+        scanning::confirm(&app, &r.ctx, &device, &cid, &typed.digits).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `POST /device/ceremonies/{cid}/decision`.
+pub async fn decision(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
+    let result = async {
+        let sent: DecisionBody = json(&r.headers, &body)?;
+        decide::decide(&app, &r.ctx, &cid, &sent).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `POST /device/sessions/end`: all of them.
+pub async fn end_all(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    end(app, r, body, None).await
+}
+
+/// `POST /device/sessions/{id}/end`.
+pub async fn end_one(State(app): Shared, Path(id): Path<String>, r: Incoming, body: Bytes) -> Response {
+    end(app, r, body, Some(id)).await
+}
+
+async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, &body, false).await?;
+        let _: Nothing = json(&r.headers, &body)?;
+        if device.device.state != DeviceState::Active {
+            return Err(Fault::because(Refusal::Denied, "device not active"));
+        }
+        let n = sessions::end_from_device(&app, &r.ctx, &device.device.person, which.as_deref()).await?;
+        Ok(object!({"ended": n}))
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `POST /device/devices/{id}/{rename,lost,allow,not-mine}`.
+pub async fn manage(
+    State(app): Shared,
+    Path((id, verb)): Path<(String, String)>,
+    r: Incoming,
+    body: Bytes,
+) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, &body, false).await?;
+        match verb.as_str() {
+            "rename" => {
+                let sent: Rename = json(&r.headers, &body)?;
+                devices::rename(&app, &r.ctx, &device, &id, &sent.name).await?;
+            }
+            "lost" => devices::lost(&app, &r.ctx, &device, &id).await?,
+            "allow" => devices::allow(&app, &r.ctx, &device, &id).await?,
+            "not-mine" => devices::not_mine(&app, &r.ctx, &device, &id).await?,
+            _ => return Err(Fault::because(Refusal::NoSuchThing, "no such act")),
+        }
+        Ok(object!({}))
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `POST /device/notices/{id}/{undo,ok}`.
+pub async fn notice(
+    State(app): Shared,
+    Path((id, verb)): Path<(String, String)>,
+    r: Incoming,
+    body: Bytes,
+) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, &body, false).await?;
+        match verb.as_str() {
+            "undo" => devices::notice_undo(&app, &r.ctx, &device, &id).await?,
+            "ok" => devices::notice_ok(&app, &r.ctx, &device, &id).await?,
+            _ => return Err(Fault::because(Refusal::NoSuchThing, "no such act")),
+        }
+        Ok(object!({}))
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::OK, result).await
+}
+
+/// `POST /device/invitations`.
+pub async fn invite(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    let result = async {
+        let (device, _) = r.device(&app, &body, false).await?;
+        let sent: Invite = json(&r.headers, &body)?;
+        people::invite_by_device(&app, &r.ctx, &device, &sent).await
+    }
+    .await;
+    answer(&app, &r.ctx, StatusCode::CREATED, result).await
+}

@@ -1,0 +1,154 @@
+//! How a waiting page hears: a stream of server-sent events, or a long poll where streams do not
+//! pass. A page that goes without a word is given up on its behalf.
+
+use super::answer::refused;
+use super::request::Incoming;
+use crate::app::ceremony::terminal::{self, Holder};
+use crate::app::hub::Wait;
+use crate::app::{App, Context, Fault};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use countersign_trust::limits;
+use countersign_trust::Refusal;
+use countersign_wire::CeremonyId;
+use countersign_wire::message::StateView;
+use futures_util::stream;
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A page that let go may come back within this.
+const GONE: Duration = Duration::from_secs(10);
+/// How long one poll may hang.
+const POLL: Duration = Duration::from_secs(25);
+/// Something is sent at least this often, so that a dead line is noticed.
+const TICK: Duration = Duration::from_secs(5);
+
+/// A wait whose end starts the timer for pages that went without a word.
+struct Watch {
+    app: Arc<App>,
+    ctx: Context,
+    cid: CeremonyId,
+    wait: Option<Wait>,
+}
+
+impl Watch {
+    fn new(app: &Arc<App>, ctx: &Context, cid: &CeremonyId) -> Watch {
+        Watch { app: app.clone(), ctx: ctx.clone(), cid: cid.clone(), wait: Some(app.hub.wait(cid)) }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.wait = None;
+        let (app, address, agent, cid) = (self.app.clone(), self.ctx.address, self.ctx.agent.clone(), self.cid.clone());
+        let Some((seen, _)) = app.hub.life(&cid) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            tokio::time::sleep(GONE).await;
+            if app.hub.life(&cid) == Some((seen, false)) {
+                app.hub.forget(&cid);
+                let ctx = Context::new(&app, address, agent);
+                if let Err(fault) = terminal::page_gone(&app, &ctx, &cid).await {
+                    tracing::debug!(code = fault.refusal.code(), "a page that went was not given up");
+                }
+            }
+        });
+    }
+}
+
+/// What a stream remembers between two events.
+struct Streaming {
+    watch: Watch,
+    holder: Holder,
+    last: Option<StateView>,
+    done: bool,
+}
+
+/// `GET /ceremonies/{cid}/events`.
+pub async fn stream(State(app): State<Arc<App>>, Path(cid): Path<String>, r: Incoming) -> Response {
+    let begun = async {
+        if app.hub.len() >= limits::WAITERS {
+            return Err(Fault::because(Refusal::TooMany, "waiting pages"));
+        }
+        let holder = r.holder(&app, false)?;
+        let c = terminal::held(&app, &cid, &holder).await?;
+        Ok((holder, c.opening.id))
+    }
+    .await;
+    let (holder, id) = match begun {
+        Ok(begun) => begun,
+        Err(fault) => return refused(&app, &r.ctx, fault).await,
+    };
+    let state = Streaming { watch: Watch::new(&app, &r.ctx, &id), holder, last: None, done: false };
+    let events = stream::unfold(state, |mut s| async move {
+        if s.done {
+            return None;
+        }
+        loop {
+            let (view, over) = look(&s.watch.app, &s.watch.cid, &s.holder).await?;
+            let changed = s.last.as_ref().is_none_or(|l| {
+                (&l.state, &l.ask, &l.digits, l.n) != (&view.state, &view.ask, &view.digits, view.n)
+            });
+            if changed {
+                let event = Event::default().event("state").json_data(&view).ok()?;
+                s.last = Some(view);
+                s.done = over;
+                return Some((Ok::<_, Infallible>(event), s));
+            }
+            let wait = s.watch.wait.as_mut()?;
+            if tokio::time::timeout(TICK, wait.changed()).await.is_err() {
+                return Some((Ok(Event::default().comment("")), s));
+            }
+        }
+    });
+    Sse::new(events).into_response()
+}
+
+#[derive(Deserialize)]
+pub struct Since {
+    since: Option<String>,
+}
+
+/// `GET /ceremonies/{cid}?since=STATE`: answers when the state is another, or after 25 s.
+pub async fn poll(
+    State(app): State<Arc<App>>,
+    Path(cid): Path<String>,
+    Query(query): Query<Since>,
+    r: Incoming,
+) -> Response {
+    let begun = async {
+        let holder = r.holder(&app, false)?;
+        let c = terminal::held(&app, &cid, &holder).await?;
+        Ok::<_, Fault>((holder, c.opening.id))
+    }
+    .await;
+    let (holder, id) = match begun {
+        Ok(begun) => begun,
+        Err(fault) => return refused(&app, &r.ctx, fault).await,
+    };
+    let mut watch = Watch::new(&app, &r.ctx, &id);
+    let end = tokio::time::Instant::now() + POLL;
+    loop {
+        let Some((view, over)) = look(&app, &id, &holder).await else {
+            return refused(&app, &r.ctx, Refusal::Unavailable.into()).await;
+        };
+        let same = query.since.as_deref() == Some(view.state.as_str());
+        if !same || over || tokio::time::Instant::now() >= end {
+            return Json(view).into_response();
+        }
+        if let Some(wait) = watch.wait.as_mut() {
+            let _ = tokio::time::timeout_at(end, wait.changed()).await;
+        }
+    }
+}
+
+async fn look(app: &App, cid: &CeremonyId, holder: &Holder) -> Option<(StateView, bool)> {
+    let c = terminal::held(app, cid.as_str(), holder).await.ok()?;
+    let view = terminal::view(app, &c, app.now()).ok()?;
+    let over = terminal::is_final(&c) || view.state == "expired";
+    Some((view, over))
+}

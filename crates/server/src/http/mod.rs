@@ -1,0 +1,94 @@
+//! HTTP: every door in one table, with the headers that all of them carry.
+//!
+//! [`answer`] is the one file where a refusal becomes a status; [`request`] where headers become
+//! facts.
+
+pub mod answer;
+pub mod cookies;
+pub mod device;
+pub mod enrolment;
+pub mod events;
+pub mod health;
+pub mod openapi;
+pub mod request;
+pub mod shells;
+pub mod terminal;
+
+use crate::app::App;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use countersign_trust::limits;
+use std::sync::Arc;
+
+/// All doors of the server.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .merge(crate::oidc::router())
+        .route("/sign-in/{flow}", get(shells::sign_in))
+        .route("/sign-in/{flow}/resume", post(terminal::resume))
+        .route("/sign-in/{flow}/cancel", post(terminal::cancel))
+        .route("/sign-in/{flow}/passkey/options", post(terminal::passkey_options))
+        .route("/sign-in/{flow}/passkey", post(terminal::passkey))
+        .route("/ceremonies", post(terminal::open))
+        .route("/ceremonies/{cid}", get(events::poll))
+        .route("/ceremonies/{cid}/events", get(events::stream))
+        .route("/ceremonies/{cid}/confirm", post(terminal::confirm))
+        .route("/ceremonies/{cid}/abandon", post(terminal::abandon))
+        .route("/ceremonies/{cid}/redeem", post(terminal::redeem))
+        .route("/ceremonies/{cid}/continue", post(terminal::go_on))
+        .route("/session", get(shells::session))
+        .route("/session/end", post(terminal::end_session))
+        .route("/q", get(shells::scan))
+        .route("/code", get(shells::code))
+        .route("/phone", get(shells::phone))
+        .route("/enrol", get(shells::enrol))
+        .route("/add", get(shells::add))
+        .route("/assets/{*path}", get(shells::asset))
+        .route("/device/scans", post(device::scan))
+        .route("/device/pending", get(device::pending))
+        .route("/device/overview", get(device::overview))
+        .route("/device/ceremonies/{cid}", get(device::ceremony))
+        .route("/device/ceremonies/{cid}/story", get(device::story))
+        .route("/device/ceremonies/{cid}/take", post(device::take))
+        .route("/device/ceremonies/{cid}/confirm", post(device::confirm))
+        .route("/device/ceremonies/{cid}/decision", post(device::decision))
+        .route("/device/sessions/end", post(device::end_all))
+        .route("/device/sessions/{id}/end", post(device::end_one))
+        .route("/device/devices/{id}/{verb}", post(device::manage))
+        .route("/device/notices/{id}/{verb}", post(device::notice))
+        .route("/device/invitations", post(device::invite))
+        .route("/enrolments/look", post(enrolment::look))
+        .route("/enrolments/begin", post(enrolment::begin))
+        .route("/enrolments/finish", post(enrolment::finish))
+        .route("/rebind/options", post(enrolment::rebind_options))
+        .route("/rebind/finish", post(enrolment::rebind_finish))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/openapi.json", get(openapi::document))
+        .fallback(shells::not_found)
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
+        .layer(middleware::from_fn(headers))
+        .with_state(app)
+}
+
+/// Headers of every answer: nothing is cached, framed, sniffed or told to others. No CORS header
+/// ever: another origin has no business here.
+async fn headers(request: axum::extract::Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut put = |name: header::HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    put(header::CACHE_CONTROL, "no-store");
+    put(header::REFERRER_POLICY, "no-referrer");
+    put(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    put(header::X_FRAME_OPTIONS, "DENY");
+    put(header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    put(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    put(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+    response
+}

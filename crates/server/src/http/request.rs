@@ -1,0 +1,188 @@
+//! Headers become facts: where a request came from, which proofs it carries.
+
+use super::cookies;
+use crate::app::{App, Context, Fault};
+use crate::app::ceremony::terminal::Holder;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use countersign_store::sql::StoredDevice;
+use countersign_trust::Refusal;
+use countersign_trust::device::DeviceState;
+use countersign_wire::dpop::{self, Fresh, Proof};
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// What every handler begins with.
+pub struct Incoming {
+    /// The request's context.
+    pub ctx: Context,
+    /// Its headers.
+    pub headers: HeaderMap,
+    method: Method,
+    path: String,
+}
+
+impl FromRequestParts<Arc<App>> for Incoming {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Incoming, Infallible> {
+        let peer = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.ip());
+        let address = client_address(app, peer, &parts.headers);
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map_or("A program", family);
+        Ok(Incoming {
+            ctx: Context::new(app, address, agent.to_owned()),
+            headers: parts.headers.clone(),
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+        })
+    }
+}
+
+/// The client's address: the peer, or what a trusted proxy says, read from the right until an
+/// address that is not a trusted proxy.
+fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let trusted = |a: IpAddr| app.config.trusted_proxies.iter().any(|n| n.contains(a));
+    if !trusted(peer) {
+        return peer;
+    }
+    let line: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
+    let joined = line.join(",");
+    for hop in joined.rsplit(',') {
+        match hop.trim().parse::<IpAddr>() {
+            Ok(address) if trusted(address) => {}
+            Ok(address) => return address,
+            Err(_) => return peer,
+        }
+    }
+    peer
+}
+
+/// A family name for what calls itself by a User-Agent: a claim, shown as one.
+fn family(agent: &str) -> &'static str {
+    let has = |word: &str| agent.contains(word);
+    let mobile = has("Mobile") || has("Android") || has("iPhone");
+    match () {
+        () if has("countersign-device") => "Countersign console",
+        () if has("Edg/") => "Edge",
+        () if has("Firefox/") && mobile => "Firefox on a phone",
+        () if has("Firefox/") => "Firefox",
+        () if has("Chrome/") && mobile => "Chrome on a phone",
+        () if has("Chrome/") && has("Windows") => "Chrome on Windows",
+        () if has("Chrome/") && has("Mac OS") => "Chrome on a Mac",
+        () if has("Chrome/") => "Chrome on Linux",
+        () if has("Safari/") && mobile => "Safari on a phone",
+        () if has("Safari/") => "Safari",
+        () => "A program",
+    }
+}
+
+impl Incoming {
+    /// The browser cookie.
+    pub fn browser(&self) -> Option<String> {
+        cookies::read(&self.headers, cookies::BROWSER)
+    }
+    /// The session cookie.
+    pub fn session(&self) -> Option<String> {
+        cookies::read(&self.headers, cookies::SESSION)
+    }
+
+    /// Refuses what a foreign page could have sent: cookies alone authorise nothing, and whatever
+    /// carries them must come from our own pages.
+    pub fn own_page(&self, app: &App) -> Result<(), Fault> {
+        let text = |name: &str| self.headers.get(name).and_then(|v| v.to_str().ok());
+        if text("origin") != Some(app.config.issuer.as_str()) {
+            return Err(Fault::because(Refusal::BadProof, "another origin"));
+        }
+        if text("sec-fetch-site").is_some_and(|s| s != "same-origin") {
+            return Err(Fault::because(Refusal::BadProof, "another site"));
+        }
+        Ok(())
+    }
+
+    /// The browser cookie of a request that must come from our own page.
+    pub fn own_browser(&self, app: &App) -> Result<String, Fault> {
+        self.own_page(app)?;
+        self.browser().ok_or(Fault::because(Refusal::NoSuchFlow, "no browser cookie"))
+    }
+
+    /// What shows that this is the terminal that opened: cookie or collector, and the wait key.
+    pub fn holder(&self, app: &App, changes: bool) -> Result<Holder, Fault> {
+        let none = |why| Fault::because(Refusal::NoSuchCeremony, why);
+        let text = |name: &str| self.headers.get(name).and_then(|v| v.to_str().ok());
+        let wait_key = text("authorization")
+            .and_then(|v| v.strip_prefix("Ceremony "))
+            .ok_or_else(|| none("no wait key"))?
+            .to_owned();
+        let collector = match text("ceremony-collector") {
+            Some(c) => c.to_owned(),
+            None => {
+                if changes {
+                    self.own_page(app)?;
+                }
+                self.browser().ok_or_else(|| none("no browser cookie"))?
+            }
+        };
+        Ok(Holder { collector, wait_key })
+    }
+
+    /// A proof by a terminal's key, with a nonce.
+    pub fn terminal_proof(&self, app: &App) -> Result<Proof, Fault> {
+        self.proof(app, None, true)
+    }
+
+    /// A proof by a device's key over this body.
+    pub fn key_proof(&self, app: &App, body: &[u8]) -> Result<Proof, Fault> {
+        self.proof(app, Some(body), true)
+    }
+
+    fn proof(&self, app: &App, body: Option<&[u8]>, nonce: bool) -> Result<Proof, Fault> {
+        let mut all = self.headers.get_all("dpop").iter();
+        let text = match (all.next(), all.next()) {
+            (Some(one), None) => one.to_str().map_err(|_| Fault::because(Refusal::BadProof, "proof is not text"))?,
+            (None, _) => return Err(Fault::because(Refusal::BadProof, "no proof")),
+            (Some(_), Some(_)) => return Err(Fault::because(Refusal::BadProof, "two proofs")),
+        };
+        let keys = app.keys.k_live();
+        let keys: Vec<&[u8]> = keys.iter().map(countersign_wire::Secret::expose).collect();
+        let url = format!("{}{}", app.config.issuer, self.path);
+        let request = dpop::Request {
+            method: self.method.as_str(),
+            url: &url,
+            token: None,
+            body,
+            now: self.ctx.now,
+            fresh: if nonce { Fresh::Nonce(&keys) } else { Fresh::Elsewhere },
+        };
+        Ok(dpop::verify(text, &request)?)
+    }
+
+    /// The enrolled device that sent this. A live frame makes the proof fresh; anything else needs
+    /// a nonce. An unknown key hears nothing more than that its proof is bad.
+    pub async fn device(&self, app: &App, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
+        let proof = self.proof(app, Some(body), !framed)?;
+        let unknown = || Fault::because(Refusal::BadProof, "an unknown device key");
+        let device = app.store.device_by_key(&proof.jkt).await?.ok_or_else(unknown)?;
+        if matches!(device.device.state, DeviceState::Lost | DeviceState::Revoked | DeviceState::Retired) {
+            return Err(Fault::because(Refusal::BadProof, "a device that ended"));
+        }
+        Ok((device, proof))
+    }
+}
+
+/// A JSON body; an empty one stands for `{}`.
+pub fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Fault> {
+    let bad = |why| Fault::because(Refusal::Malformed, why);
+    if body.is_empty() {
+        return serde_json::from_str("{}").map_err(|_| bad("a body is missing"));
+    }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    if !kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(bad("content type application/json"));
+    }
+    serde_json::from_slice(body).map_err(|_| bad("not the members it must have"))
+}

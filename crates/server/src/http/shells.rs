@@ -1,0 +1,133 @@
+//! Pages: what is there before scripts run.
+
+use super::cookies;
+use super::request::Incoming;
+use crate::app::sessions::open_request;
+use crate::app::ceremony::hashed;
+use crate::app::App;
+use crate::pages::{self, PhoneKind};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use countersign_trust::limits;
+use countersign_wire::{b64, dpop};
+use std::sync::Arc;
+
+type Shared = State<Arc<App>>;
+
+/// A page with the headers that pages carry.
+pub fn page(status: StatusCode, html: String) -> Response {
+    let mut response = (status, Html(html)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::CSP));
+    headers.insert("permissions-policy", HeaderValue::from_static(pages::PERMISSIONS));
+    response
+}
+
+/// An error page; both texts are keys of the catalogue.
+pub fn error(app: &App, status: StatusCode, headline: &str, body: &str, reference: Option<&str>) -> Response {
+    let told = pages::ErrorPage { organisation: &app.config.organisation, headline, body, reference, again: None };
+    page(status, pages::error(&told))
+}
+
+/// `GET /sign-in/{flow}`: bound to the browser that asked.
+pub async fn sign_in(State(app): Shared, Path(flow): Path<String>, r: Incoming) -> Response {
+    let browser = r.browser().unwrap_or_default();
+    let bad = |app: &App| error(app, StatusCode::NOT_FOUND, "bad_start.headline", "bad_start.body", Some(&r.ctx.reference));
+    let Ok(request) = open_request(&app, &flow, &browser, r.ctx.now).await else { return bad(&app) };
+    let Ok(Some(client)) = app.store.client(&request.facts.client).await else { return bad(&app) };
+    let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());
+    let shown = pages::SignIn {
+        flow,
+        nonce,
+        client_name: client.client.name,
+        organisation: app.config.organisation.clone(),
+        host: app.config.host().to_owned(),
+        passkey: true,
+    };
+    let mut response = page(StatusCode::OK, pages::sign_in(&shown));
+    super::answer::put_nonce(&app, &mut response);
+    response
+}
+
+/// `GET /session`.
+pub async fn session(State(app): Shared, r: Incoming) -> Response {
+    let mut live = None;
+    if let Some(cookie) = r.session()
+        && let Ok(Some(session)) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await
+        && session.is_live(r.ctx.now)
+        && let Ok(Some(named)) = app.store.named(&session.facts.person).await
+    {
+        let f = &session.facts;
+        live = Some(pages::Live {
+            name: named.name,
+            left_s: f.until.seconds() - r.ctx.now.seconds(),
+            whole_s: f.until.seconds() - f.opened_at.seconds(),
+        });
+    }
+    let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());
+    page(StatusCode::OK, pages::session(&app.config.organisation, &nonce, live.as_ref()))
+}
+
+fn shell(app: &App, kind: PhoneKind) -> Response {
+    page(StatusCode::OK, pages::phone_shell(kind, &app.config.organisation, app.config.host()))
+}
+
+/// `GET /q`: the same bytes for everybody; no cookie, no lookup; nothing changes.
+pub async fn scan(State(app): Shared) -> Response {
+    let mut response = shell(&app, PhoneKind::Scan);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+/// `GET /code`.
+pub async fn code(State(app): Shared) -> Response {
+    shell(&app, PhoneKind::Code)
+}
+
+/// `GET /phone`.
+pub async fn phone(State(app): Shared) -> Response {
+    shell(&app, PhoneKind::Overview)
+}
+
+/// `GET /enrol`: the invitation stands behind `#` and never comes here by itself.
+pub async fn enrol(State(app): Shared) -> Response {
+    shell(&app, PhoneKind::Enrol)
+}
+
+/// `GET /add`: a device that wants to join opens a ceremony, so it gets a browser cookie.
+pub async fn add(State(app): Shared, headers: HeaderMap) -> Response {
+    let mut response = shell(&app, PhoneKind::Add);
+    if cookies::read(&headers, cookies::BROWSER).is_none() {
+        let fresh = b64::encode(&app.random::<32>());
+        cookies::set(&mut response, cookies::BROWSER, &fresh, limits::BROWSER_S);
+    }
+    response
+}
+
+/// `GET /assets/…`: own files, named by their content.
+pub async fn asset(State(app): Shared, Path(path): Path<String>) -> Response {
+    let Some((bytes, kind, etag)) = pages::asset(&path) else {
+        return page(StatusCode::NOT_FOUND, pages::not_found(&app.config.organisation));
+    };
+    let mut response = bytes.into_response();
+    let headers = response.headers_mut();
+    let mut put = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    put(header::CONTENT_TYPE, &kind);
+    put(header::CACHE_CONTROL, pages::FOR_EVER);
+    put(header::ETAG, &etag);
+    response
+}
+
+/// Nothing is here.
+pub async fn not_found(State(app): Shared, headers: HeaderMap) -> Response {
+    let wants_page = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|a| a.contains("text/html"));
+    if wants_page {
+        return page(StatusCode::NOT_FOUND, pages::not_found(&app.config.organisation));
+    }
+    (StatusCode::NOT_FOUND, axum::Json(serde_json::json!({"code": "no_such_thing"}))).into_response()
+}
