@@ -111,10 +111,8 @@ mod tests {
 
     #[test]
     fn a_version_four_code_takes_41_by_21_characters() {
-        let painter = Painter::new("https://id.local:443/q#", false).unwrap();
-        drop(painter);
-        let painter = Painter::new(&link('A').replace("id.harbour.shop", "id.harbour.sho"), false).unwrap();
-        let rows = painter.rows(&link('B').replace("id.harbour.shop", "id.harbour.sho")).unwrap();
+        let painter = Painter::new(&link('A'), false).unwrap();
+        let rows = painter.rows(&link('B')).unwrap();
         assert_eq!(rows.len(), 21);
         assert!(rows.iter().all(|row| row.chars().count() == 41));
         assert_eq!(painter.columns(), 41);
