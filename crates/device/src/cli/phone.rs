@@ -47,11 +47,11 @@ pub(super) async fn run(options: &Options, command: &Command) -> Result<Found, F
         Command::Take { cid } => asked(&phone, &phone.take(&id(cid)?).await?),
         Command::Approve { cid, digits } => approve(&phone, cid.as_deref(), digits.as_deref()).await,
         Command::Refuse { cid } => {
-            let state = phone.refuse(&again(&phone, cid.as_deref()).await?).await?.state;
+            let state = refuse(&phone, cid.as_deref(), false).await?;
             Ok(Found::new(vec!["Refused. Nothing was opened.".into()], json!({ "state": state })))
         }
         Command::NotMe { cid } => {
-            let state = phone.not_me(&again(&phone, cid.as_deref()).await?).await?.state;
+            let state = refuse(&phone, cid.as_deref(), true).await?;
             Ok(Found::new(
                 vec!["Stopped. That screen can’t ask you for 15 minutes. Your other devices were told.".into()],
                 json!({ "state": state }),
@@ -109,6 +109,20 @@ async fn approve(phone: &Phone, cid: Option<&str>, digits: Option<&str>) -> Resu
     }
     let state = phone.approve(&checked).await?.state;
     Ok(Found::new(vec!["Approved.".into()], json!({ "state": state, "cid": checked.statement.cid })))
+}
+
+/// Refuses with the statement where this phone has one, and without where it was only offered.
+async fn refuse(phone: &Phone, cid: Option<&str>, not_me: bool) -> Result<String, Fault> {
+    let done = match again(phone, cid).await {
+        Ok(checked) if not_me => phone.not_me(&checked).await,
+        Ok(checked) => phone.refuse(&checked).await,
+        Err(fault) if fault.is("no_such_ceremony") => match cid {
+            Some(text) => phone.refuse_unseen(&id(text)?, not_me).await,
+            None => Err(fault),
+        },
+        Err(fault) => Err(fault),
+    };
+    done.map(|only| only.state)
 }
 
 async fn again(phone: &Phone, cid: Option<&str>) -> Result<Checked, Fault> {

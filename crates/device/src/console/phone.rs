@@ -49,6 +49,7 @@ pub async fn run(console: &mut Console, phone: &Phone) -> Result<(), Fault> {
             ["end", id] => tell(console, phone.end(id).await, "Ended."),
             ["undo", id] => tell(console, phone.undo(id).await, "Undone."),
             ["look", id] => take(console, phone, id).await,
+            ["no", id] => refuse_offer(console, phone, id).await,
             _ => match phone.read(&line) {
                 Ok(read) => match phone.scan_read(&read).await {
                     Ok(checked) => decide(console, phone, checked).await.map(|_| ()),
@@ -77,7 +78,7 @@ async fn typed_or_pending(console: &mut Console, phone: &Phone, known: &mut BTre
             if known.insert(item.cid.clone()) {
                 console.line("")?;
                 console.line(&format!("{} asks for you. Did you start this on a screen in front of you?", say::tidy(&item.client)))?;
-                console.write(&format!("Type `look {}` to see it: ", item.cid))?;
+                console.write(&format!("`no {0}` refuses it, `look {0}` shows it: ", item.cid))?;
             }
         }
     }
@@ -94,6 +95,12 @@ async fn take(console: &mut Console, phone: &Phone, id: &str) -> Result<(), Faul
     let cid: CeremonyId = id.parse().map_err(|_| Fault::Usage("that is no request".into()))?;
     let checked = phone.take(&cid).await?;
     decide(console, phone, checked).await.map(|_| ())
+}
+
+async fn refuse_offer(console: &mut Console, phone: &Phone, id: &str) -> Result<(), Fault> {
+    let cid: CeremonyId = id.parse().map_err(|_| Fault::Usage("that is no request".into()))?;
+    phone.refuse_unseen(&cid, false).await?;
+    console.line("Refused. Nothing was opened.")
 }
 
 fn tell(console: &mut Console, done: Result<(), Fault>, word: &str) -> Result<(), Fault> {

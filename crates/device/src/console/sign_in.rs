@@ -5,7 +5,7 @@ use super::{Console, say};
 use crate::play::ended;
 use crate::terminal::{Ceremony, Watch, is_final};
 use crate::{Fault, Terminal};
-use countersign_wire::limits::FRAME_MS;
+use countersign_wire::limits::{FRAME_MS, OPENED_S};
 use countersign_wire::message::{RedeemedReply, StateView};
 use std::time::Duration;
 
@@ -75,7 +75,8 @@ async fn wait_for_scan(
         && console.room.is_some_and(|(columns, rows)| {
             usize::from(columns) >= painter.columns() + 36 && usize::from(rows) > painter.columns() / 2 + 1
         });
-    let life_ms = i64::try_from(ceremony.life.as_millis()).unwrap_or(i64::MAX);
+    // The typed code lives on after the one to scan.
+    let life_ms = i64::try_from(ceremony.life.as_millis()).unwrap_or(i64::MAX).min(OPENED_S * 1000);
     let words = [
         console.bold(headline),
         "Scan with the phone you enrolled.".to_owned(),
@@ -88,8 +89,16 @@ async fn wait_for_scan(
         console.line(&format!("and type {}", ceremony.user_code))?;
     }
     let mut lines = 0;
+    let mut told = !drawn;
     loop {
-        if drawn {
+        let over = ceremony.age_ms() >= life_ms;
+        if over && !told {
+            console.redraw(lines, &[])?;
+            console.line("The code to scan has run out. The typed one works a little longer:")?;
+            console.line(&format!("open {host}/code and type {}", ceremony.user_code))?;
+            (lines, told) = (0, true);
+        }
+        if drawn && !over {
             let strokes = tally(life_ms.saturating_sub(ceremony.age_ms()), life_ms);
             let rows = painter.picture(&ceremony.link(&origin), &words, &format!("{strokes}  Live"))?;
             console.redraw(lines, &rows)?;
