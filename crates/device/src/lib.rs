@@ -13,6 +13,7 @@ pub mod console;
 pub mod fault;
 pub mod http;
 pub mod keys;
+pub mod oidc;
 pub mod passkey;
 pub mod phone;
 pub mod play;

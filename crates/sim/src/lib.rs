@@ -1,1 +1,4 @@
+//! Never shipped: the example till and whatever else plays a part beside the server.
+#![forbid(unsafe_code)]
 
+pub mod till;

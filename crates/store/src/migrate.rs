@@ -24,6 +24,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0002_nouns",
         sql: include_str!("../migrations/0002_nouns.sql"),
     },
+    Migration {
+        id: "0003_indexes",
+        sql: include_str!("../migrations/0003_indexes.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

@@ -21,6 +21,8 @@ mod columns;
 mod postgres;
 #[path = "engines/sqlite.rs"]
 mod sqlite;
+#[path = "engines/texts.rs"]
+mod texts;
 
 const NOON: i64 = 1_800_000_000_000_000;
 

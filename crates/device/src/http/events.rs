@@ -19,12 +19,14 @@ impl EventStream {
         EventStream { response, silent, reader: Reader::default() }
     }
 
-    /// The data of the next event; `None` when the server closed the stream. Silence beyond the
+    /// The data of the next event of this name; `None` when the server closed the stream. Silence beyond the
     /// server's tick is a fault.
-    pub async fn next(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn next(&mut self, name: &str) -> Result<Option<String>, Fault> {
         loop {
-            if let Some(data) = self.reader.next() {
-                return Ok(Some(data));
+            while let Some((kind, data)) = self.reader.next() {
+                if kind == name {
+                    return Ok(Some(data));
+                }
             }
             let chunk = tokio::time::timeout(self.silent, self.response.chunk())
                 .await
@@ -42,8 +44,9 @@ impl EventStream {
 #[derive(Default)]
 struct Reader {
     bytes: Vec<u8>,
+    name: String,
     data: Vec<String>,
-    ready: std::collections::VecDeque<String>,
+    ready: std::collections::VecDeque<(String, String)>,
 }
 
 impl Reader {
@@ -66,18 +69,22 @@ impl Reader {
 
     fn line(&mut self, line: &str) {
         if line.is_empty() {
+            let name = std::mem::take(&mut self.name);
             if !self.data.is_empty() {
-                self.ready.push_back(std::mem::take(&mut self.data).join("\n"));
+                self.ready.push_back((name, std::mem::take(&mut self.data).join("\n")));
             }
             return;
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        if field == "data" {
-            self.data.push(value.strip_prefix(' ').unwrap_or(value).to_owned());
+        let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
+        match field {
+            "data" => self.data.push(value),
+            "event" => self.name = value,
+            _ => {}
         }
     }
 
-    fn next(&mut self) -> Option<String> {
+    fn next(&mut self) -> Option<(String, String)> {
         self.ready.pop_front()
     }
 }
@@ -95,8 +102,8 @@ mod tests {
             for part in text.chunks(cut) {
                 reader.feed(part).unwrap();
             }
-            assert_eq!(reader.next().unwrap(), "{\"a\":1}");
-            assert_eq!(reader.next().unwrap(), "x\ny");
+            assert_eq!(reader.next().unwrap(), ("state".into(), "{\"a\":1}".into()));
+            assert_eq!(reader.next().unwrap(), (String::new(), "x\ny".into()));
             assert_eq!(reader.next(), None);
         }
     }

@@ -104,7 +104,7 @@ impl Checked {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use countersign_wire::code::Direction;
@@ -183,7 +183,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_statement_that_is_not_about_this_phone_is_never_signed() {
-        let changes: [(&str, fn(&mut Statement)); 7] = [
+        type Change = fn(&mut Statement);
+        let changes: [(&str, Change); 7] = [
             ("format", |s| s.v = 2),
             ("server", |s| s.iss = "https://evil.example".into()),
             ("device", |s| s.device = DeviceId::new(NOW, [9; 10])),
@@ -199,7 +200,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_comes_with_it_must_belong_to_it() {
-        let spoils: [(&str, fn(&mut DeviceView)); 6] = [
+        type Spoil = fn(&mut DeviceView);
+        let spoils: [(&str, Spoil); 6] = [
             ("other ceremony", |v| v.cid = CeremonyId::new(NOW, [9; 10]).to_string()),
             ("other challenge", |v| v.assertion.as_mut().unwrap().challenge = b64::encode(&[0; 32])),
             ("other party", |v| v.assertion.as_mut().unwrap().rp_id = "evil.example".into()),

@@ -6,7 +6,7 @@ use crate::{Fault, chance};
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::message::{AssertionAsk, DecisionBody, StateOnly};
 use countersign_wire::webauthn::AssertionText;
-use countersign_wire::{CeremonyId, b64};
+use countersign_wire::{CeremonyId, b64, statement};
 use std::time::Instant;
 
 impl Phone {
@@ -30,6 +30,14 @@ impl Phone {
     pub async fn not_me(&self, checked: &Checked) -> Result<StateOnly, Fault> {
         let body = self.signed(&checked.statement.cid, &checked.sd, Verb::NotMe, None)?;
         self.decide(&checked.statement.cid, &body).await
+    }
+
+    /// Refuses what this phone has no statement of: a request that was offered to its person, or a
+    /// scan that was refused a moment ago.
+    pub async fn refuse_unseen(&self, cid: &CeremonyId, not_me: bool) -> Result<StateOnly, Fault> {
+        let verb = if not_me { Verb::NotMe } else { Verb::Refuse };
+        let body = self.signed(cid, &statement::digest(b""), verb, None)?;
+        self.decide(cid, &body).await
     }
 
     /// An assertion for `ask` by this phone's passkey; its count is kept before it is used.

@@ -115,6 +115,7 @@ impl Phone {
             organisation: invited.organisation,
             sub: std::str::from_utf8(&wanted.user).ok().and_then(|text| text.parse::<PersonId>().ok()),
             passkey: passkey.about.clone(),
+            last: None,
         };
         if let Some(folder) = &folder {
             folder.write_json(STATE, &kept)?;

@@ -12,6 +12,8 @@ mod decide;
 mod enrol;
 
 pub use check::{Checked, Mine, check};
+#[cfg(test)]
+pub(crate) use check::tests::statement as example_statement;
 pub use enrol::{Enrolling, InviteLink};
 
 use crate::http::{Call, Prover};
@@ -52,6 +54,9 @@ pub struct Kept {
     pub sub: Option<PersonId>,
     /// Its passkey.
     pub passkey: About,
+    /// The request it scanned last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last: Option<CeremonyId>,
 }
 
 /// An enrolled software phone.
@@ -205,8 +210,12 @@ impl Phone {
             rp_id: &kept.passkey.rp_id,
         };
         let checked = check(view, &mine, Instant::now())?;
-        if kept.sub.is_none() {
-            self.change(|kept| kept.sub = Some(checked.statement.sub.clone()))?;
+        let (sub, cid) = (&checked.statement.sub, &checked.statement.cid);
+        if kept.sub.as_ref() != Some(sub) || kept.last.as_ref() != Some(cid) {
+            self.change(|kept| {
+                kept.sub = Some(sub.clone());
+                kept.last = Some(cid.clone());
+            })?;
         }
         Ok(checked)
     }

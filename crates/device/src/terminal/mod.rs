@@ -50,6 +50,11 @@ impl Terminal {
         Ok(Terminal { http, key: SoftwareKey::generate()?, issuer: issuer.clone() })
     }
 
+    /// Its browser and its key, for a device that goes on with them.
+    pub fn into_parts(self) -> (Http, SoftwareKey) {
+        (self.http, self.key)
+    }
+
     /// The server.
     pub fn issuer(&self) -> &Url {
         &self.issuer

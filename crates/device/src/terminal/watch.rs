@@ -70,7 +70,7 @@ impl<'a> Watch<'a> {
         }
         match &mut self.stream {
             Some(stream) => {
-                let Some(data) = stream.next().await? else { return Ok(None) };
+                let Some(data) = stream.next("state").await? else { return Ok(None) };
                 serde_json::from_str(&data)
                     .map(Some)
                     .map_err(|_| Fault::Unreachable("the server sent a strange event".into()))

@@ -57,13 +57,43 @@ pub enum Jwk {
 }
 
 impl Jwk {
-    /// Reads a JWK object. Private or symmetric members make it [`Malformed`].
+    /// Reads a JWK object. Private or symmetric members make it [`Malformed`], as does a `use`,
+    /// `key_ops` or `alg` that is not for our signatures. Which algorithm an RSA key is for is the
+    /// caller's to hold: `alg` is checked here and not kept.
     pub fn parse(value: &Value) -> Result<Jwk, Malformed> {
         let map = value.as_object().ok_or(Malformed("a JWK object"))?;
         if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|m| map.contains_key(*m)) {
             return Err(Malformed("a public JWK"));
         }
         let text = |name: &str| map.get(name).and_then(Value::as_str);
+        let verifies = |ops: &Value| {
+            ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"))
+        };
+        // A key that says what it is for is not used for anything else (RFC 7517 §4.2 to §4.4).
+        if map.get("use").is_some_and(|u| u != "sig")
+            || map.get("key_ops").is_some_and(|ops| !verifies(ops))
+        {
+            return Err(Malformed("a key that verifies signatures"));
+        }
+        let key = Jwk::parse_members(&text)?;
+        match map.get("alg") {
+            Some(alg) if !alg.as_str().and_then(Alg::parse).is_some_and(|a| key.suits(a)) => {
+                Err(Malformed("a key for an algorithm that suits it"))
+            }
+            _ => Ok(key),
+        }
+    }
+
+    fn suits(&self, alg: Alg) -> bool {
+        matches!(
+            (self, alg),
+            (Jwk::P256(_), Alg::ES256)
+                | (Jwk::Ed25519(_), Alg::EdDSA)
+                | (Jwk::Rsa { .. }, Alg::RS256 | Alg::PS256)
+        )
+    }
+
+    fn parse_members<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<Jwk, Malformed> {
         match (text("kty"), text("crv")) {
             (Some("EC"), Some("P-256")) => {
                 let x: [u8; 32] = b64::decode_array(text("x").unwrap_or_default())?;

@@ -1,0 +1,204 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+use url::Url;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the server refused; its code is printed
+  2  the command makes no sense as given
+  3  no server there, or none that speaks this protocol
+  4  key files or state of this machine
+  5  a person refused, here or on the phone
+  6  what arrived does not hold together, so nothing was signed
+
+Keys are software keys: files in the state directory that whoever may read this account's files can
+copy. They prove continuity, never hardware.";
+
+/// A software phone and a console terminal for Countersign.
+#[derive(Debug, Parser)]
+#[command(name = "countersign-device", version, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Where this device keeps its keys and state [default: ~/.local/share/countersign-device]
+    #[arg(long, global = true, value_name = "DIR", env = "COUNTERSIGN_DEVICE_STATE")]
+    pub state: Option<PathBuf>,
+    /// Print results as JSON, one object, and draw nothing
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Talk to servers other than this machine without TLS: anyone on the way can read and change it
+    #[arg(long, global = true)]
+    pub danger_allow_plain_http: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Enrol this device with an invitation's link; its keys are software keys
+    Enrol {
+        /// The link, https://HOST/enrol#…
+        link: String,
+        /// What to call this device
+        #[arg(long, default_value = "Software phone")]
+        name: String,
+    },
+    /// Join as a further device: shows a code for a device that is enrolled already
+    Add {
+        /// The server, https://HOST
+        #[arg(long)]
+        issuer: Url,
+        /// What to call this device
+        #[arg(long, default_value = "Software phone")]
+        name: String,
+    },
+    /// The interactive phone: type or paste codes, read, decide
+    Phone,
+    /// Show devices, open sessions, notices and what happened lately
+    List,
+    /// Scan a code by its link, or type one, and show what it asks
+    Scan {
+        /// The live link (https://HOST/q#…) or the typed code (WDJB-MJHT)
+        code: String,
+    },
+    /// Requests that were offered to you
+    Pending,
+    /// Take an offered request and show what it asks
+    Take {
+        /// Its id
+        cid: String,
+    },
+    /// Approve what was scanned last, or CID
+    Approve {
+        /// Which request
+        cid: Option<String>,
+        /// The digits that the screen shows, where it asks for them on the phone
+        #[arg(long)]
+        digits: Option<String>,
+    },
+    /// Refuse what was scanned last, or CID
+    Refuse {
+        /// Which request
+        cid: Option<String>,
+    },
+    /// Refuse, and stop that screen from asking for you for 15 minutes
+    NotMe {
+        /// Which request
+        cid: Option<String>,
+    },
+    /// End an open session from anywhere
+    #[command(group(clap::ArgGroup::new("which").required(true).args(["session", "all"])))]
+    End {
+        /// Its id, from `list`
+        session: Option<String>,
+        /// End everything that is open
+        #[arg(long)]
+        all: bool,
+    },
+    /// Declare a device lost: it can do nothing any more. This cannot be undone
+    Lost {
+        /// Its id, from `list`
+        device: String,
+    },
+    /// Let a waiting device in
+    Allow {
+        /// Its id, from `list`
+        device: String,
+    },
+    /// Throw a waiting device out
+    NotMine {
+        /// Its id, from `list`
+        device: String,
+    },
+    /// Rename a device
+    Rename {
+        /// Its id, from `list`
+        device: String,
+        /// Its new name
+        name: String,
+    },
+    /// Undo what a notice is about
+    Undo {
+        /// Its id, from `list`
+        notice: String,
+    },
+    /// Take note of a notice
+    Ok {
+        /// Its id, from `list`
+        notice: String,
+    },
+    /// Invite a person (administrators)
+    Invite {
+        /// Full name
+        name: String,
+        /// Login name, unique
+        login: String,
+        /// `member` or `administrator`
+        #[arg(long)]
+        role: Option<String>,
+    },
+    /// Tell what happened in a ceremony, and how well each protection held
+    Story {
+        /// Its id
+        cid: String,
+    },
+    /// Sign in on this console with the phone: shows a live code, prints what it got
+    SignIn(SignIn),
+    /// Act a person's whole part without a browser, for tests and monitoring
+    #[command(subcommand)]
+    Play(Play),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SignIn {
+    /// The server, https://HOST
+    #[arg(long)]
+    pub issuer: Url,
+    /// Registered client id of this program
+    #[arg(long)]
+    pub client: String,
+    /// Registered redirect URI; nothing needs to listen there
+    #[arg(long, default_value = "http://127.0.0.1/cb")]
+    pub redirect_uri: String,
+    /// Scopes, separated by spaces
+    #[arg(long, default_value = "openid profile")]
+    pub scope: String,
+    /// Print the access token, too; whoever reads it still lacks its key
+    #[arg(long)]
+    pub print_token: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Play {
+    /// Sign in at an authorization URL, or at an application's page that leads to one; prints the
+    /// final redirect
+    Authorize {
+        /// Where the browser starts
+        url: Url,
+        /// Refuse instead of approving
+        #[arg(long)]
+        refuse: bool,
+        /// Type wrong digits until the server ends it
+        #[arg(long)]
+        wrong_digits: bool,
+        /// Scan two frames in sequence
+        #[arg(long, conflicts_with = "typed_code")]
+        pair: bool,
+        /// Type the code instead of scanning
+        #[arg(long)]
+        typed_code: bool,
+    },
+}

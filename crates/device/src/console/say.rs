@@ -1,0 +1,300 @@
+//! Sentences. They are the catalogue's, as far as a text screen has use for them.
+
+use crate::Fault;
+use crate::phone::Checked;
+use countersign_wire::message::{ActivityItem, Overview};
+use countersign_wire::statement::{Near, Purpose, Statement};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Last line of every question.
+pub const REFUSE_IF: &str = "Refuse if you did not start this on a screen in front of you.";
+
+/// Text from outside, fit for a terminal: nothing in it moves the cursor or turns the writing.
+pub fn tidy(text: &str) -> String {
+    text.chars()
+        .map(|c| if countersign_wire::jcs::is_plain(c.encode_utf8(&mut [0; 4])) { c } else { '?' })
+        .take(200)
+        .collect()
+}
+
+/// `one` or `{n} many`.
+fn count(n: i64, word: &str) -> String {
+    if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
+}
+
+/// A span in its largest fitting unit.
+pub fn span(seconds: i64) -> String {
+    match seconds {
+        s if s < 60 => count(s.max(0), "second"),
+        s if s < 2 * 3600 => count((s + 30) / 60, "minute"),
+        s if s < 48 * 3600 => count((s + 1800) / 3600, "hour"),
+        s => count((s + 43_200) / 86_400, "day"),
+    }
+}
+
+/// Time left, from half a minute on in seconds.
+pub fn left(time: Duration) -> String {
+    let s = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    if s <= 30 { format!("{} left", count(s, "second")) } else { format!("About {} left", count((s + 30) / 60, "minute")) }
+}
+
+/// A time of day. This program knows no time zones, so it says which one it means.
+pub fn clock(seconds: i64) -> String {
+    let of_day = seconds.rem_euclid(86_400);
+    format!("{:02}:{:02} UTC", of_day / 3600, of_day % 3600 / 60)
+}
+
+/// The statement as a question, its rows, and the warning.
+pub fn statement(of: &Statement, person: &str) -> Vec<String> {
+    let agent = if of.terminal.agent.is_empty() { "an unknown screen".into() } else { tidy(&of.terminal.agent) };
+    let question = match of.purpose {
+        Purpose::SignIn => "Sign in on an unknown screen?".to_owned(),
+        Purpose::StepUp => "Confirm that it is you on an unknown screen?".to_owned(),
+        Purpose::EnrolDevice => format!("Add {agent} to your devices?"),
+    };
+    let near = match of.near.first() {
+        Some(Near::SameNetwork) => "On the same network as this phone.",
+        None => "Nothing shows that it is near you.",
+    };
+    let mut lines = vec![question];
+    let joins = of.purpose == Purpose::EnrolDevice;
+    row(&mut lines, if joins { "Device" } else { "Screen" }, &format!("{}. {near}", agent.trim_end_matches('.')));
+    if !joins {
+        let host = tidy(&of.client.redirect_host);
+        let host = if host.is_empty() { host } else { format!(" ({host})") };
+        row(&mut lines, "Opens", &format!("{}{host}", tidy(&of.client.name)));
+        let scopes: Vec<String> = of.rights.scopes.iter().map(|s| scope(s)).collect();
+        if !scopes.is_empty() {
+            row(&mut lines, "", &format!("It learns: {}.", scopes.join(", ")));
+        }
+        if let Some(message) = &of.request.message {
+            row(&mut lines, "", &format!("It says: “{}”", tidy(message)));
+        }
+        for detail in &of.request.details {
+            row(&mut lines, "", &tidy(&detail.to_string()));
+        }
+        if of.rights.session_s > 0 {
+            let until = clock(of.iat.saturating_add(of.rights.session_s));
+            row(&mut lines, "For", &format!("{}, until {until}", span(of.rights.session_s)));
+        }
+    }
+    row(&mut lines, "As", &tidy(person));
+    lines.push(REFUSE_IF.to_owned());
+    lines
+}
+
+fn row(lines: &mut Vec<String>, label: &str, value: &str) {
+    lines.push(format!("  {label:<6}  {value}"));
+}
+
+fn scope(name: &str) -> String {
+    match name {
+        "openid" => "who you are".into(),
+        "profile" => "your name".into(),
+        "email" => "your address".into(),
+        "offline_access" => "all that while you are away".into(),
+        other => tidy(other),
+    }
+}
+
+/// What the digits of `checked` are for.
+pub fn digits(checked: &Checked) -> Option<String> {
+    let digits = checked.digits()?;
+    Some(format!("{}   Type these on the screen in front of you. Tell them to nobody.", tidy(digits)))
+}
+
+/// A fault as a phone says it: headline, then what to do.
+pub fn on_phone(fault: &Fault) -> String {
+    let Fault::Refused(refusal) = fault else { return other(fault) };
+    let text = match refusal.code.as_str() {
+        "code_not_live" => "That code is no longer live. It changes every few seconds. Scan the screen again.".into(),
+        "no_such_ceremony" => "There is nothing to approve. It has ended, or was never here. Scan again.".into(),
+        "too_far" => "That screen seems far away. Nothing was opened. Your phone and the screen show no sign of being in one place. \
+                      Put both on the same network, or use a passkey there. Did somebody send you the code? Stop. It is a trick."
+            .into(),
+        "same_device" => "This is the same device. Screen and phone must be two. Use a passkey there.".into(),
+        "denied" => format!(
+            "This can’t be approved. {}",
+            refusal.say.as_deref().map_or_else(|| "Nothing was opened. Your help desk can tell you more.".into(), tidy)
+        ),
+        "confirm_first" | "not_yet" => "The digits come first. Enter them.".into(),
+        "wrong_code" => wrong(refusal.left, "Look at the screen."),
+        "expired" => "Time ran out. Nothing was opened. Scan again.".into(),
+        "gone" => "This has ended.".into(),
+        "decided" => "You already decided.".into(),
+        "bad_proof" => "This phone could not prove itself. Nothing was opened. If trying again does not help, enrol it again.".into(),
+        "already_redeemed" => "Ended for safety. A screen used one approval twice.".into(),
+        _ => return any(fault),
+    };
+    with_reference(text, &refusal.reference)
+}
+
+/// A fault as a terminal says it: never why, never who.
+pub fn on_screen(fault: &Fault) -> String {
+    let Fault::Refused(refusal) = fault else { return other(fault) };
+    let text = match refusal.code.as_str() {
+        "no_such_ceremony" | "gone" | "bad_proof" => "This code was closed. Run it again.".into(),
+        "denied" => "Not approved. Nothing was opened.".into(),
+        "expired" => "Time ran out. Run it again.".into(),
+        "wrong_code" => wrong(refusal.left, "Look at your phone again."),
+        "already_redeemed" => "Signed out for safety. This sign-in was used twice.".into(),
+        "no_such_flow" => "This link is not complete. Start in the application.".into(),
+        _ => return any(fault),
+    };
+    with_reference(text, &refusal.reference)
+}
+
+fn wrong(left: Option<u8>, look: &str) -> String {
+    match left {
+        Some(n) if n > 0 => format!("Those digits do not match. {look} {} left.", if n == 1 { "1 try".into() } else { format!("{n} tries") }),
+        _ => "Those digits do not match. Nothing was opened.".into(),
+    }
+}
+
+fn any(fault: &Fault) -> String {
+    let Fault::Refused(refusal) = fault else { return other(fault) };
+    match refusal.code.as_str() {
+        "too_many" => format!("Too many tries. Wait {}.", span(i64::try_from(refusal.retry_after_s.unwrap_or(60)).unwrap_or(60))),
+        "clock" | "unavailable" => with_reference("Signing in is paused. Nothing was opened. It comes back by itself.".into(), &refusal.reference),
+        _ => sentence(&fault.to_string()),
+    }
+}
+
+fn other(fault: &Fault) -> String {
+    match fault {
+        Fault::Person(_) => "Not approved. Nothing was opened.".into(),
+        _ => sentence(&fault.to_string()),
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let text = tidy(text);
+    let mut chars = text.chars();
+    chars.next().map(|c| format!("{}{}.", c.to_uppercase(), chars.as_str())).unwrap_or_default()
+}
+
+fn with_reference(text: String, reference: &str) -> String {
+    if reference.is_empty() { text } else { format!("{text} Reference: {}", tidy(reference)) }
+}
+
+/// Devices, sessions, notices, activity.
+pub fn overview(of: &Overview) -> Vec<String> {
+    let mut lines = vec![format!("{}'s devices", tidy(&of.me.name))];
+    for device in &of.devices {
+        let state = match (device.state.as_str(), device.limited_until) {
+            ("active", Some(until)) => format!("limited until {}", clock(until)),
+            ("active", None) => "ready".into(),
+            ("pending", _) => "waiting for you".into(),
+            (other, _) => tidy(other),
+        };
+        let this = if device.this { ", this device" } else { "" };
+        lines.push(format!("  {}  {}: {state}{this}", device.id, tidy(&device.name)));
+    }
+    lines.push(if of.sessions.is_empty() { "Nothing is open".into() } else { "Signed in now".into() });
+    for session in &of.sessions {
+        lines.push(format!(
+            "  {}  {} / {}. {} left, until {}",
+            session.id,
+            tidy(&session.screen),
+            tidy(&session.client),
+            span(session.left_s),
+            clock(session.until)
+        ));
+    }
+    if !of.notices.is_empty() {
+        lines.push("You should know".into());
+    }
+    for notice in &of.notices {
+        let device = notice.device.as_deref().map(tidy).unwrap_or_default();
+        let text = match notice.kind.as_str() {
+            "device_added" => format!("a device was added: {device}"),
+            "device_rebound" => format!("a device got a new key: {device}"),
+            "not_me" => "someone asked for you from a screen that was not yours".into(),
+            other => format!("{} {device}", tidy(other)),
+        };
+        let undo = if notice.undo { " Not you? Undo it now." } else { "" };
+        lines.push(format!("  {}  {text}, {}.{undo}", notice.id, clock(notice.at)));
+    }
+    if !of.activity.is_empty() {
+        lines.push("Lately".into());
+    }
+    lines.extend(of.activity.iter().take(10).map(|item| format!("  {}  {}", clock(item.at), activity(item))));
+    lines
+}
+
+fn activity(item: &ActivityItem) -> String {
+    let screen = item.screen.as_deref().map_or_else(|| "a screen".into(), tidy);
+    match item.kind.as_str() {
+        "ceremony.redeemed" => format!("You signed in at {screen}."),
+        "ceremony.approved" => format!("You approved {screen}."),
+        "ceremony.refused" => format!("A sign-in at {screen} was refused. Nothing was opened."),
+        "ceremony.expired" => format!("Time ran out at {screen}. Nothing was opened."),
+        "session.ended" => format!("{screen} was closed."),
+        other => format!("{} {}", tidy(other), item.code.as_deref().map(tidy).unwrap_or_default()).trim_end().to_owned(),
+    }
+}
+
+/// A story: its events, then its verdicts.
+pub fn story(events: &[Value], verdicts: &[Value]) -> Vec<String> {
+    let text = |value: &Value, name: &str| value.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    let started = events.first().and_then(|e| e.get("at")).and_then(Value::as_i64).unwrap_or_default();
+    let mut lines = vec!["What happened".to_owned()];
+    for event in events {
+        let at = event.get("at").and_then(Value::as_i64).unwrap_or(started);
+        let ms = at.saturating_sub(started) / 1000;
+        let code = text(event, "code").map(|c| format!(" ({c})")).unwrap_or_default();
+        let kind = text(event, "kind").unwrap_or_default();
+        lines.push(format!("  +{:>3}.{:01} s  {}{}", ms / 1000, ms % 1000 / 100, tidy(&kind), tidy(&code)));
+    }
+    lines.push("Protections of RFC 10027".to_owned());
+    for verdict in verdicts {
+        let facts = text(verdict, "facts").unwrap_or_default();
+        lines.push(format!(
+            "  {:>2}  {:<8} {}",
+            tidy(&text(verdict, "n").unwrap_or_default()),
+            tidy(&text(verdict, "verdict").unwrap_or_default()),
+            tidy(&facts)
+        ));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn the_statement_is_put_as_a_question_with_its_rows() {
+        let mut of = crate::phone::example_statement();
+        let text = statement(&of, "Ana Petrović").join("\n");
+        assert_eq!(
+            text,
+            "Sign in on an unknown screen?\n  \
+               Screen  Firefox. On the same network as this phone.\n  \
+               Opens   Harbour Books Till (till.example)\n          \
+                       It learns: who you are.\n  \
+               For     30 minutes, until 08:30 UTC\n  \
+               As      Ana Petrović\n\
+             Refuse if you did not start this on a screen in front of you."
+        );
+        of.near.clear();
+        assert!(statement(&of, "Ana").join("\n").contains("Nothing shows that it is near you."));
+    }
+
+    #[test]
+    fn text_from_outside_cannot_move_the_cursor() {
+        assert_eq!(tidy("a\x1b[2Jb\u{202e}c\n"), "a?[2Jb?c?");
+    }
+
+    #[test]
+    fn spans_and_times_are_said_in_fitting_units() {
+        assert_eq!(span(1), "1 second");
+        assert_eq!(span(1800), "30 minutes");
+        assert_eq!(span(8 * 3600), "8 hours");
+        assert_eq!(clock(1_800_000_000), "08:00 UTC");
+        assert_eq!(left(Duration::from_secs(100)), "About 2 minutes left");
+        assert_eq!(left(Duration::from_secs(9)), "9 seconds left");
+    }
+}
