@@ -1,8 +1,8 @@
 //! Sealing of private keys at rest: AES-256-GCM under a key that is never in the store.
 //!
-//! 1. The key is 32 bytes in base64url, from `COUNTERSIGN_SEAL_KEY` or from a file. Where one
-//!    process has the store to itself, a missing file is made at first start, readable by its owner
-//!    alone; several nodes must be given one key, so nothing is made for them.
+//! 1. The key is 32 bytes in base64url, from `COUNTERSIGN_SEAL_KEY` or from a file. A missing file is
+//!    made at first start, readable by its owner alone. Several nodes must be given one key: a node
+//!    that made its own cannot open what the others sealed, and does not start.
 //! 2. Sealed bytes are `01 ‖ nonce(12) ‖ ciphertext ‖ tag(16)`. The id and the purpose of the key are
 //!    authenticated with them, so that sealed keys cannot change places.
 
@@ -57,9 +57,15 @@ impl Seal {
         Seal(RandomizedNonceKey::new(&AES_256_GCM, key).unwrap_or_else(|_| unreachable!()))
     }
 
+    /// From `COUNTERSIGN_SEAL_KEY` if it is set, else from the file, which is made if it is missing.
+    pub fn load(file: &Path, chance: &dyn Chance) -> Result<Seal, SealFault> {
+        let variable = std::env::var("COUNTERSIGN_SEAL_KEY").ok().map(Zeroizing::new);
+        Seal::find(variable.as_ref().map(|v| v.as_str()), file, true, chance)
+    }
+
     /// From the variable's value if there is one, else from the file. With `may_make` a missing file
-    /// is made.
-    pub fn load(variable: Option<&str>, file: &Path, may_make: bool, chance: &dyn Chance) -> Result<Seal, SealFault> {
+    /// is made; a node that shares its store must not make one.
+    pub fn find(variable: Option<&str>, file: &Path, may_make: bool, chance: &dyn Chance) -> Result<Seal, SealFault> {
         if let Some(text) = variable {
             return Seal::parse(text).ok_or_else(|| SealFault::Key("`COUNTERSIGN_SEAL_KEY`".into()));
         }
@@ -179,10 +185,10 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("countersign-seal-{}", b64::encode(&chance::bytes::<9>(&chance))));
         std::fs::create_dir(&dir).unwrap();
         let file = dir.join("seal");
-        assert!(matches!(Seal::load(None, &file, false, &chance), Err(SealFault::File(_))));
-        let first = Seal::load(None, &file, true, &chance).unwrap();
+        assert!(matches!(Seal::find(None, &file, false, &chance), Err(SealFault::File(_))));
+        let first = Seal::find(None, &file, true, &chance).unwrap();
         let sealed = first.seal("a", "K", &plain()).unwrap();
-        let again = Seal::load(None, &file, true, &chance).unwrap();
+        let again = Seal::find(None, &file, true, &chance).unwrap();
         assert!(again.open("a", "K", &sealed).is_ok());
         #[cfg(unix)]
         {
@@ -190,8 +196,8 @@ mod tests {
             assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         }
         std::fs::write(&file, "short").unwrap();
-        assert!(matches!(Seal::load(None, &file, true, &chance), Err(SealFault::Key(_))));
-        assert!(matches!(Seal::load(Some("short"), &file, true, &chance), Err(SealFault::Key(_))));
+        assert!(matches!(Seal::find(None, &file, true, &chance), Err(SealFault::Key(_))));
+        assert!(matches!(Seal::find(Some("short"), &file, true, &chance), Err(SealFault::Key(_))));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

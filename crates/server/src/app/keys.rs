@@ -49,6 +49,7 @@ const K: &str = "K";
 /// The keys of this node, as last read.
 pub struct Keys {
     seal: Seal,
+    chance: Arc<dyn Chance>,
     ring: RwLock<Arc<Ring>>,
 }
 
@@ -114,26 +115,26 @@ impl From<SealFault> for KeysFault {
 
 impl Keys {
     /// Reads the keys; makes those that every server has and this one has not yet.
-    pub async fn load(store: &Store, seal: Seal, chance: &dyn Chance, now: Time) -> Result<Keys, KeysFault> {
-        let keys = Keys { seal, ring: RwLock::default() };
-        keys.refresh(store, chance, now).await?;
+    pub async fn load(store: &Store, seal: Seal, chance: Arc<dyn Chance>) -> Result<Keys, KeysFault> {
+        let keys = Keys { seal, chance, ring: RwLock::default() };
+        keys.refresh(store).await?;
         Ok(keys)
     }
 
     /// Lets every key's life go on and reads what other nodes did. Called every half minute.
-    pub async fn refresh(&self, store: &Store, chance: &dyn Chance, now: Time) -> Result<(), KeysFault> {
-        self.settle(store, chance, now, &[Alg::ES256, Alg::EdDSA]).await
+    pub async fn refresh(&self, store: &Store) -> Result<(), KeysFault> {
+        self.settle(store, store.now(), &[Alg::ES256, Alg::EdDSA]).await
     }
 
-    /// Makes sure that there is a key for `alg`, which every other node will read in time.
-    pub async fn ensure(&self, store: &Store, chance: &dyn Chance, now: Time, alg: Alg) -> Result<(), KeysFault> {
+    /// Makes sure that there is a key for `alg`; every other node reads it within half a minute.
+    pub async fn ensure(&self, store: &Store, alg: Alg) -> Result<(), KeysFault> {
         if self.signer(alg).is_some() {
             return Ok(());
         }
-        self.settle(store, chance, now, &[alg]).await
+        self.settle(store, store.now(), &[alg]).await
     }
 
-    async fn settle(&self, store: &Store, chance: &dyn Chance, now: Time, wanted: &[Alg]) -> Result<(), KeysFault> {
+    async fn settle(&self, store: &Store, now: Time, wanted: &[Alg]) -> Result<(), KeysFault> {
         for _ in 0..RACES {
             let stored = store.keys().await?;
             let plan = plan(&stored, wanted, now);
@@ -141,7 +142,7 @@ impl Keys {
                 return self.read(&stored, now);
             }
             for step in plan {
-                let commit = self.commit_of(step, chance, now).await?;
+                let commit = self.commit_of(step, now).await?;
                 match store.commit(commit).await {
                     // Another node was faster: read again.
                     Err(StoreError::Conflict | StoreError::Late) => break,
@@ -152,7 +153,8 @@ impl Keys {
         Err(StoreError::Unavailable.into())
     }
 
-    async fn commit_of(&self, step: Step, chance: &dyn Chance, now: Time) -> Result<Commit, KeysFault> {
+    async fn commit_of(&self, step: Step, now: Time) -> Result<Commit, KeysFault> {
+        let chance = &*self.chance;
         let event = |kind: Kind, purpose: &str, alg: &str, state: &str, serial: i64| {
             let txn = TxnId::new(now, chance::bytes(chance));
             Event::new(EventId::new(now, chance::bytes(chance)), txn, kind, now)
