@@ -8,11 +8,11 @@
 //! continuity, never hardware.
 #![forbid(unsafe_code)]
 
-pub mod chance;
 pub mod console;
 pub mod fault;
 pub mod http;
 pub mod keys;
+pub mod machine;
 pub mod oidc;
 pub mod passkey;
 pub mod phone;

@@ -13,11 +13,10 @@ use countersign_device::http::{Call, Prover};
 use countersign_device::{Fault, Http, SoftwareKey, Transport};
 use countersign_wire::dpop::{self, Fresh, Request};
 use countersign_wire::message::StateOnly;
-use countersign_wire::Time;
+use countersign_device::machine::now;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 use url::Url;
 
 const KEY: &[u8] = &[7; 32];
@@ -26,10 +25,6 @@ const KEY: &[u8] = &[7; 32];
 struct Here {
     origin: String,
     calls: Arc<AtomicUsize>,
-}
-
-fn now() -> Time {
-    Time(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap())
 }
 
 async fn proved(State(here): State<Here>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {

@@ -59,21 +59,18 @@ pub async fn open(config: Config, clock: Option<Arc<dyn Clock>>, chance: Arc<dyn
         None => Engine::open(&config.database).await,
     }
     .map_err(fault("store"))?;
-    let seal_key = std::env::var("COUNTERSIGN_SEAL_KEY").ok();
-    open_on(engine, config, seal_key.as_deref(), chance).await
+    open_on(engine, config, chance).await
 }
 
 /// The same over an engine that is open already.
 pub async fn open_on(
     engine: Engine,
     config: Config,
-    seal_key: Option<&str>,
     chance: Arc<dyn Chance>,
 ) -> Result<Arc<App>, StartFault> {
-    let local = config.database.starts_with("sqlite:");
-    let seal = Seal::load(seal_key, &config.seal_key_file, local, &*chance).map_err(fault("seal key"))?;
+    let seal = Seal::load(&config.seal_key_file, &*chance).map_err(fault("seal key"))?;
     let store = Store::new(engine);
-    let keys = Keys::load(&store, seal, &*chance, store.now()).await.map_err(fault("keys"))?;
+    let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
     let policy = startup::policy(&config).map_err(fault("policies"))?;
     let app = App { store, config: Arc::new(config), keys, policy, chance, hub: Hub::default(), owed: Notify::new() };
     Ok(Arc::new(app))

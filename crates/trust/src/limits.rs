@@ -14,7 +14,7 @@ pub const WRONG_USER_CODES_10_MIN: i64 = 5;
 /// Wrong digits per person and device in 24 hours; then only a passkey sign-in opens these ways.
 pub const WRONG_DIGITS_DAY: i64 = 10;
 /// Scans without a decision per device in 10 minutes: slows a scanner who blocks others.
-pub const UNDECIDED_SCANS_10_MIN: i64 = 30;
+pub const UNDECIDED_SCANS_10_MIN: i64 = 10;
 /// Refusals by policy before a ceremony is abandoned.
 pub const DENIED_SCANS: u8 = 5;
 /// A person's "not me" stops a screen for this long, seconds.

@@ -6,7 +6,7 @@ use countersign_device::console::{say, sign_in as screen};
 use countersign_device::oidc::{self, CodeFlow, Jwks};
 use countersign_device::phone::InviteLink;
 use countersign_device::terminal::Arrival;
-use countersign_device::{Fault, Phone, Terminal, chance};
+use countersign_device::{Fault, Phone, Terminal, machine};
 use url::Url;
 
 pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found, Fault> {
@@ -30,7 +30,7 @@ pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found,
     let mut json = serde_json::Map::new();
     if let Some(text) = &tokens.id_token {
         let keys = Jwks::fetch(&terminal.http, &discovery).await?;
-        let claims = keys.id_token(text, &discovery.issuer, &flow.client_id, &flow.nonce, chance::now())?;
+        let claims = keys.id_token(text, &discovery.issuer, &flow.client_id, &flow.nonce, machine::now())?;
         if let Some(name) = &claims.name {
             lines.push(format!("  You are   {}", say::tidy(name)));
         }

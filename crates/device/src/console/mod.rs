@@ -5,7 +5,7 @@ pub mod phone;
 pub mod say;
 pub mod sign_in;
 
-use crate::Fault;
+use crate::{Fault, machine};
 use std::io::{self, IsTerminal as _, Write};
 use tokio::sync::mpsc;
 
@@ -100,5 +100,5 @@ impl Console {
 
 /// Whether colours are welcome (`NO_COLOR`, `TERM=dumb`).
 pub fn is_colour_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+    machine::variable("NO_COLOR").is_none() && machine::variable("TERM").is_none_or(|t| t != "dumb")
 }

@@ -6,7 +6,7 @@ use crate::terminal::is_final;
 use crate::{Fault, Phone};
 use countersign_wire::CeremonyId;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two looks at what is pending, seconds.
 const LOOK_S: u64 = 5;
@@ -28,8 +28,17 @@ pub enum Outcome {
     Ended,
 }
 
+/// Why the interactive phone stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The person left.
+    Quit,
+    /// There is no more input, and perhaps never was any.
+    NoInput,
+}
+
 /// The interactive phone: runs until `quit`, the end of input, or Ctrl-C.
-pub async fn run(console: &mut Console, phone: &Phone) -> Result<(), Fault> {
+pub async fn run(console: &mut Console, phone: &Phone) -> Result<Left, Fault> {
     let kept = phone.kept();
     console.line(&format!("{} of {}, enrolled with {}.", say::tidy(&kept.device_name), say::tidy(&kept.person), kept.issuer))?;
     console.line("list: what is open   end ID, end all   quit")?;
@@ -37,13 +46,19 @@ pub async fn run(console: &mut Console, phone: &Phone) -> Result<(), Fault> {
     loop {
         console.write("Type the code from the screen, or paste its link: ")?;
         let line = tokio::select! {
-            line = typed_or_pending(console, phone, &mut known) => line?,
-            _ = tokio::signal::ctrl_c() => None,
+            line = typed_or_pending(console, phone, &mut known) => line?.ok_or(Left::NoInput),
+            _ = tokio::signal::ctrl_c() => Err(Left::Quit),
         };
-        let Some(line) = line else { return console.line("") };
+        let line = match line {
+            Ok(line) => line,
+            Err(left) => {
+                console.line("")?;
+                return Ok(left);
+            }
+        };
         let done = match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             [] => Ok(()),
-            ["quit" | "q"] => return Ok(()),
+            ["quit" | "q"] => return Ok(Left::Quit),
             ["list"] => list(console, phone).await,
             ["end", "all"] => tell(console, phone.end_all().await, "Ended."),
             ["end", id] => tell(console, phone.end(id).await, "Ended."),
@@ -123,7 +138,7 @@ pub async fn decide(console: &mut Console, phone: &Phone, checked: Checked) -> R
     let mut asked_here = checked.asks_digits_here();
     let mut told = checked.view.state.clone();
     loop {
-        let left = checked.left(Instant::now());
+        let left = checked.left(crate::machine::tick());
         if left.is_zero() {
             console.line("Time ran out. Nothing was opened.")?;
             return Ok(Outcome::Ended);
@@ -183,8 +198,8 @@ pub async fn decide(console: &mut Console, phone: &Phone, checked: Checked) -> R
 
 /// Waits until the request is in another state than `told`, or `left` is over.
 async fn follow(phone: &Phone, cid: &CeremonyId, told: &str, left: Duration) -> String {
-    let end = Instant::now() + left;
-    while Instant::now() < end {
+    let end = crate::machine::tick() + left;
+    while crate::machine::tick() < end {
         tokio::time::sleep(Duration::from_secs(FOLLOW_S)).await;
         // Not reaching the server for a moment is no news.
         if let Ok(view) = phone.look(cid).await
@@ -212,8 +227,8 @@ async fn refuse(console: &mut Console, phone: &Phone, checked: &Checked, ask: bo
 
 async fn opened(console: &mut Console, phone: &Phone, cid: &CeremonyId) -> Result<Outcome, Fault> {
     console.line("Approved.")?;
-    let end = Instant::now() + Duration::from_secs(OPEN_S);
-    while Instant::now() < end {
+    let end = crate::machine::tick() + Duration::from_secs(OPEN_S);
+    while crate::machine::tick() < end {
         if let Ok(view) = phone.look(cid).await {
             match view.state.as_str() {
                 "redeemed" => {

@@ -44,6 +44,9 @@ async fn show(console: &mut Console, terminal: &Terminal, ceremony: &Ceremony, h
         match view.ask.as_deref() {
             Some("type_here") if !typed => {
                 typed = type_here(console, terminal, ceremony, view.n.unwrap_or(4)).await?;
+                // What is asked may have changed within one state, which a poll would not tell.
+                view = terminal.state(ceremony, None).await?;
+                continue;
             }
             Some("type_there") if !shown => {
                 let digits = view.digits.as_deref().map(say::tidy).unwrap_or_default();

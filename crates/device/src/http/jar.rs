@@ -1,7 +1,7 @@
 //! Cookies, as far as they are met here: no `Domain`, paths by prefix, `Secure` and the `__Host-`
 //! prefix as browsers hold them, `localhost` counting as secure even over plain HTTP.
 
-use crate::chance;
+use crate::machine;
 use url::Url;
 
 /// Cookies kept at once; the oldest goes first.
@@ -32,7 +32,7 @@ impl Jar {
         self.cookies.retain(|c| {
             !(c.origin == cookie.origin && c.name == cookie.name && c.path == cookie.path)
         });
-        if cookie.until.is_none_or(|end| end > chance::now().seconds()) {
+        if cookie.until.is_none_or(|end| end > machine::now().seconds()) {
             if self.cookies.len() >= COOKIES {
                 self.cookies.remove(0);
             }
@@ -42,7 +42,7 @@ impl Jar {
 
     /// The `Cookie` header for `url`, if any cookie goes there.
     pub fn header(&self, url: &Url) -> Option<String> {
-        let now = chance::now().seconds();
+        let now = machine::now().seconds();
         let origin = origin(url);
         let text: Vec<String> = self
             .cookies
@@ -127,7 +127,7 @@ fn read(url: &Url, header: &str) -> Option<Cookie> {
             }
             "max-age" => {
                 let seconds: i64 = value.parse().ok()?;
-                cookie.until = Some(chance::now().seconds().saturating_add(seconds));
+                cookie.until = Some(machine::now().seconds().saturating_add(seconds));
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ pub use events::EventStream;
 pub use jar::{Jar, is_loopback, is_trustworthy};
 
 use crate::fault::chain;
-use crate::{Fault, Refusal, SoftwareKey, chance};
+use crate::{Fault, Refusal, SoftwareKey, machine};
 use countersign_wire::dpop::{self, NumericDate, ProofClaims};
 use countersign_wire::{b64, mac};
 use reqwest::{Method, Response, header};
@@ -322,10 +322,10 @@ fn proof(call: &Call<'_>, prover: &Prover<'_>, nonce: Option<String>) -> Result<
     bare.set_query(None);
     bare.set_fragment(None);
     let claims = ProofClaims {
-        jti: chance::name()?,
+        jti: machine::name()?,
         htm: call.method.as_str().to_owned(),
         htu: bare.to_string(),
-        iat: NumericDate(chance::now().seconds()),
+        iat: NumericDate(machine::now().seconds()),
         nonce,
         ath: prover.token.map(|t| b64::encode(&mac::h(t.as_bytes()))),
         bd: prover.body.then(|| b64::encode(&mac::h(&call.body))),

@@ -37,7 +37,7 @@ impl Folder {
     /// Where it is when nobody says otherwise: `$XDG_DATA_HOME/countersign-device`, else
     /// `~/.local/share/countersign-device`.
     pub fn usual() -> Result<PathBuf, Fault> {
-        let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let set = |name: &str| crate::machine::variable(name).map(PathBuf::from);
         set("XDG_DATA_HOME")
             .filter(|p| p.is_absolute())
             .or_else(|| set("HOME").map(|home| home.join(".local/share")))
@@ -75,7 +75,7 @@ impl Folder {
     /// Replaces file `name` whole: written beside it, synced, renamed, directory synced.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
         let path = self.path.join(name);
-        let beside = self.path.join(format!(".{name}.{}", b64::encode(&crate::chance::bytes::<6>()?)));
+        let beside = self.path.join(format!(".{name}.{}", b64::encode(&crate::machine::bytes::<6>()?)));
         let put = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
             file.write_all(bytes)?;

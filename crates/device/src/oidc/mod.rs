@@ -6,7 +6,7 @@ mod token;
 pub use token::{IdClaims, Jwks, LogoutClaims};
 
 use crate::http::{Call, Prover};
-use crate::{Fault, Http, SoftwareKey, chance};
+use crate::{Fault, Http, SoftwareKey, machine};
 use countersign_wire::{Thumbprint, b64, mac};
 use serde::Deserialize;
 use url::Url;
@@ -86,9 +86,9 @@ impl CodeFlow {
             client_id: client_id.to_owned(),
             redirect_uri: redirect_uri.to_owned(),
             scope: scope.to_owned(),
-            state: chance::name()?,
-            nonce: chance::name()?,
-            verifier: b64::encode(&chance::bytes::<32>()?),
+            state: machine::name()?,
+            nonce: machine::name()?,
+            verifier: b64::encode(&machine::bytes::<32>()?),
         })
     }
 

@@ -5,7 +5,7 @@
 
 pub mod cbor;
 
-use crate::{Fault, SoftwareKey, chance};
+use crate::{Fault, SoftwareKey, machine};
 use cbor::Cbor;
 use countersign_wire::jose::Jwk;
 use countersign_wire::message::{AssertionAsk, NewCredential};
@@ -120,7 +120,7 @@ impl Passkey {
     pub fn create(wanted: &Wanted, origin: &str) -> Result<(Passkey, NewCredential), Fault> {
         let passkey = Passkey {
             about: About {
-                id: b64::encode(&chance::bytes::<32>()?),
+                id: b64::encode(&machine::bytes::<32>()?),
                 rp_id: wanted.rp_id.clone(),
                 user_handle: b64::encode(&wanted.user),
                 counter: 0,

@@ -170,7 +170,7 @@ pub(crate) mod tests {
         let mut view = view_of(&sent);
         spoil(&mut view);
         let mine = Mine { issuer: &own.iss, device: &own.device, dk: &own.dk, sub: Some(&own.sub), rp_id: "id.example" };
-        check(view, &mine, Instant::now())
+        check(view, &mine, crate::machine::tick())
     }
 
     #[test]

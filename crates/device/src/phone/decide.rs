@@ -2,17 +2,16 @@
 
 use super::{Checked, Phone};
 use crate::http::Call;
-use crate::{Fault, chance};
+use crate::{Fault, machine};
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::message::{AssertionAsk, DecisionBody, StateOnly};
 use countersign_wire::webauthn::AssertionText;
 use countersign_wire::{CeremonyId, b64, statement};
-use std::time::Instant;
 
 impl Phone {
     /// Approves what was checked: passkey first, then the device key over both.
     pub async fn approve(&self, checked: &Checked) -> Result<StateOnly, Fault> {
-        if checked.left(Instant::now()).is_zero() {
+        if checked.left(machine::tick()).is_zero() {
             return Err(Fault::Unsigned("the time to decide is over"));
         }
         let assertion = self.assert(&checked.ask())?;
@@ -70,7 +69,7 @@ impl Phone {
             sd: b64::encode(sd),
             decision: verb,
             wa,
-            jti: chance::name()?,
+            jti: machine::name()?,
         };
         let approval = approval::make(&decision, self.key.public(), &self.key)?;
         Ok(DecisionBody { approval, assertion })

@@ -27,7 +27,6 @@ use countersign_wire::{CeremonyId, DeviceId, PersonId, Thumbprint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use url::Url;
 
 const STATE: &str = "phone.json";
@@ -209,7 +208,7 @@ impl Phone {
             sub: kept.sub.as_ref(),
             rp_id: &kept.passkey.rp_id,
         };
-        let checked = check(view, &mine, Instant::now())?;
+        let checked = check(view, &mine, crate::machine::tick())?;
         let (sub, cid) = (&checked.statement.sub, &checked.statement.cid);
         if kept.sub.as_ref() != Some(sub) || kept.last.as_ref() != Some(cid) {
             self.change(|kept| {

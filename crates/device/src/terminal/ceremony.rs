@@ -36,13 +36,13 @@ impl Ceremony {
             handle: b64::decode_array(&opened.handle).map_err(strange)?,
             ck: b64::decode_array(&opened.ck).map_err(strange)?,
             life: Duration::from_millis((opened.t_ms.max(0) + opened.left_ms.max(0)).unsigned_abs()),
-            heard: Mutex::new((Instant::now(), opened.t_ms)),
+            heard: Mutex::new((crate::machine::tick(), opened.t_ms)),
         })
     }
 
     /// Sets the clock by what the server just said.
     pub fn hear(&self, t_ms: i64) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), t_ms);
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = (crate::machine::tick(), t_ms);
     }
 
     /// Milliseconds since the opening, by the server's clock.

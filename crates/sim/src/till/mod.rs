@@ -15,7 +15,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{self, CodeFlow, Discovery, Jwks};
-use countersign_device::{Fault, Http, SoftwareKey, Transport, chance};
+use countersign_device::{Fault, Http, SoftwareKey, Transport, machine};
 use serde::Deserialize;
 use sessions::{Open, Sessions};
 use std::net::SocketAddr;
@@ -94,7 +94,7 @@ pub fn start(listener: TcpListener, settings: Settings) -> Result<Running, Fault
 }
 
 async fn home(State(till): State<Arc<Till>>, headers: HeaderMap) -> Response {
-    let open = cookie(&headers, SESSION).and_then(|id| till.sessions.open(&id, chance::now().seconds()));
+    let open = cookie(&headers, SESSION).and_then(|id| till.sessions.open(&id, machine::now().seconds()));
     let body = match &open {
         Some(open) => page::open(&till.settings.name, &open.name, open.until_s, &open.acr),
         None => page::closed(&till.settings.name),
@@ -108,13 +108,13 @@ async fn sign_in(State(till): State<Arc<Till>>) -> Result<Response, Problem> {
     let discovery = till.discover().await?;
     let flow = CodeFlow::new(&till.settings.client, &till.address("/cb")?, "openid profile")?;
     let url = flow.url(&discovery, &till.key.public().thumbprint());
-    let id = till.sessions.begin(flow, chance::now().seconds())?;
+    let id = till.sessions.begin(flow, machine::now().seconds())?;
     Ok(([(header::SET_COOKIE, set(STARTED, &id, 600))], Redirect::to(url.as_str())).into_response())
 }
 
 /// The server's answer comes back with the browser.
 async fn back(State(till): State<Arc<Till>>, headers: HeaderMap, Query(query): Query<Vec<(String, String)>>) -> Result<Response, Problem> {
-    let now = chance::now();
+    let now = machine::now();
     let flow = cookie(&headers, STARTED)
         .and_then(|id| till.sessions.begun(&id, now.seconds()))
         .ok_or(Problem::Start)?;
@@ -166,7 +166,7 @@ async fn told(State(till): State<Arc<Till>>, Form(told): Form<Told>) -> Response
     let verified = async {
         let discovery = till.discover().await?;
         let keys = Jwks::fetch(&till.http, &discovery).await?;
-        keys.logout_token(&told.logout_token, &discovery.issuer, &till.settings.client, chance::now())
+        keys.logout_token(&told.logout_token, &discovery.issuer, &till.settings.client, machine::now())
     };
     let answer = match verified.await {
         Ok(claims) => {
@@ -182,7 +182,7 @@ async fn told(State(till): State<Arc<Till>>, Form(told): Form<Told>) -> Response
 /// Answers when the page's session ended, or after a while. Not there any more: 204.
 async fn news(State(till): State<Arc<Till>>, headers: HeaderMap) -> StatusCode {
     let is_open = || {
-        cookie(&headers, SESSION).and_then(|id| till.sessions.open(&id, chance::now().seconds())).is_some()
+        cookie(&headers, SESSION).and_then(|id| till.sessions.open(&id, machine::now().seconds())).is_some()
     };
     let mut changes = till.sessions.changes();
     let end = tokio::time::Instant::now() + Duration::from_secs(NEWS_S);

@@ -1,7 +1,7 @@
 //! What the till remembers, in memory: sign-ins under way and open sessions.
 
 use countersign_device::oidc::{CodeFlow, LogoutClaims};
-use countersign_device::{Fault, chance};
+use countersign_device::{Fault, machine};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -52,7 +52,7 @@ impl Default for Sessions {
 impl Sessions {
     /// Remembers a sign-in under way; answers its name for the cookie.
     pub fn begin(&self, flow: CodeFlow, now_s: i64) -> Result<String, Fault> {
-        let id = chance::name()?;
+        let id = machine::name()?;
         let mut inside = self.lock();
         inside.begun.retain(|_, (_, until)| *until > now_s);
         if inside.begun.len() >= KEPT {
@@ -69,7 +69,7 @@ impl Sessions {
 
     /// Opens a session; answers its name for the cookie.
     pub fn let_in(&self, open: Open) -> Result<String, Fault> {
-        let id = chance::name()?;
+        let id = machine::name()?;
         let mut inside = self.lock();
         if inside.open.len() >= KEPT {
             return Err(Fault::Local("too many sessions are open".into()));

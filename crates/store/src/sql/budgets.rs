@@ -184,6 +184,10 @@ impl Write {
             ],
         ))
     }
+    /// One attempt less: it came to a good end.
+    pub fn uncounted(c: &Counter) -> Write {
+        Write(Statement::any("UPDATE budget SET count = count - 1 WHERE id = $1 AND count > 0", [c.id.as_str().into()]))
+    }
     /// A count starts anew, where something better than a new code earned it.
     pub fn count_forgiven(c: &Counter) -> Write {
         Write(Statement::any(

@@ -1,6 +1,6 @@
 //! Step 4: the person decides on the device that scanned.
 
-use super::{Around, client_of, settle, statement_digest};
+use super::{Around, client_of, scan_counter, settle, statement_digest};
 use crate::app::{App, Context, Fault};
 use countersign_store::sql::{Counter, Quarantine};
 use countersign_store::{Commit, Table, Write};
@@ -132,6 +132,8 @@ async fn approve(
     if step.next.is_none() {
         around.writes.clear();
         around.guards.clear();
+    } else if let Some(scan) = c.scan_facts() {
+        around.writes.push(Write::uncounted(&scan_counter(&device.id, scan.at)));
     }
     settle(app, ctx, c, step, around).await.map_err(|fault| match &ruling {
         Ruling::Deny(d) if fault.refusal == Refusal::Denied => fault.saying(d.say.clone()),
@@ -226,6 +228,9 @@ async fn refuse(
         around.events.push(event);
     }
     let step = c.refuse(&device.id, &device.person, not_me, ctx.now);
+    if let (Some(_), Some(scan)) = (&step.next, c.scan_facts()) {
+        around.writes.push(Write::uncounted(&scan_counter(&scan.device, scan.at)));
+    }
     settle(app, ctx, c, step, around).await
 }
 

@@ -159,6 +159,11 @@ pub fn digit_counter(person: &PersonId, device: &DeviceId, now: Time) -> Counter
     Counter::new("digits", &format!("{person}/{device}"), 86_400, limits::WRONG_DIGITS_DAY, now)
 }
 
+/// Counts scans of a device that nobody decided yet.
+pub fn scan_counter(device: &DeviceId, now: Time) -> Counter {
+    Counter::new("scan", device.as_str(), 600, limits::UNDECIDED_SCANS_10_MIN, now)
+}
+
 /// base64url SHA-256: how secrets that machines made are kept.
 pub fn hashed(secret: &[u8]) -> String {
     b64::encode(&mac::h(secret))

@@ -1,6 +1,6 @@
 //! Step 2: an enrolled device scans, types a code, or takes what was offered.
 
-use super::{Around, burn, channel_word, client_of, digits, ended_along, hashed, refuse_if_burnt, settle, statement_digest};
+use super::{Around, burn, channel_word, client_of, digits, ended_along, hashed, refuse_if_burnt, scan_counter, settle, statement_digest};
 use crate::app::{App, Context, Fault};
 use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Table, Write};
@@ -165,7 +165,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         return refuse(app, ctx, by, &c, Refusal::Denied, "person or device not active").await;
     }
     let now = ctx.now;
-    let undecided = Counter::new("scan", d.id.as_str(), 600, limits::UNDECIDED_SCANS_10_MIN, now);
+    let undecided = scan_counter(&d.id, now);
     if !rescan && app.store.used(&undecided).await? >= undecided.limit {
         return refuse(app, ctx, by, &c, Refusal::TooMany, "undecided scans").await;
     }
