@@ -61,7 +61,6 @@ pub async fn sign_in(
     app.settled(|n| attempt(app, ctx, flow, browser, former, proof, text, n)).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a separate thing the browser brought")]
 async fn attempt(
     app: &App,
     ctx: &Context,
