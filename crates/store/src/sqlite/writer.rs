@@ -162,10 +162,7 @@ impl Writer {
             let result = self.apply(job, &mut head);
             if result.is_err() {
                 head = before;
-                // A full disk or a read error may have ended the whole transaction already.
-                if self.link.conn.is_autocommit() {
-                    return Err(StoreError::Unavailable);
-                }
+                // A full disk may have ended the whole transaction; then there is nothing to go back to, and this fails for all.
                 self.link.execute("ROLLBACK TO job", &[]).map_err(whole)?;
             }
             self.link.execute("RELEASE job", &[]).map_err(whole)?;
