@@ -157,6 +157,8 @@ pub struct Answer {
     pub location: Option<Url>,
     /// `Retry-After`, seconds.
     pub retry_after_s: Option<u64>,
+    /// `error` of `WWW-Authenticate`, where a resource server refuses (RFC 6750 §3).
+    pub challenge: Option<String>,
     /// Body.
     pub body: Vec<u8>,
 }
@@ -173,7 +175,15 @@ impl Answer {
         if self.status < 400 {
             return Ok(self);
         }
-        Err(Fault::Refused(Refusal::read(self.status, &self.body, self.retry_after_s)))
+        Err(Fault::Refused(self.refusal()))
+    }
+
+    fn refusal(&self) -> Refusal {
+        let mut refusal = Refusal::read(self.status, &self.body, self.retry_after_s);
+        if let (true, Some(error)) = (self.body.is_empty(), &self.challenge) {
+            refusal.code.clone_from(error);
+        }
+        refusal
     }
 }
 
@@ -213,8 +223,7 @@ impl Http {
     pub async fn send(&self, call: &Call<'_>) -> Result<Answer, Fault> {
         let (response, known) = self.once(call).await?;
         let answer = self.whole(call, response).await?;
-        let asked = matches!(answer.status, 400 | 401)
-            && Refusal::read(answer.status, &answer.body, None).code == "use_dpop_nonce";
+        let asked = matches!(answer.status, 400 | 401) && answer.refusal().code == "use_dpop_nonce";
         if !(asked && call.prover.is_some() && self.nonce(&call.url) != known) {
             return Ok(answer);
         }
@@ -295,6 +304,10 @@ impl Http {
             url: call.url.clone(),
             location: text_of(&response, "location").and_then(|to| call.url.join(&to).ok()),
             retry_after_s: text_of(&response, "retry-after").and_then(|s| s.parse().ok()),
+            challenge: text_of(&response, "www-authenticate").and_then(|text| {
+                let (_, rest) = text.split_once("error=\"")?;
+                rest.split_once('"').map(|(error, _)| error.to_owned())
+            }),
             body: vec![],
         };
         let read = async {
