@@ -76,7 +76,7 @@ async fn start() -> (Url, Here) {
 }
 
 fn http() -> Http {
-    Http::new(Transport::new(false).unwrap())
+    Http::new(Transport::new(false))
 }
 
 #[tokio::test]

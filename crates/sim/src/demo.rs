@@ -68,7 +68,7 @@ pub async fn start(settings: &Settings) -> Result<World, Fault> {
     let mut server = countersign_server::start(config, None)
         .await
         .map_err(|e| Fault::Local(format!("the server did not start: {e}")))?;
-    let transport = Transport::new(false)?;
+    let transport = Transport::new(false);
     let administrator = match server.first_link.take() {
         Some(link) => enrol(&transport, &folder, "administrator", &link, "Administrator's phone").await?,
         None => Phone::load(sub(&folder, "administrator")?, transport.clone())?,
