@@ -179,7 +179,7 @@ async fn attempt(
 }
 
 /// The challenge that the client data names; the assertion is checked against it as a whole later.
-fn challenge_of(client_data: &[u8]) -> Option<Vec<u8>> {
+pub fn challenge_of(client_data: &[u8]) -> Option<Vec<u8>> {
     let value: serde_json::Value = serde_json::from_slice(client_data).ok()?;
     b64::decode(value.get("challenge")?.as_str()?).ok()
 }
