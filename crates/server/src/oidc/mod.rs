@@ -67,3 +67,6 @@ async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fault) -> Res
     };
     crate::http::shells::error(app, status, headline, body, Some(&ctx.reference))
 }
+
+#[cfg(test)]
+mod tests;
