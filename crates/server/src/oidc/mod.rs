@@ -1,9 +1,11 @@
 //! OpenID Connect: the code flow with PKCE and DPoP, and both kinds of log-out.
 //!
-//! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page; 2. [`token`]
-//! takes the code, once, and gives tokens bound to the client's key; 3. [`userinfo`] answers about
-//! the person while the session lives; 4. [`logout`] ends the session at the client's wish, and
-//! 5. [`backchannel`] tells every client that a session ended; 6. [`discovery`] says what there is.
+//! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page.
+//! 2. [`token`] takes the code, once, and gives tokens bound to the client's key.
+//! 3. [`userinfo`] answers about the person while the session lives.
+//! 4. [`logout`] ends the session at the client's wish.
+//! 5. [`backchannel`] tells every client that a session ended.
+//! 6. [`discovery`] says what there is.
 //!
 //! Refusals become OAuth errors here and in no other place of the server.
 
@@ -65,3 +67,6 @@ async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fault) -> Res
     };
     crate::http::shells::error(app, status, headline, body, Some(&ctx.reference))
 }
+
+#[cfg(test)]
+mod tests;

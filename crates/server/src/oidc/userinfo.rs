@@ -33,18 +33,18 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming) -> Response {
 /// An error of RFC 6750 §3.1 or RFC 9449 §7.1; without a word if nothing was shown.
 struct No {
     error: Option<&'static str>,
-    fault: Fault,
+    fault: Box<Fault>,
 }
 
 fn no(error: &'static str, because: &'static str) -> No {
     let refusal = if error == "use_dpop_nonce" { Refusal::UseDpopNonce } else { Refusal::BadProof };
-    No { error: Some(error), fault: Fault::because(refusal, because) }
+    No { error: Some(error), fault: Box::new(Fault::because(refusal, because)) }
 }
 
 impl From<Fault> for No {
     fn from(fault: Fault) -> No {
         // A gate that says no to a token makes it worthless, for whatever reason.
-        No { error: Some("invalid_token"), fault }
+        No { error: Some("invalid_token"), fault: Box::new(fault) }
     }
 }
 
@@ -89,7 +89,7 @@ async fn respond(app: &App, r: &Incoming, method: &str) -> Response {
 fn shown(headers: &HeaderMap) -> Result<(bool, &str), No> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Err(No { error: None, fault: Fault::because(Refusal::NoSession, "no token") });
+        return Err(No { error: None, fault: Box::new(Fault::because(Refusal::NoSession, "no token")) });
     };
     let (scheme, token) = line.to_str().ok().and_then(|l| l.split_once(' ')).ok_or(no("invalid_request", "a header"))?;
     let bound = scheme.eq_ignore_ascii_case("dpop");
