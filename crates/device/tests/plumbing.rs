@@ -66,6 +66,9 @@ async fn start() -> (Url, Here) {
         .route("/busy", get(|| async {
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")], axum::Json(json!({"code": "too_many", "ref": "R-000-000-003"})))
         }))
+        .route("/bare", get(|| async {
+            (StatusCode::UNAUTHORIZED, [("www-authenticate", "DPoP error=\"invalid_token\", algs=\"ES256\"")])
+        }))
         .route("/long", get(|| async { "x".repeat(2 * 1024 * 1024) }))
         .with_state(here.clone());
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -73,7 +76,7 @@ async fn start() -> (Url, Here) {
 }
 
 fn http() -> Http {
-    Http::new(Transport::new(false).unwrap())
+    Http::new(Transport::new(false))
 }
 
 #[tokio::test]
@@ -119,6 +122,8 @@ async fn refusals_and_broken_answers_are_told_apart() {
     assert_eq!((refusal.code.as_str(), refusal.retry_after_s, refusal.reference.as_str()), ("too_many", Some(7), "R-000-000-003"));
     let fault = http.call(&Call::fetch(url.join("/none").unwrap())).await.unwrap_err();
     assert_eq!((fault.code(), fault.exit_code()), ("http_404", 1));
+    let fault = http.call(&Call::fetch(url.join("/bare").unwrap())).await.unwrap_err();
+    assert_eq!((fault.code(), fault.exit_code()), ("invalid_token", 1));
     assert_eq!(http.call(&Call::fetch(url.join("/long").unwrap())).await.unwrap_err().exit_code(), 3);
     assert_eq!(http.ask::<StateOnly>(&Call::fetch(url.join("/cookie").unwrap())).await.unwrap_err().exit_code(), 3);
     let nobody = Url::parse("http://127.0.0.1:1/").unwrap();

@@ -5,6 +5,7 @@
 //!    that made its own cannot open what the others sealed, and does not start.
 //! 2. Sealed bytes are `01 ‖ nonce(12) ‖ ciphertext ‖ tag(16)`. The id and the purpose of the key are
 //!    authenticated with them, so that sealed keys cannot change places.
+#![expect(clippy::disallowed_methods, reason = "a key may come from the environment; this is the one place that reads it")]
 
 use crate::chance::{self, Chance};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};

@@ -1,5 +1,6 @@
 //! Never shipped: the example till and whatever else plays a part beside the server.
 #![forbid(unsafe_code)]
 
+pub mod demo;
 pub mod stage;
 pub mod till;

@@ -1,7 +1,8 @@
 //! Measures one engine: durable commits at several numbers of callers, and small reads.
 //!
-//! `cargo run --release -p countersign-store --example measure -- sqlite:/tmp/measure.db` (a file that does not exist yet) or a PostgreSQL
-//! address. Prints processor time of this whole process, user and kernel, for each operation; on SQLite that is all there is.
+//! `cargo run --release -p countersign-store --features testing --example measure -- sqlite:/tmp/measure.db`, which must not exist yet;
+//! or a PostgreSQL address; or `cluster` for a PostgreSQL of its own. Prints processor time of this whole process, user and kernel, for
+//! each operation: on SQLite that is all there is, on PostgreSQL the server's comes on top.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,6 +13,7 @@
 
 use std::time::{Duration, Instant};
 
+use countersign_store::testing::Cluster;
 use countersign_store::{Batch, Engine, EventRow, Guard, Query, Statement, Table};
 
 const MAKE: &str =
@@ -23,9 +25,13 @@ const LOOK: &str = "SELECT id, version, note FROM trial WHERE id = $1";
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let address = std::env::args()
+    let mut address = std::env::args()
         .nth(1)
-        .expect("give the address of an empty database");
+        .expect("give the address of an empty database, or `cluster`");
+    let cluster = (address == "cluster").then(|| Cluster::start().unwrap());
+    if let Some(cluster) = &cluster {
+        address = cluster.database().await.unwrap();
+    }
     let engine = Engine::open(&address).await.unwrap();
     engine.upkeep(vec![Statement::any(MAKE, [])]).await.unwrap();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -1,4 +1,5 @@
 //! Where the store reads the time. Decisions take time as an argument; this is the clock at the write.
+#![expect(clippy::disallowed_methods, reason = "this is the clock that is handed to everybody else")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -16,6 +16,8 @@ pub const TICK: Duration = Duration::from_millis(200);
 pub const STATEMENTS_MAX: usize = 512;
 /// A clock this far behind the newest commit is wrong, and times written with it would be too, microseconds.
 pub const CLOCK_BEHIND_MAX_US: i64 = 5_000_000;
+/// Pages the write-ahead log grows to before it is copied into the file: hot pages are then copied less often.
+pub const WAL_PAGES: i64 = 4_000;
 /// Size the write-ahead log is cut back to after a checkpoint, bytes.
 pub const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 /// Times a PostgreSQL transaction is run again after a serialisation failure or a deadlock.

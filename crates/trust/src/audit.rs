@@ -82,6 +82,8 @@ kinds! {
     InvitationMade = "invitation.made": ["PR.AA-01", "PR.PS-04"],
     /// An invitation was taken back or refused.
     InvitationEnded = "invitation.ended": ["PR.AA-01", "PR.PS-04"],
+    /// An invited key asked for passkey options.
+    EnrolmentBegun = "enrolment.begun": ["PR.AA-01", "PR.PS-04"],
     /// A device was enrolled.
     DeviceEnrolled = "device.enrolled": ["PR.AA-01", "PR.AA-02", "PR.PS-04"],
     /// A device got a new key.

@@ -65,3 +65,27 @@ fn the_state_table_of_the_specification_has_every_command() {
         assert!(table.iter().any(|t| t.starts_with(command)), "{command}");
     }
 }
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let mut checked = 0;
+    for folder in ["", "docs", "docs/decisions", "vectors", "web"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|e| e != "md") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let file = target.split('#').next().unwrap();
+                if file.is_empty() || target.contains("://") || target.contains(' ') {
+                    continue;
+                }
+                checked += 1;
+                assert!(path.with_file_name(file).exists(), "{}: {target}", path.display());
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}

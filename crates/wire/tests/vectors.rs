@@ -21,6 +21,7 @@ fn bytes<const N: usize>(value: &Value) -> [u8; N] {
 }
 
 /// Compares what the code makes with the file, or writes the file.
+#[expect(clippy::disallowed_methods, reason = "whether to write anew is a setting of this test alone")]
 fn same_as_file(name: &str, made: Value) {
     let path = fixtures::root().join("vectors").join(name);
     if std::env::var_os("COUNTERSIGN_WRITE_VECTORS").is_some() {

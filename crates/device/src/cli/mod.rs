@@ -102,7 +102,7 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
 
 async fn play_authorize(options: &Options, url: &url::Url, part: Part) -> Result<Found, Fault> {
     let phone = options.phone()?;
-    let played = play::authorize(&phone, options.http()?, url, part).await?;
+    let played = play::authorize(&phone, options.http(), url, part).await?;
     let mut json = json!({ "redirect": played.redirect.as_str(), "cid": played.cid });
     // The session is the one this phone opened last; a machine that asked for JSON wants to end it.
     if options.json
@@ -137,11 +137,11 @@ fn print(found: &Found, as_json: bool) -> Result<(), Fault> {
 }
 
 impl Options {
-    pub(crate) fn transport(&self) -> Result<Transport, Fault> {
+    pub(crate) fn transport(&self) -> Transport {
         Transport::new(self.danger_allow_plain_http)
     }
-    pub(crate) fn http(&self) -> Result<Http, Fault> {
-        Ok(Http::new(self.transport()?))
+    pub(crate) fn http(&self) -> Http {
+        Http::new(self.transport())
     }
     pub(crate) fn folder(&self) -> Result<Folder, Fault> {
         match &self.state {
@@ -150,7 +150,7 @@ impl Options {
         }
     }
     pub(crate) fn phone(&self) -> Result<Phone, Fault> {
-        Phone::load(self.folder()?, self.transport()?)
+        Phone::load(self.folder()?, self.transport())
     }
     pub(crate) fn console(&self) -> Console {
         let mut console = Console::standard();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 pub(super) async fn enrol(options: &Options, link: &str, name: &str) -> Result<Found, Fault> {
     InviteLink::parse(link)?;
-    let phone = Phone::enrol(options.http()?, link, name, Some(options.folder()?)).await?;
+    let phone = Phone::enrol(options.http(), link, name, Some(options.folder()?)).await?;
     Ok(enrolled(&phone))
 }
 

@@ -11,7 +11,7 @@ use url::Url;
 
 pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found, Fault> {
     let mut console = options.console();
-    let terminal = Terminal::new(options.http()?, &wanted.issuer)?;
+    let terminal = Terminal::new(options.http(), &wanted.issuer)?;
     let discovery = oidc::discover(&terminal.http, &wanted.issuer).await?;
     let flow = CodeFlow::new(&wanted.client, &wanted.redirect_uri, &wanted.scope)?;
     let url = flow.url(&discovery, &terminal.key.public().thumbprint());
@@ -64,7 +64,7 @@ pub(super) async fn add(options: &Options, issuer: &Url, name: &str) -> Result<F
         return Err(Fault::Local(format!("`{}` holds an enrolled device already", folder.path().display())));
     }
     let mut console = options.console();
-    let terminal = Terminal::new(options.http()?, issuer)?;
+    let terminal = Terminal::new(options.http(), issuer)?;
     let ceremony = terminal.open_enrolment(name).await?;
     let collected = screen::run(&mut console, &terminal, &ceremony, "Add this device").await?;
     let token = collected.reply.ticket.ok_or_else(nowhere)?;

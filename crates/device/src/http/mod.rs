@@ -15,7 +15,7 @@ use reqwest::{Method, Response, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use url::Url;
 
@@ -30,43 +30,67 @@ const SILENT_S: u64 = 20;
 
 /// Connections and rules, shared by as many [`Http`] as wanted.
 #[derive(Clone)]
-pub struct Transport {
-    here: reqwest::Client,
-    away: reqwest::Client,
+pub struct Transport(Arc<Connections>);
+
+/// One client for each kind of address, made when it is first needed: a machine without root
+/// certificates can still reach itself.
+struct Connections {
     plain: bool,
+    here: OnceLock<reqwest::Client>,
+    here_tls: OnceLock<reqwest::Client>,
+    away: OnceLock<reqwest::Client>,
+    away_tls: OnceLock<reqwest::Client>,
 }
 
 impl Transport {
     /// New connections. Plain HTTP goes to this machine only, unless
     /// `danger_allow_plain_http`.
-    pub fn new(danger_allow_plain_http: bool) -> Result<Transport, Fault> {
-        let build = |direct: bool| {
-            let builder = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(Duration::from_secs(CONNECT_S))
-                .read_timeout(Duration::from_secs(CALL_S))
-                .user_agent(concat!("countersign-device/", env!("CARGO_PKG_VERSION")));
-            let builder = if direct { builder.no_proxy() } else { builder };
-            builder.build().map_err(|e| Fault::Local(format!("cannot set up connections: {}", chain(&e))))
-        };
-        Ok(Transport { here: build(true)?, away: build(false)?, plain: danger_allow_plain_http })
+    pub fn new(danger_allow_plain_http: bool) -> Transport {
+        Transport(Arc::new(Connections {
+            plain: danger_allow_plain_http,
+            here: OnceLock::new(),
+            here_tls: OnceLock::new(),
+            away: OnceLock::new(),
+            away_tls: OnceLock::new(),
+        }))
     }
 
     fn client(&self, url: &Url) -> Result<&reqwest::Client, Fault> {
-        let here = is_loopback(url);
-        match url.scheme() {
-            "https" => {}
-            "http" if here || self.plain => {}
-            "http" => {
+        let (connections, here) = (&*self.0, is_loopback(url));
+        let (slot, tls) = match (url.scheme(), here) {
+            ("https", true) => (&connections.here_tls, true),
+            ("https", false) => (&connections.away_tls, true),
+            ("http", true) => (&connections.here, false),
+            ("http", false) if connections.plain => (&connections.away, false),
+            ("http", false) => {
                 return Err(Fault::Usage(format!(
                     "`{}` is not protected by TLS; only `localhost` may go without",
                     url.origin().ascii_serialization()
                 )));
             }
-            other => return Err(Fault::Usage(format!("`{other}` addresses are not understood"))),
+            (other, _) => return Err(Fault::Usage(format!("`{other}` addresses are not understood"))),
+        };
+        if let Some(client) = slot.get() {
+            return Ok(client);
         }
-        Ok(if here { &self.here } else { &self.away })
+        let made = build(here, tls)?;
+        Ok(slot.get_or_init(|| made))
     }
+}
+
+fn build(here: bool, tls: bool) -> Result<reqwest::Client, Fault> {
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(CONNECT_S))
+        .read_timeout(Duration::from_secs(CALL_S))
+        .user_agent(concat!("countersign-device/", env!("CARGO_PKG_VERSION")));
+    if here {
+        builder = builder.no_proxy();
+    }
+    if !tls {
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|e| Fault::Local(format!("cannot set up connections: {}", chain(&e))))
 }
 
 /// One browser or program: its connections, its cookies, the nonces it heard, headers it adds.
@@ -157,6 +181,8 @@ pub struct Answer {
     pub location: Option<Url>,
     /// `Retry-After`, seconds.
     pub retry_after_s: Option<u64>,
+    /// `error` of `WWW-Authenticate`, where a resource server refuses (RFC 6750 §3).
+    pub challenge: Option<String>,
     /// Body.
     pub body: Vec<u8>,
 }
@@ -173,7 +199,15 @@ impl Answer {
         if self.status < 400 {
             return Ok(self);
         }
-        Err(Fault::Refused(Refusal::read(self.status, &self.body, self.retry_after_s)))
+        Err(Fault::Refused(self.refusal()))
+    }
+
+    fn refusal(&self) -> Refusal {
+        let mut refusal = Refusal::read(self.status, &self.body, self.retry_after_s);
+        if let (true, Some(error)) = (self.body.is_empty(), &self.challenge) {
+            refusal.code.clone_from(error);
+        }
+        refusal
     }
 }
 
@@ -213,8 +247,7 @@ impl Http {
     pub async fn send(&self, call: &Call<'_>) -> Result<Answer, Fault> {
         let (response, known) = self.once(call).await?;
         let answer = self.whole(call, response).await?;
-        let asked = matches!(answer.status, 400 | 401)
-            && Refusal::read(answer.status, &answer.body, None).code == "use_dpop_nonce";
+        let asked = matches!(answer.status, 400 | 401) && answer.refusal().code == "use_dpop_nonce";
         if !(asked && call.prover.is_some() && self.nonce(&call.url) != known) {
             return Ok(answer);
         }
@@ -295,6 +328,10 @@ impl Http {
             url: call.url.clone(),
             location: text_of(&response, "location").and_then(|to| call.url.join(&to).ok()),
             retry_after_s: text_of(&response, "retry-after").and_then(|s| s.parse().ok()),
+            challenge: text_of(&response, "www-authenticate").and_then(|text| {
+                let (_, rest) = text.split_once("error=\"")?;
+                rest.split_once('"').map(|(error, _)| error.to_owned())
+            }),
             body: vec![],
         };
         let read = async {

@@ -28,6 +28,9 @@ pub struct Discovery {
     /// Sign-out started by the application.
     #[serde(default)]
     pub end_session_endpoint: Option<Url>,
+    /// Whether every answer names its server (RFC 9207 §3).
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
 }
 
 /// Reads what `issuer` says about itself, and holds it to its own name.
@@ -118,7 +121,8 @@ impl CodeFlow {
         if value("state").as_deref() != Some(&self.state) {
             return Err(Fault::Unreachable("the answer belongs to another request".into()));
         }
-        if value("iss").is_some_and(|iss| iss != discovery.issuer) {
+        let named = value("iss").map_or(!discovery.authorization_response_iss_parameter_supported, |iss| iss == discovery.issuer);
+        if !named {
             return Err(Fault::Unreachable("the answer comes from another server".into()));
         }
         match (value("code"), value("error")) {
@@ -161,6 +165,7 @@ mod tests {
             "authorization_endpoint": "https://id.example/authorize",
             "token_endpoint": "https://id.example/token",
             "jwks_uri": "https://id.example/jwks",
+            "authorization_response_iss_parameter_supported": true,
         }))
         .unwrap()
     }
@@ -173,9 +178,10 @@ mod tests {
         assert_eq!(answer(format!("code=c%20d&state={state}&iss=https://id.example")).unwrap(), "c d");
         assert!(answer("code=c&state=other".into()).is_err());
         assert!(answer("code=c".into()).is_err());
+        assert!(answer(format!("code=c&state={state}")).is_err(), "this server names itself");
         assert!(answer(format!("code=c&state={state}&iss=https://evil.example")).is_err());
-        assert_eq!(answer(format!("error=access_denied&state={state}")).unwrap_err().exit_code(), 5);
-        assert_eq!(answer(format!("error=invalid_scope&state={state}")).unwrap_err().code(), "invalid_scope");
+        assert_eq!(answer(format!("error=access_denied&state={state}&iss=https://id.example")).unwrap_err().exit_code(), 5);
+        assert_eq!(answer(format!("error=invalid_scope&state={state}&iss=https://id.example")).unwrap_err().code(), "invalid_scope");
     }
 
     #[test]

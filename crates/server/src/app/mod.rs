@@ -1,6 +1,7 @@
 //! What the server does, one file a noun, always in the same four steps: load facts with their
 //! versions, decide in `trust`, commit, publish what changed.
 
+pub mod attestation;
 pub mod ceremony;
 pub mod context;
 pub mod devices;
@@ -11,6 +12,7 @@ pub mod issue;
 pub mod keys;
 pub mod passkey;
 pub mod people;
+pub mod rebind;
 pub mod sessions;
 pub mod startup;
 

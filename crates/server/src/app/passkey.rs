@@ -61,7 +61,6 @@ pub async fn sign_in(
     app.settled(|n| attempt(app, ctx, flow, browser, former, proof, text, n)).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a separate thing the browser brought")]
 async fn attempt(
     app: &App,
     ctx: &Context,
@@ -180,7 +179,7 @@ async fn attempt(
 }
 
 /// The challenge that the client data names; the assertion is checked against it as a whole later.
-fn challenge_of(client_data: &[u8]) -> Option<Vec<u8>> {
+pub fn challenge_of(client_data: &[u8]) -> Option<Vec<u8>> {
     let value: serde_json::Value = serde_json::from_slice(client_data).ok()?;
     b64::decode(value.get("challenge")?.as_str()?).ok()
 }

@@ -54,7 +54,7 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
 }
 
 /// What makes a registration impossible.
-pub(crate) fn client(c: &Client) -> Result<(), String> {
+pub fn client(c: &Client) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("client `{}`: {what}", c.id));
     if c.name.is_empty() || c.name.chars().count() > limits::NAME_CHARS || !countersign_wire::jcs::is_plain(&c.name) {
         return wrong("name of 1 to 80 plain characters");

@@ -2,7 +2,7 @@
 //! refused in both, so that a misspelt setting never passes for a default.
 
 mod check;
-pub use check::{Weakness, weaknesses};
+pub use check::{Weakness, client as registrable, weaknesses};
 
 use countersign_trust::client::Client;
 use countersign_trust::presence::Network;

@@ -3,7 +3,7 @@
 use super::answer::answer;
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
-use crate::app::{App, enrol};
+use crate::app::{App, enrol, rebind};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,9 +16,9 @@ type Shared = State<Arc<App>>;
 /// `POST /enrolments/look`.
 pub async fn look(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     let result = async {
-        r.key_proof(&app, &body)?;
+        let proof = r.key_proof(&app, &body)?;
         let sent: Token = json(&r.headers, &body)?;
-        enrol::look(&app, &r.ctx, &sent.token).await
+        enrol::look(&app, &r.ctx, &proof, &sent.token).await
     }
     .await;
     answer(&app, &r.ctx, StatusCode::OK, result).await
@@ -51,7 +51,7 @@ pub async fn rebind_options(State(app): Shared, r: Incoming, body: Bytes) -> Res
     let result = async {
         let proof = r.key_proof(&app, &body)?;
         let _: Nothing = json(&r.headers, &body)?;
-        enrol::rebind_options(&app, &r.ctx, &proof).await
+        rebind::options(&app, &r.ctx, &proof).await
     }
     .await;
     answer(&app, &r.ctx, StatusCode::OK, result).await
@@ -62,7 +62,7 @@ pub async fn rebind_finish(State(app): Shared, r: Incoming, body: Bytes) -> Resp
     let result = async {
         let proof = r.key_proof(&app, &body)?;
         let sent: Rebind = json(&r.headers, &body)?;
-        enrol::rebind_finish(&app, &r.ctx, &proof, &sent).await
+        rebind::finish(&app, &r.ctx, &proof, &sent).await
     }
     .await;
     answer(&app, &r.ctx, StatusCode::CREATED, result).await

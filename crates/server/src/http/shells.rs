@@ -117,7 +117,7 @@ pub async fn asset(State(app): Shared, Path(path): Path<String>) -> Response {
             headers.insert(name, value);
         }
     };
-    put(header::CONTENT_TYPE, &kind);
+    put(header::CONTENT_TYPE, kind);
     put(header::CACHE_CONTROL, pages::FOR_EVER);
     put(header::ETAG, &etag);
     response

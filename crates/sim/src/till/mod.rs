@@ -71,7 +71,7 @@ pub fn start(listener: TcpListener, settings: Settings) -> Result<Running, Fault
     let addr = listener.local_addr().map_err(|e| Fault::Local(format!("the till has no address: {e}")))?;
     let till = Arc::new(Till {
         settings,
-        http: Http::new(Transport::new(false)?),
+        http: Http::new(Transport::new(false)),
         key: SoftwareKey::generate()?,
         sessions: Sessions::default(),
     });

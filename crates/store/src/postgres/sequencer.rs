@@ -7,6 +7,7 @@
 //! 3. Renewing and numbering are one transaction, and the lease row stays locked in it, so two nodes never number at once.
 //! 4. An event whose commit another commit could see is numbered first: it was visible in an earlier round, or it was written at an
 //!    earlier time of the one database clock.
+#![expect(clippy::disallowed_methods, reason = "the age of a beat is measured on the monotonic clock")]
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_trust::enrolment::{Invitation, InvitationFacts};
-use countersign_wire::{DeviceId, InvitationId};
+use countersign_wire::InvitationId;
 
 fn invitation(row: &Row) -> Result<Invitation, StoreError> {
     Ok(Invitation {
@@ -70,8 +70,8 @@ impl Write {
             ],
         ))
     }
-    /// Open invitations that a device approved end with it.
-    pub fn invitations_ended_for(person: &str, _by: &DeviceId) -> Write {
+    /// Open invitations of a person end.
+    pub fn invitations_ended_for(person: &str) -> Write {
         Write(Statement::any(
             "UPDATE invitation SET state = 'ended', version = version + 1 WHERE person = $1 AND state = 'open'",
             [person.into()],

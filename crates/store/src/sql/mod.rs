@@ -10,6 +10,7 @@ mod keys;
 mod log;
 mod people;
 mod requests;
+mod restored;
 mod sessions;
 mod tokens;
 
@@ -19,6 +20,7 @@ pub use devices::{Notice, StoredDevice};
 pub use keys::StoredKey;
 pub use people::Named;
 pub use requests::{AuthRequest, RequestFacts};
+pub use restored::restored;
 pub use tokens::{CodeFacts, OwedLogout, StoredCode, StoredToken};
 
 use crate::{Batch, Committed, Engine, EventRow, Guard, Row, Statement, StoreError, Table};

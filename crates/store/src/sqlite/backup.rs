@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::connection::{Durability, Link, read_values, unreachable};
+use super::connection::{Durability, Link, Role, read_values, unreachable};
 use super::writer::{Job, Pulse, Writer};
 use super::{Sqlite, blocking, create_private, schema};
 use crate::backup::{self, Line, Lines, Manifest, Sink};
@@ -17,7 +17,7 @@ impl Sqlite {
         let store = self.clone();
         blocking(move || {
             // One read transaction sees one moment, however long it takes; writers do not wait for it.
-            let link = Link::open(store.path(), store.inner.durability)?;
+            let link = Link::open(store.path(), store.inner.durability, Role::Reader)?;
             link.conn.execute_batch("BEGIN").map_err(unreachable)?;
             let applied = schema::applied(&link.conn)?;
             let mut sink = Sink::create(target, store.now(), applied)?;
@@ -89,7 +89,7 @@ fn build(
         )));
     }
     create_private(partial)?;
-    let link = Link::open(partial, Durability::Full)?;
+    let link = Link::open(partial, Durability::Full, Role::Writer)?;
     let (earlier, later) = backup::split_at(&lines.migrations)?;
     let now = clock.now();
     link.conn

@@ -1,4 +1,5 @@
 //! One SQLite connection: its settings, its texts, binding and reading.
+#![expect(clippy::disallowed_methods, reason = "opening waits for another starter, with a limit, before anything is served")]
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,6 +22,15 @@ pub(super) enum Durability {
     None,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The only one that writes.
+    Writer,
+    /// One of several that only read.
+    Reader,
+}
+
 /// A connection with its rewritten texts. Texts are constants, so their address is their name.
 pub(super) struct Link {
     pub(super) conn: Connection,
@@ -34,7 +44,7 @@ struct Text {
 }
 
 impl Link {
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, durability: Durability, role: Role) -> Result<Self, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -54,8 +64,13 @@ impl Link {
         };
         conn.execute_batch(&format!(
             "PRAGMA synchronous = {sync}; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
-             PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {};",
-            limits::WAL_KEPT_BYTES
+             PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}; {}",
+            limits::WAL_KEPT_BYTES,
+            limits::WAL_PAGES,
+            match role {
+                Role::Writer => "PRAGMA cache_size = -16000;",
+                Role::Reader => "PRAGMA cache_size = -2000; PRAGMA query_only = ON;",
+            }
         ))
         .map_err(unreachable)?;
         Ok(Self {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use self::connection::{Durability, Link};
+use self::connection::{Durability, Link, Role};
 use self::writer::{Done, Job, Order, Pulse, Writer};
 use crate::{Batch, Clock, Committed, OpenError, Query, Row, Statement, StoreError, limits};
 
@@ -73,9 +73,9 @@ impl Sqlite {
         ephemeral: Option<PathBuf>,
     ) -> Result<Self, OpenError> {
         create_private(&path)?;
-        let mut link = Link::open(&path, durability)?;
+        let mut link = Link::open(&path, durability, Role::Writer)?;
         schema::migrate(&mut link.conn, clock.now())?;
-        let reader = Link::open(&path, durability)?;
+        let reader = Link::open(&path, durability, Role::Reader)?;
         let pulse = Arc::new(Pulse::new());
         let (orders, received) = sync_channel(limits::QUEUE_MAX_JOBS);
         let writer = Writer {
@@ -142,14 +142,16 @@ impl Sqlite {
             if idle.open < READERS_MAX {
                 idle.open += 1;
                 drop(idle);
-                return Link::open(&self.inner.path, self.inner.durability).map_err(|_| {
-                    readers
-                        .idle
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .open -= 1;
-                    StoreError::Unavailable
-                });
+                return Link::open(&self.inner.path, self.inner.durability, Role::Reader).map_err(
+                    |_| {
+                        readers
+                            .idle
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .open -= 1;
+                        StoreError::Unavailable
+                    },
+                );
             }
             idle = readers
                 .returned

@@ -240,3 +240,46 @@ async fn the_time_is_the_databases() {
         Err(StoreError::Late)
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_goes_away_leaves_no_transaction_open() {
+    let Some(address) = address().await else {
+        return;
+    };
+    let engine = Engine::open(&address).await.unwrap();
+    prepare(&engine).await;
+    let other = Engine::open(&address).await.unwrap();
+    for round in 0..20_u64 {
+        let gone: Vec<_> = (0..8)
+            .map(|n| {
+                let engine = engine.clone();
+                let patience = Duration::from_micros((round * 8 + n) * 40);
+                tokio::spawn(async move {
+                    let commit = engine.commit(put(&format!("row {round} {n}")));
+                    let _ = tokio::time::timeout(patience, commit).await;
+                })
+            })
+            .collect();
+        for one in gone {
+            one.await.unwrap();
+        }
+        // What is still under way ends soon; a transaction nobody will end stays until its connection is used again.
+        let mut open = i64::MAX;
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let sql = "SELECT COUNT(*) FROM pg_stat_activity \
+                WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+            open = other
+                .first(Query::new(sql, []))
+                .await
+                .unwrap()
+                .unwrap()
+                .int(0)
+                .unwrap();
+            if open == 0 {
+                break;
+            }
+        }
+        assert_eq!(open, 0, "round {round}");
+    }
+}

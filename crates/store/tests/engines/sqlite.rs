@@ -231,3 +231,14 @@ async fn a_long_question_is_answered_too() {
         .unwrap();
     assert_eq!(rows.len(), 1);
 }
+
+#[tokio::test]
+async fn a_question_cannot_write() {
+    let ground = file().await.unwrap();
+    let refused = ground
+        .engine
+        .query(Query::new("DELETE FROM event_head RETURNING id", []))
+        .await;
+    assert_eq!(refused.map(|_| ()), Err(StoreError::Unavailable));
+    assert_eq!(ground.engine.last_seq().await, Ok(0));
+}

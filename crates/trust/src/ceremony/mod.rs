@@ -1,8 +1,11 @@
 //! One cross-device attempt, from opening to redemption (docs/protocol.md §5).
 //!
-//! 1. A terminal opens ([`Ceremony::open`]); 2. a device scans ([`scan`]); 3. digits travel where
-//! they are asked ([`confirm`]); 4. the person decides ([`decide`]); 5. the terminal redeems, once
-//! ([`redeem`]); 6. anything else ends it ([`ending`]).
+//! 1. A terminal opens ([`Ceremony::open`]).
+//! 2. A device scans ([`scan`]).
+//! 3. Digits travel where they are asked ([`confirm`]).
+//! 4. The person decides ([`decide`]).
+//! 5. The terminal redeems, once ([`redeem`]).
+//! 6. Anything else ends it ([`ending`]).
 //!
 //! Every command takes the ceremony as it was loaded and the time, and answers with a [`Step`]:
 //! what it becomes, what the caller hears, what is written down. Nothing else changes a ceremony.
@@ -83,8 +86,10 @@ pub struct Opening {
 }
 
 /// Where a ceremony is, with what is true there.
+#[expect(clippy::large_enum_variant, reason = "a ceremony is loaded, judged and dropped one at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "at")]
+#[expect(clippy::large_enum_variant, reason = "one is held at a time; a box would only hide it")]
 pub enum State {
     /// Waiting for a device.
     Opened(Opened),

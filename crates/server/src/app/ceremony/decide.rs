@@ -227,7 +227,11 @@ async fn refuse(
         let event = quarantine(app, ctx, c, &device.person, &mut around).await?;
         around.events.push(event);
     }
-    let step = c.refuse(&device.id, &device.person, not_me, ctx.now);
+    let mut step = c.refuse(&device.id, &device.person, not_me, ctx.now);
+    if counts {
+        // The quarantine's own record says it.
+        step.records.retain(|r| r.kind != Kind::NotMe);
+    }
     if let (Some(_), Some(scan)) = (&step.next, c.scan_facts()) {
         around.writes.push(Write::uncounted(&scan_counter(&scan.device, scan.at)));
     }

@@ -1,0 +1,202 @@
+//! Enrolment: an invitation, once, becomes a passkey and a device key.
+//!
+//! 1. Somebody is invited (`people::invite`), or a further device is approved on one that the
+//!    person has ([`ticket`]).
+//! 2. The new device looks at the invitation ([`look`]), begins ([`begin`]) and finishes
+//!    ([`finish`]), each time with a proof by the key it brings.
+//! 3. A browser that forgot its key comes back by passkey alone, as far as that passkey shows the
+//!    device ([`super::rebind`]).
+
+use super::ceremony::{burn, decide::is_name, hashed, refuse_if_burnt};
+use super::{App, Context, Fault};
+use crate::app::attestation;
+use countersign_store::sql::Notice;
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::audit::Kind;
+use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
+use countersign_trust::enrolment::{Invitation, InvitationFacts, Why};
+use countersign_trust::principal::PersonState;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::dpop::Proof;
+use countersign_wire::message::{Creation, Enrolled, FinishEnrolment, Invited};
+use countersign_wire::{
+    CredentialId, DeviceId, InvitationId, NoticeId, PersonId, Thumbprint, Time, TxnId, b64,
+};
+
+/// A new invitation: the token for the person, the facts and the write for the commit.
+pub fn invitation(
+    app: &App,
+    person: &PersonId,
+    why: Why,
+    bound: Option<(&Thumbprint, &DeviceId)>,
+    txn: &TxnId,
+    now: Time,
+) -> (String, InvitationFacts, Write) {
+    let token = b64::encode(&app.random::<16>());
+    let facts = InvitationFacts {
+        id: InvitationId::new(now, app.id10()),
+        txn: txn.clone(),
+        token_hash: hashed(token.as_bytes()),
+        person: person.clone(),
+        why,
+        jkt: bound.map(|(jkt, _)| jkt.clone()),
+        by: bound.map(|(_, device)| device.clone()),
+        until: now.plus_s(limits::INVITATION_S),
+        registration: None,
+    };
+    let write = Write::invitation_made(&facts);
+    (token, facts, write)
+}
+
+/// The ticket that an approved further device gets: an invitation bound to its key.
+pub fn ticket(
+    app: &App,
+    ctx: &Context,
+    person: &PersonId,
+    by: &DeviceId,
+    jkt: &Thumbprint,
+    txn: &TxnId,
+) -> (String, InvitationFacts, Write) {
+    invitation(app, person, Why::Further, Some((jkt, by)), txn, ctx.now)
+}
+
+async fn open_invitation(app: &App, ctx: &Context, token: &str, jkt: &Thumbprint) -> Result<Invitation, Fault> {
+    let over = || Fault::because(Refusal::InvitationOver, "used, old or unknown");
+    let found = app.store.invitation_by_token(&hashed(token.as_bytes())).await?.ok_or_else(over)?;
+    if found.is_open(jkt, ctx.now) { Ok(found) } else { Err(over()) }
+}
+
+/// What an invitation says, to whoever holds its token.
+pub async fn look(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Result<Invited, Fault> {
+    app.in_order()?;
+    let open = open_invitation(app, ctx, token, &proof.jkt).await?;
+    let named = app.store.named(&open.facts.person).await?.ok_or(Refusal::InvitationOver)?;
+    Ok(Invited {
+        name: named.name,
+        organisation: app.config.organisation.clone(),
+        left_ms: ctx.now.ms_until(open.facts.until),
+    })
+}
+
+/// Options for the new passkey. From here on only this key may finish.
+pub async fn begin(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Result<Creation, Fault> {
+    app.settled(|n| async move {
+        refuse_if_burnt(app, n, proof).await?;
+        let open = open_invitation(app, ctx, token, &proof.jkt).await?;
+        let named = app.store.named(&open.facts.person).await?.ok_or(Refusal::InvitationOver)?;
+        if !matches!(named.person.state, PersonState::Invited | PersonState::Active) {
+            return Err(Fault::because(Refusal::Denied, "person not active"));
+        }
+        let known = app.store.credentials_of(&open.facts.person).await?;
+        let (creation, registration) = attestation::begin(app, &named, &known)?;
+        let mut facts = open.facts.clone();
+        facts.jkt = Some(proof.jkt.clone());
+        facts.registration = Some(registration);
+        let mut event = app.event(Kind::EnrolmentBegun, &facts.txn, ctx.now);
+        event.person = Some(facts.person.clone());
+        let mut commit = Commit::new(event);
+        commit.write(burn(proof)).write(Write::invitation_moved(&open, "open", &facts));
+        app.commit(commit).await?;
+        Ok(Creation { creation })
+    })
+    .await
+}
+
+/// The new passkey and the new device key; the invitation is used up in the same commit.
+pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -> Result<Enrolled, Fault> {
+    if !is_name(&body.device_name) {
+        return Err(Fault::because(Refusal::Malformed, "a device name of 1 to 80 plain characters"));
+    }
+    app.settled(|n| attempt_finish(app, ctx, proof, body, n)).await
+}
+
+async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment, n: usize) -> Result<Enrolled, Fault> {
+    refuse_if_burnt(app, n, proof).await?;
+    let now = ctx.now;
+    let open = open_invitation(app, ctx, &body.token, &proof.jkt).await?;
+    let facts = &open.facts;
+    let begun = facts.registration.clone().ok_or(Fault::because(Refusal::BadProof, "not begun"))?;
+    let named = app.store.named(&facts.person).await?.ok_or(Refusal::InvitationOver)?;
+    if !matches!(named.person.state, PersonState::Invited | PersonState::Active) {
+        return Err(Fault::because(Refusal::Denied, "person not active"));
+    }
+    if app.store.device_by_key(&proof.jkt).await?.is_some() {
+        return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
+    }
+    let made = attestation::finish(app, begun, &body.credential)?;
+    let device = Device {
+        id: DeviceId::new(now, app.id10()),
+        version: 1,
+        person: facts.person.clone(),
+        state: DeviceState::Active,
+        dk: proof.jwk.clone(),
+        jkt: proof.jkt.clone(),
+        key: KeyClass::Software,
+        limited_until: None,
+        added_at: now,
+    };
+    let credential = Credential {
+        id: made.id,
+        version: 1,
+        person: facts.person.clone(),
+        device: device.id.clone(),
+        live: true,
+        key: made.key,
+        counter: made.counter,
+        backup_eligible: made.backup_eligible,
+        attested: made.attested,
+    };
+    let mut event = app
+        .event(Kind::DeviceEnrolled, &facts.txn, now)
+        .fact("attestation", made.format.as_str())
+        .fact("attested", made.attested)
+        .fact("backup_eligible", made.backup_eligible);
+    event.person = Some(facts.person.clone());
+    event.device = Some(device.id.clone());
+    let mut commit = Commit::new(event);
+    commit.write(burn(proof));
+    commit.write(Write::invitation_moved(&open, "used", facts));
+    commit.write(Write::device_added(&device, body.device_name.trim()));
+    commit.write(Write::credential_added(&credential, &made.format, now));
+    if named.person.state == PersonState::Invited {
+        commit.write(Write::person_moved(&named.person, PersonState::Active));
+        let mut event = app.event(Kind::PersonChanged, &facts.txn, now).fact("state", "active");
+        event.person = Some(facts.person.clone());
+        commit.event(event);
+    } else {
+        commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
+    }
+    if let Some(by) = &facts.by {
+        let approver = app.store.device(by).await?.ok_or(Refusal::Denied)?.device;
+        if approver.state != DeviceState::Active {
+            return Err(Fault::because(Refusal::Denied, "the approving device is no longer active"));
+        }
+        commit.guard(Table::Device, approver.id.as_str(), approver.version);
+    }
+    commit.write(Write::notice_given(&notice(app, &facts.person, "device_added", Some(&device.id), now)));
+    app.commit(commit).await?;
+    Ok(Enrolled {
+        device_id: device.id.to_string(),
+        device_state: device.state.as_str().to_owned(),
+        name: named.name,
+    })
+}
+
+/// What every other channel of the person is told, with a way back.
+pub fn notice(app: &App, person: &PersonId, kind: &str, device: Option<&DeviceId>, now: Time) -> Notice {
+    Notice {
+        id: NoticeId::new(now, app.id10()),
+        version: 1,
+        person: person.clone(),
+        kind: kind.to_owned(),
+        device: device.cloned(),
+        at: now,
+        state: "open".to_owned(),
+        undo_until: now.plus_s(limits::UNDO_S),
+    }
+}
+
+/// A credential id as text, for lists of what to exclude.
+pub fn id_bytes(id: &CredentialId) -> Vec<u8> {
+    b64::decode(id.as_str()).unwrap_or_default()
+}

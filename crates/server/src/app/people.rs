@@ -1,0 +1,159 @@
+//! People: invited, locked, ended. Nobody approves for them.
+
+use super::enrol::invitation;
+use super::{App, Context, Fault, sessions};
+use crate::app::ceremony::decide::is_name;
+use countersign_store::sql::{Named, StoredDevice};
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::Refusal;
+use countersign_trust::audit::Kind;
+use countersign_trust::device::DeviceState;
+use countersign_trust::enrolment::Why;
+use countersign_trust::limits;
+use countersign_trust::principal::{PersonState, Role};
+use countersign_wire::message::{Invitation, Invite};
+use countersign_wire::{PersonId, jcs};
+
+/// Who invites from a device: a guarded fact of the commit.
+pub struct Inviter<'a> {
+    /// The administrator.
+    pub named: &'a Named,
+    /// Their device.
+    pub device: &'a StoredDevice,
+}
+
+fn is_login(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-@+".contains(&b))
+        && jcs::is_plain(text)
+}
+
+/// Invites a person to enrol a first device. A person who has an active device adds others by it.
+pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&Inviter<'_>>) -> Result<Invitation, Fault> {
+    if !is_name(name) || !is_login(login) {
+        return Err(Fault::because(Refusal::Malformed, "a name of 1 to 80 plain characters and a login of a-z 0-9 . _ - @ +"));
+    }
+    app.settled(|_| async {
+        let now = app.now();
+        let txn = app.txn(now);
+        let mut writes = Vec::new();
+        let mut guards = Vec::new();
+        let person = match app.store.person_by_login(login).await? {
+            Some(known) => {
+                if !matches!(known.person.state, PersonState::Invited | PersonState::Active) {
+                    return Err(Fault::because(Refusal::Denied, "person locked or ended"));
+                }
+                let devices = app.store.devices_of(&known.person.id).await?;
+                if devices.iter().any(|d| d.device.state == DeviceState::Active) {
+                    return Err(Fault::because(Refusal::Denied, "a further device is added by approving it on the first"));
+                }
+                guards.push((Table::Person, known.person.id.to_string(), known.person.version));
+                writes.push(Write::invitations_ended_for(known.person.id.as_str()));
+                known.person.id
+            }
+            None => {
+                let id = PersonId::new(now, app.id10());
+                writes.push(Write::person_added(&id, PersonState::Invited, role, now));
+                writes.push(Write::name_given(&id, name.trim(), login));
+                id
+            }
+        };
+        let (token, facts, write) = invitation(app, &person, Why::First, None, &txn, now);
+        writes.push(write);
+        let mut event = app
+            .event(Kind::InvitationMade, &txn, now)
+            .fact("why", "first")
+            .fact("role", role.as_str())
+            .fact("invitation", facts.id.as_str());
+        event.person = Some(person);
+        if let Some(by) = by {
+            event = event.fact("by", by.named.person.id.as_str());
+            guards.push((Table::Person, by.named.person.id.to_string(), by.named.person.version));
+            guards.push((Table::Device, by.device.device.id.to_string(), by.device.device.version));
+        }
+        let mut commit = Commit::new(event);
+        commit.writes(writes);
+        for (table, id, version) in guards {
+            commit.guard(table, &id, version);
+        }
+        app.commit(commit).await?;
+        Ok(Invitation {
+            link: format!("{}/enrol#{token}", app.config.issuer),
+            left_ms: limits::INVITATION_S * 1_000,
+        })
+    })
+    .await
+}
+
+/// An administrator invites from an active device with full rights.
+pub async fn invite_by_device(app: &App, ctx: &Context, device: &StoredDevice, body: &Invite) -> Result<Invitation, Fault> {
+    let denied = |why| Fault::because(Refusal::Denied, why);
+    let named = app.store.named(&device.device.person).await?.ok_or_else(|| denied("no person"))?;
+    let d = &device.device;
+    let may = named.person.role == Role::Administrator
+        && named.person.state == PersonState::Active
+        && d.state == DeviceState::Active
+        && !d.is_limited(ctx.now);
+    if !may {
+        return Err(denied("not an administrator with an active device"));
+    }
+    let role = match body.role.as_deref() {
+        None => Role::Member,
+        Some(word) => Role::parse(word).ok_or(Fault::because(Refusal::Malformed, "role"))?,
+    };
+    invite(app, &body.name, &body.login, role, Some(&Inviter { named: &named, device })).await
+}
+
+/// Locks, unlocks or ends a person. Whatever they have open ends with them.
+pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault> {
+    app.settled(|_| async {
+        let now = app.now();
+        let named = app.store.person_by_login(login).await?.ok_or(Fault::because(Refusal::NoSuchThing, "no such login"))?;
+        let from = named.person.state;
+        let allowed = matches!(
+            (from, to),
+            (PersonState::Active, PersonState::Locked) | (PersonState::Locked, PersonState::Active)
+        ) || (to == PersonState::Ended && from != PersonState::Ended);
+        if !allowed {
+            return Err(Fault::because(Refusal::Denied, "not from this state"));
+        }
+        let txn = app.txn(now);
+        let mut event = app.event(Kind::PersonChanged, &txn, now).fact("state", to.as_str());
+        event.person = Some(named.person.id.clone());
+        let mut commit = Commit::new(event);
+        commit.write(Write::person_moved(&named.person, to));
+        if to != PersonState::Active {
+            for session in app.store.sessions_of(&named.person.id).await? {
+                let (writes, events) = sessions::ending(app, &session, to.as_str(), now).await?;
+                commit.writes(writes);
+                for event in events {
+                    commit.event(event);
+                }
+            }
+            for c in app.store.ceremonies_of_person(&named.person.id).await? {
+                let step = c.cut(to.as_str(), now);
+                let (writes, events) = super::ceremony::ended_along(app, &c, &step, now);
+                commit.writes(writes);
+                for event in events {
+                    commit.event(event);
+                }
+            }
+        }
+        if to == PersonState::Ended {
+            commit.write(Write::invitations_ended_for(named.person.id.as_str()));
+            for d in app.store.devices_of(&named.person.id).await? {
+                if d.device.state.may_become(DeviceState::Revoked) {
+                    commit.write(Write::device_moved(&d.device, DeviceState::Revoked));
+                    commit.write(Write::credentials_ended(&d.device.id));
+                    let mut event = app.event(Kind::DeviceChanged, &txn, now).fact("state", "revoked");
+                    event.device = Some(d.device.id.clone());
+                    event.person = Some(named.person.id.clone());
+                    commit.event(event);
+                }
+            }
+        }
+        app.commit(commit).await?;
+        Ok(())
+    })
+    .await
+}

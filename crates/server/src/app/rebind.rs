@@ -1,0 +1,123 @@
+//! A browser that forgot its key comes back by passkey alone: to the same device only if that
+//! passkey cannot have been copied; otherwise as a new device that waits or has reduced rights.
+
+use super::ceremony::{burn, decide::is_name, hashed, refuse_if_burnt};
+use super::enrol::notice;
+use super::{App, Context, Fault};
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::audit::Kind;
+use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
+use countersign_trust::principal::PersonState;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::dpop::Proof;
+use countersign_wire::message::{AssertionAsk, Enrolled, Rebind};
+use countersign_wire::webauthn;
+use countersign_wire::{CredentialId, DeviceId, b64};
+
+/// What stands in for the request of a challenge that is for re-binding.
+const FOR: &str = "rebind";
+
+/// Options for any passkey of this server.
+pub async fn options(app: &App, ctx: &Context, proof: &Proof) -> Result<AssertionAsk, Fault> {
+    app.in_order()?;
+    let challenge: [u8; 32] = app.random();
+    let mut commit = Commit::new(app.event(Kind::PasskeyAsked, &ctx.txn, ctx.now).fact("for", FOR));
+    let until = ctx.now.plus_s(limits::CHALLENGE_S);
+    commit.write(burn(proof));
+    commit.write(Write::challenge_made(&hashed(&challenge), FOR, proof.jkt.as_str(), until));
+    app.commit(commit).await?;
+    Ok(AssertionAsk {
+        challenge: b64::encode(&challenge),
+        rp_id: app.config.rp_id(),
+        allow: Vec::new(),
+        user_verification: "required".to_owned(),
+        hints: vec!["client-device".to_owned()],
+        timeout_ms: limits::CHALLENGE_S * 1_000,
+    })
+}
+
+/// Judges the passkey and binds the new key.
+pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &Rebind) -> Result<Enrolled, Fault> {
+    if !is_name(&body.device_name) {
+        return Err(Fault::because(Refusal::Malformed, "a device name of 1 to 80 plain characters"));
+    }
+    app.settled(|n| attempt(app, ctx, proof, body, n)).await
+}
+
+async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usize) -> Result<Enrolled, Fault> {
+    refuse_if_burnt(app, n, proof).await?;
+    let now = ctx.now;
+    let (credential, counter, challenge) = judge(app, ctx, proof, body).await?;
+    let named = app.store.named(&credential.person).await?.ok_or(Refusal::Denied)?;
+    if named.person.state != PersonState::Active {
+        return Err(Fault::because(Refusal::Denied, "person not active"));
+    }
+    if app.store.device_by_key(&proof.jkt).await?.is_some() {
+        return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
+    }
+    let old = app.store.device(&credential.device).await?.ok_or(Refusal::Denied)?.device;
+    let others = app.store.devices_of(&credential.person).await?;
+    let another = others.iter().any(|d| d.device.state == DeviceState::Active && d.device.id != old.id);
+    let same = !credential.backup_eligible && old.state == DeviceState::Active;
+    let fresh = Device {
+        id: if same { old.id.clone() } else { DeviceId::new(now, app.id10()) },
+        version: 1,
+        person: credential.person.clone(),
+        state: if same || !another { DeviceState::Active } else { DeviceState::Pending },
+        dk: proof.jwk.clone(),
+        jkt: proof.jkt.clone(),
+        key: KeyClass::Software,
+        limited_until: Some(now.plus_s(limits::LIMITED_S)),
+        added_at: now,
+    };
+    let txn = &ctx.txn;
+    let kind = if same { Kind::DeviceRebound } else { Kind::DeviceEnrolled };
+    let mut event = app.event(kind, txn, now).fact("by", "passkey").fact("state", fresh.state.as_str());
+    event.person = Some(fresh.person.clone());
+    event.device = Some(fresh.id.clone());
+    let mut commit = Commit::new(event);
+    commit.write(burn(proof));
+    commit.write(Write::challenge_used(&hashed(&challenge)));
+    commit.write(Write::credential_used(&credential, counter));
+    commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
+    if same {
+        commit.write(Write::device_rebound(&old, &fresh));
+    } else {
+        commit.guard(Table::Device, old.id.as_str(), old.version);
+        commit.write(Write::device_added(&fresh, body.device_name.trim()));
+    }
+    let told = if same { "device_rebound" } else { "device_added" };
+    commit.write(Write::notice_given(&notice(app, &fresh.person, told, Some(&fresh.id), now)));
+    app.commit(commit).await?;
+    Ok(Enrolled {
+        device_id: fresh.id.to_string(),
+        device_state: fresh.state.as_str().to_owned(),
+        name: named.name,
+    })
+}
+
+async fn judge(app: &App, ctx: &Context, proof: &Proof, body: &Rebind) -> Result<(Credential, u32, Vec<u8>), Fault> {
+    let bad = |why| Fault::because(Refusal::BadProof, why);
+    let assertion = body.assertion.decode()?;
+    let challenge = super::passkey::challenge_of(&assertion.client_data_json).ok_or_else(|| bad("client data"))?;
+    let kept = app.store.challenge(&hashed(&challenge), ctx.now).await?.ok_or_else(|| bad("challenge"))?;
+    if kept != (FOR.to_owned(), proof.jkt.to_string()) {
+        return Err(bad("a challenge of another key"));
+    }
+    let id: CredentialId = body.assertion.credential_id.parse()?;
+    let credential = app.store.credential(&id).await?.filter(|c| c.live).ok_or_else(|| bad("unknown passkey"))?;
+    let rp_id = app.config.rp_id();
+    let verified = webauthn::verify(
+        &assertion,
+        &webauthn::Expected {
+            challenge: &challenge,
+            origin: &app.config.issuer,
+            rp_id: &rp_id,
+            key: &credential.key,
+            counter: credential.counter,
+            backup_eligible: credential.backup_eligible,
+        },
+    )
+    .map_err(|_| bad("assertion"))?;
+    Ok((credential, verified.counter, challenge))
+}

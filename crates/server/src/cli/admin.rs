@@ -1,0 +1,198 @@
+//! Commands about people, devices and clients.
+
+use super::Ended;
+use crate::app::{App, Context, devices, people};
+use countersign_store::{Commit, Write};
+use countersign_trust::audit::Kind;
+use countersign_trust::client::Client;
+use countersign_trust::device::DeviceState;
+use countersign_trust::principal::{PersonState, Role};
+use countersign_wire::{b64, mac};
+use fast_qr::{ECL, QRBuilder};
+use serde_json::json;
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+#[derive(clap::Subcommand)]
+pub enum PersonCommand {
+    /// Everybody.
+    List,
+    /// Stop a person for now; what they have open ends.
+    Lock { login: String },
+    /// Let a locked person act again.
+    Unlock { login: String },
+    /// End a person for good, with all their devices.
+    End { login: String },
+}
+
+#[derive(clap::Subcommand)]
+pub enum DeviceCommand {
+    /// Stop a device for now.
+    Suspend { id: String },
+    /// Let a suspended device act again.
+    Resume { id: String },
+    /// End a device for good.
+    Revoke { id: String },
+}
+
+#[derive(clap::Subcommand)]
+pub enum ClientCommand {
+    /// Register a client, or change one, from a JSON file.
+    Add {
+        /// The registration.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// All clients.
+    List,
+    /// Switch a client off.
+    Disable { id: String },
+    /// Switch a client on.
+    Enable { id: String },
+    /// Make a secret, printed once; only its hash is kept.
+    Secret { id: String },
+}
+
+/// A QR code for a terminal: black on bright white, whatever its colours.
+pub fn qr(text: &str) -> String {
+    let Ok(code) = QRBuilder::new(text).ecl(ECL::M).build() else { return String::new() };
+    let size = code.size;
+    let dark = |x: usize, y: usize| x < size && y < size && code[y][x].value();
+    let mut out = String::new();
+    let quiet = 4_usize;
+    for row in (0..size + 2 * quiet).step_by(2) {
+        out.push_str("\x1b[30;107m");
+        for col in 0..size + 2 * quiet {
+            let at = |r: usize| r >= quiet && col >= quiet && dark(col - quiet, r - quiet);
+            out.push(match (at(row), at(row + 1)) {
+                (true, true) => '█',
+                (true, false) => '▀',
+                (false, true) => '▄',
+                (false, false) => ' ',
+            });
+        }
+        out.push_str("\x1b[0m\n");
+    }
+    out
+}
+
+fn context(app: &App) -> Context {
+    Context::new(app, IpAddr::V4(Ipv4Addr::LOCALHOST), "command".to_owned())
+}
+
+/// `countersign invite`.
+pub async fn invite(app: &App, name: &str, login: &str, role: &str, json: bool) -> Result<(), Ended> {
+    let role = Role::parse(role).ok_or_else(|| Ended::usage("role: member or administrator"))?;
+    let made = people::invite(app, name, login, role, None).await?;
+    if json {
+        println!("{}", json!({"link": made.link, "left_ms": made.left_ms}));
+        return Ok(());
+    }
+    println!("Show this to {name}, on a screen, not by mail. It works once, for 10 minutes.");
+    println!("{}", made.link);
+    if std::io::stdout().is_terminal() {
+        print!("{}", qr(&made.link));
+    }
+    Ok(())
+}
+
+/// `countersign person`.
+pub async fn person(app: &App, what: PersonCommand, json: bool) -> Result<(), Ended> {
+    let change = async |login: &str, to| people::change(app, login, to).await.map_err(Ended::from);
+    match what {
+        PersonCommand::List => {
+            let mut after = String::new();
+            loop {
+                let page = app.store.people(&after, 100).await.map_err(|e| Ended::store(e.to_string()))?;
+                let Some(last) = page.last() else { return Ok(()) };
+                after.clone_from(&last.login);
+                for p in &page {
+                    let (state, role) = (p.person.state.as_str(), p.person.role.as_str());
+                    if json {
+                        println!("{}", json!({"id": p.person.id, "login": p.login, "name": p.name, "state": state, "role": role}));
+                    } else {
+                        println!("{:24} {:10} {:14} {}", p.login, state, role, p.name);
+                    }
+                }
+            }
+        }
+        PersonCommand::Lock { login } => change(&login, PersonState::Locked).await,
+        PersonCommand::Unlock { login } => change(&login, PersonState::Active).await,
+        PersonCommand::End { login } => change(&login, PersonState::Ended).await,
+    }
+}
+
+/// `countersign device`.
+pub async fn device(app: &App, what: DeviceCommand) -> Result<(), Ended> {
+    let (id, to) = match &what {
+        DeviceCommand::Suspend { id } => (id, DeviceState::Suspended),
+        DeviceCommand::Resume { id } => (id, DeviceState::Active),
+        DeviceCommand::Revoke { id } => (id, DeviceState::Revoked),
+    };
+    Ok(devices::by_operator(app, &context(app), id, to).await?)
+}
+
+/// `countersign client`.
+pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), Ended> {
+    let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
+    match what {
+        ClientCommand::Add { file } => {
+            let text = std::fs::read_to_string(&file).map_err(|e| Ended::usage(format!("cannot read `{}`: {e}", file.display())))?;
+            let client: Client = serde_json::from_str(&text).map_err(|e| Ended::usage(format!("registration: {e}")))?;
+            crate::config::registrable(&client).map_err(Ended::usage)?;
+            put(app, &client, "command").await
+        }
+        ClientCommand::List => {
+            for c in app.store.clients().await.map_err(store)? {
+                if json {
+                    let mut value = serde_json::to_value(&c.client).unwrap_or_default();
+                    if let Some(map) = value.as_object_mut() {
+                        map.remove("secret_hash");
+                        map.insert("source".into(), c.source.into());
+                    }
+                    println!("{value}");
+                } else {
+                    let state = if c.client.disabled { "disabled" } else { "enabled" };
+                    println!("{:32} {:9} {:14} {}", c.client.id.as_str(), state, c.source, c.client.name);
+                }
+            }
+            Ok(())
+        }
+        ClientCommand::Disable { id } => {
+            let old = known(app, &id).await?;
+            put(app, &Client { disabled: true, ..old }, "command").await
+        }
+        ClientCommand::Enable { id } => {
+            let old = known(app, &id).await?;
+            put(app, &Client { disabled: false, ..old }, "command").await
+        }
+        ClientCommand::Secret { id } => {
+            let old = known(app, &id).await?;
+            let secret = b64::encode(&app.random::<32>());
+            put(app, &Client { secret_hash: Some(b64::encode(&mac::h(secret.as_bytes()))), ..old }, "command").await?;
+            println!("{secret}");
+            Ok(())
+        }
+    }
+}
+
+async fn known(app: &App, id: &str) -> Result<Client, Ended> {
+    let id = id.parse().map_err(|_| Ended::usage("a client id"))?;
+    let found = app.store.client(&id).await.map_err(|e| Ended::store(e.to_string()))?;
+    found.map(|c| c.client).ok_or_else(|| Ended::refused("no such client"))
+}
+
+async fn put(app: &App, client: &Client, source: &str) -> Result<(), Ended> {
+    let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
+    let now = app.now();
+    let mut event = app.event(Kind::ClientChanged, &app.txn(now), now).fact("by", source);
+    event.client = Some(client.id.clone());
+    let mut commit = Commit::new(event);
+    match app.store.client(&client.id).await.map_err(store)? {
+        Some(old) => commit.write(Write::client_changed(&old, client, source)),
+        None => commit.write(Write::client_added(client, source)),
+    };
+    app.commit(commit).await.map_err(store)?;
+    Ok(())
+}

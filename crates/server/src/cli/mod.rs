@@ -1,0 +1,244 @@
+//! The command line of the server program. Every command acts through the same app as the doors.
+//!
+//! Exit codes: 0 done, 1 refused or weak, 2 usage or configuration, 3 the store or a file.
+
+mod admin;
+mod backup;
+mod log;
+
+use crate::config::{self, Config};
+use crate::serve::{self, StartFault};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Sign in on one device, complete on another; alive only while both devices deserve it.
+#[derive(Parser)]
+#[command(name = "countersign", version, about, propagate_version = true)]
+struct Cli {
+    /// Configuration file.
+    #[arg(long, global = true, env = "COUNTERSIGN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer as JSON lines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server.
+    Serve,
+    /// Check or print the configuration.
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+    /// Invite a person to enrol a first device.
+    Invite {
+        /// Name of the person.
+        name: String,
+        /// Login name: a-z 0-9 . _ - @ +
+        login: String,
+        /// member or administrator.
+        #[arg(long, default_value = "member")]
+        role: String,
+    },
+    /// People.
+    Person {
+        #[command(subcommand)]
+        what: admin::PersonCommand,
+    },
+    /// Devices.
+    Device {
+        #[command(subcommand)]
+        what: admin::DeviceCommand,
+    },
+    /// Registered applications.
+    Client {
+        #[command(subcommand)]
+        what: admin::ClientCommand,
+    },
+    /// What was recorded.
+    Log {
+        #[command(subcommand)]
+        what: log::LogCommand,
+    },
+    /// Take the whole store into one file.
+    Backup {
+        /// File to write; it must not exist.
+        file: PathBuf,
+    },
+    /// Bring a backup back into an empty store.
+    Restore {
+        /// File to read.
+        file: PathBuf,
+        /// File with ids of devices revoked since the backup, one a line.
+        #[arg(long, value_name = "FILE")]
+        revoked: Option<PathBuf>,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read everything and name whatever lowers security.
+    Check {
+        /// Exit with 1 if anything lowers security.
+        #[arg(long)]
+        strict: bool,
+    },
+}
+
+/// Why a command ended without being done.
+pub struct Ended {
+    code: u8,
+    why: String,
+}
+
+impl Ended {
+    fn refused(why: impl Into<String>) -> Ended {
+        Ended { code: 1, why: why.into() }
+    }
+    fn usage(why: impl Into<String>) -> Ended {
+        Ended { code: 2, why: why.into() }
+    }
+    fn store(why: impl Into<String>) -> Ended {
+        Ended { code: 3, why: why.into() }
+    }
+}
+
+impl From<crate::app::Fault> for Ended {
+    fn from(fault: crate::app::Fault) -> Ended {
+        if fault.store.is_some() {
+            return Ended::store("the store is unavailable");
+        }
+        let because = if fault.because.is_empty() { String::new() } else { format!(": {}", fault.because) };
+        Ended::refused(format!("{}{because}", fault.refusal.code()))
+    }
+}
+
+impl From<StartFault> for Ended {
+    fn from(fault: StartFault) -> Ended {
+        Ended::store(fault.0)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("cannot start: {e}");
+            return ExitCode::from(3);
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ended) => {
+            eprintln!("{}", ended.why);
+            ExitCode::from(ended.code)
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place where settings are read from the environment")]
+fn load(cli: &Cli) -> Result<Config, Ended> {
+    let implied = PathBuf::from("countersign.toml");
+    let file = cli.config.clone().or_else(|| implied.exists().then_some(implied));
+    Config::load(file.as_deref(), std::env::vars()).map_err(|e| Ended::usage(format!("configuration: {e}")))
+}
+
+async fn run(cli: Cli) -> Result<(), Ended> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
+        return Ok(());
+    }
+    let config = load(&cli)?;
+    logging(&config);
+    let json = cli.json;
+    match cli.command {
+        Command::Serve => serving(config).await,
+        Command::Config { what: ConfigCommand::Check { strict } } => check(&config, strict, json),
+        Command::Invite { name, login, role } => admin::invite(&*acting(config).await?, &name, &login, &role, json).await,
+        Command::Person { what } => admin::person(&*acting(config).await?, what, json).await,
+        Command::Device { what } => admin::device(&*acting(config).await?, what).await,
+        Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,
+        Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
+        Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
+        Command::Restore { file, revoked } => backup::restore(config, &file, revoked.as_deref(), json).await,
+        Command::Completions { .. } => Ok(()),
+    }
+}
+
+async fn acting(config: Config) -> Result<Arc<crate::app::App>, Ended> {
+    Ok(serve::open(config, None, serve::system_chance()).await?)
+}
+
+fn check(config: &Config, strict: bool, json: bool) -> Result<(), Ended> {
+    let app_policy = crate::app::startup::policy(config).map_err(|e| Ended::usage(format!("policies: {e}")))?;
+    drop(app_policy);
+    let found = config::weaknesses(config);
+    for w in &found {
+        if json {
+            println!("{}", serde_json::json!({"setting": w.setting, "cost": w.cost}));
+        } else {
+            println!("{}\n    {}", w.setting, w.cost);
+        }
+    }
+    if found.is_empty() && !json {
+        println!("good: nothing lowers security");
+    }
+    if strict && !found.is_empty() { Err(Ended::refused(format!("{} settings lower security", found.len()))) } else { Ok(()) }
+}
+
+async fn serving(config: Config) -> Result<(), Ended> {
+    let issuer = config.issuer.clone();
+    let running = serve::start(config, None).await?;
+    println!("Countersign is at {issuer}");
+    println!("It listens on {}", running.address);
+    if let Some(link) = &running.first_link {
+        println!("No administrator yet. Open this link on the phone of the first one, within 10 minutes, once:");
+        println!("{link}");
+        if std::io::stdout().is_terminal() {
+            print!("{}", admin::qr(link));
+        }
+    }
+    stop_signal().await;
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+async fn stop_signal() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the log level is set by the environment alone")]
+fn logging(config: &Config) {
+    let level = std::env::var("COUNTERSIGN_LOG").unwrap_or_else(|_| "warn,countersign_server=info".to_owned());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second subscriber in one process is refused; the first one stays.
+    let _ = if config.log_json { builder.json().try_init() } else { builder.try_init() };
+}

@@ -1,0 +1,98 @@
+//! What happens by the clock: sweeping, numbering, following, keys, telling relying parties.
+
+use crate::app::ceremony::terminal;
+use crate::app::{App, Context, sessions};
+use crate::oidc::backchannel;
+use countersign_wire::CeremonyId;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+use tokio::task::JoinHandle;
+
+/// Begins every job; each ends when `stopped` says so.
+pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
+    vec![
+        every(app, stopped, Duration::from_millis(50), "sequence", |app| async move {
+            app.store.engine().sequence().await.map(|_| ()).map_err(|e| e.to_string())
+        }),
+        every(app, stopped, Duration::from_secs(1), "sweep", sweep),
+        every(app, stopped, Duration::from_secs(60), "clear", |app| async move {
+            app.store.clear_expired(app.now()).await.map(|_| ()).map_err(|e| e.to_string())
+        }),
+        every(app, stopped, Duration::from_secs(30), "keys", |app| async move {
+            app.keys.refresh(&app.store).await.map_err(|e| format!("{e:?}"))
+        }),
+        tokio::spawn(follow(app.clone(), stopped.clone())),
+        tokio::spawn(backchannel::run(app.clone(), stopped.clone())),
+    ]
+}
+
+fn every<F, Fut>(app: &Arc<App>, stopped: &Receiver<bool>, period: Duration, name: &'static str, act: F) -> JoinHandle<()>
+where
+    F: Fn(Arc<App>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<(), String>> + Send,
+{
+    let (app, mut stopped) = (app.clone(), stopped.clone());
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(period);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                _ = stopped.wait_for(|s| *s) => return,
+            }
+            match act(app.clone()).await {
+                Ok(()) => failing = false,
+                Err(why) => {
+                    // Said once a failure, not once a tick.
+                    if !failing {
+                        tracing::warn!(job = name, why, "a job failed");
+                    }
+                    failing = true;
+                }
+            }
+        }
+    })
+}
+
+async fn sweep(app: Arc<App>) -> Result<(), String> {
+    let ctx = Context::new(&app, IpAddr::V4(Ipv4Addr::LOCALHOST), "sweep".to_owned());
+    terminal::sweep(&app, &ctx).await.map_err(|f| f.refusal.code().to_owned())?;
+    sessions::sweep(&app, app.now()).await.map_err(|f| f.refusal.code().to_owned())?;
+    Ok(())
+}
+
+/// Reads every event in order and wakes the pages it concerns: changes that other nodes or the
+/// administrator's commands made are heard here.
+async fn follow(app: Arc<App>, mut stopped: Receiver<bool>) {
+    let mut cursor = app.store.engine().last_seq().await.unwrap_or(0);
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut lost = false;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = stopped.wait_for(|s| *s) => return,
+        }
+        match app.store.engine().events_after(cursor, 500).await {
+            Ok(events) => {
+                if lost {
+                    app.hub.wake_all();
+                    lost = false;
+                }
+                for numbered in events {
+                    cursor = numbered.seq;
+                    if let Some(cid) = numbered.event.ceremony.as_deref().and_then(|c| c.parse::<CeremonyId>().ok()) {
+                        app.hub.wake(&cid);
+                    }
+                    if numbered.event.kind == "session.ended" {
+                        app.owed.notify_one();
+                    }
+                }
+            }
+            Err(_) => lost = true,
+        }
+    }
+}

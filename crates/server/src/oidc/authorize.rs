@@ -1,0 +1,332 @@
+//! `/authorize` (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2).
+//!
+//! 1. The client and its exact redirect URI come first: before they are known to be good, nothing is
+//!    sent anywhere and a person sees our own page.
+//! 2. Everything else that is wrong goes back to the client, with `state` and `iss` (RFC 9207).
+//! 3. What is good is kept for one browser, under a digest of the whole request, and the browser goes
+//!    to the sign-in page. Nobody is signed in here, whatever cookie there is: that needs a proof by
+//!    the terminal's key, which only the page can make.
+
+use super::params::{Params, with_query};
+use super::{discovery, hint, record, refused_here};
+use crate::app::ceremony::hashed;
+use crate::app::{App, Fault};
+use crate::http::cookies;
+use crate::http::request::Incoming;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use countersign_store::sql::RequestFacts;
+use countersign_store::{Commit, Write};
+use countersign_trust::acr::Earned;
+use countersign_trust::audit::Kind;
+use countersign_trust::client::Client;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::statement::Boundary;
+use countersign_wire::{RequestId, Thumbprint, b64, mac};
+use std::sync::Arc;
+
+/// Classes that one request may ask for.
+const ACR_VALUES: usize = 8;
+
+/// `GET /authorize`.
+pub async fn get(State(app): State<Arc<App>>, r: Incoming, RawQuery(query): RawQuery) -> Response {
+    let raw = query.unwrap_or_default();
+    answer(&app, &r, raw.as_bytes(), Params::parse(raw.as_bytes())).await
+}
+
+/// `POST /authorize`.
+pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r, &body, Params::of_form(&r.headers, &body)).await
+}
+
+/// Where the answer to a request goes.
+struct Target {
+    client: Client,
+    redirect_uri: String,
+    state: Option<String>,
+}
+
+/// What a good request asks for.
+#[derive(Debug)]
+struct Asked {
+    scopes: Vec<String>,
+    code_challenge: String,
+    nonce: Option<String>,
+    dpop_jkt: Option<String>,
+    acr_values: Vec<String>,
+    prompt: Vec<String>,
+    max_age_s: Option<i64>,
+}
+
+/// An error of RFC 6749 §4.1.2.1 or OpenID Connect Core §3.1.2.6, with a word for developers.
+#[derive(Debug, PartialEq, Eq)]
+struct No(&'static str, &'static str);
+
+async fn answer(app: &App, r: &Incoming, raw: &[u8], params: Result<Params, &'static str>) -> Response {
+    let found = match params {
+        Ok(params) => target(app, &params).await.map(|t| (t, params)),
+        Err(why) => Err(Fault::because(Refusal::Malformed, why)),
+    };
+    let (target, params) = match found {
+        Ok(found) => found,
+        Err(fault) => return refused_here(app, &r.ctx, "authorize", fault).await,
+    };
+    let asked = asked(&params, &target.client).and_then(|asked| match params.one("id_token_hint") {
+        Some(text) if hint::read(app, text).is_none_or(|h| h.client != target.client.id) => {
+            Err(No("invalid_request", "id_token_hint is not an ID token for this client"))
+        }
+        _ => Ok(asked),
+    });
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(no) => return sent_back(app, r, &target, no).await,
+    };
+    match keep(app, r, raw, target, asked).await {
+        Ok(response) => response,
+        Err(fault) => refused_here(app, &r.ctx, "authorize", fault).await,
+    }
+}
+
+/// The client and its redirect URI, or a refusal that stays here.
+async fn target(app: &App, params: &Params) -> Result<Target, Fault> {
+    let bad = |why| Fault::because(Refusal::Malformed, why);
+    let id = params.one("client_id").ok_or(bad("client_id is missing"))?.parse()?;
+    let stored = app.store.client(&id).await?.ok_or(bad("an unknown client"))?;
+    if stored.client.disabled {
+        return Err(Fault::because(Refusal::Denied, "a client that is switched off"));
+    }
+    let redirect_uri = params.one("redirect_uri").ok_or(bad("redirect_uri is missing"))?.to_owned();
+    if !stored.client.allows_redirect(&redirect_uri) {
+        return Err(bad("a redirect_uri that is not registered"));
+    }
+    Ok(Target { client: stored.client, redirect_uri, state: params.one("state").map(str::to_owned) })
+}
+
+/// Judges everything that goes back to the client if it is wrong.
+fn asked(params: &Params, client: &Client) -> Result<Asked, No> {
+    for (name, error) in [
+        ("request", "request_not_supported"),
+        ("request_uri", "request_uri_not_supported"),
+        ("registration", "registration_not_supported"),
+    ] {
+        if params.one(name).is_some() {
+            return Err(No(error, "send plain parameters"));
+        }
+    }
+    match params.one("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(No("unsupported_response_type", "only `code`")),
+        None => return Err(No("invalid_request", "response_type is missing")),
+    }
+    if params.one("response_mode").is_some_and(|m| m != "query") {
+        return Err(No("invalid_request", "response_mode: only `query`"));
+    }
+    if client.boundary < Boundary::Tokens {
+        return Err(No("unauthorized_client", "this client is registered for less than tokens"));
+    }
+    let code_challenge = challenge(params)?;
+    let prompt = prompt(params)?;
+    let max_age_s = match params.one("max_age").map(str::parse::<u32>) {
+        None => None,
+        Some(Ok(s)) => Some(i64::from(s)),
+        Some(Err(_)) => return Err(No("invalid_request", "max_age: seconds")),
+    };
+    let dpop_jkt = match params.one("dpop_jkt") {
+        None => None,
+        Some(text) if text.len() == 43 && text.parse::<Thumbprint>().is_ok() => Some(text.to_owned()),
+        Some(_) => return Err(No("invalid_request", "dpop_jkt: a SHA-256 thumbprint")),
+    };
+    let scope = params.one("scope").unwrap_or_default();
+    if !scope.bytes().all(|b| b == b' ' || (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\') {
+        return Err(No("invalid_scope", "scope: words separated by spaces"));
+    }
+    Ok(Asked {
+        scopes: client.scopes_of(scope),
+        code_challenge,
+        nonce: params.one("nonce").map(str::to_owned),
+        dpop_jkt,
+        acr_values: acr_values(params)?,
+        prompt,
+        max_age_s,
+    })
+}
+
+/// The PKCE challenge (RFC 7636): demanded of every client, by S256 alone.
+fn challenge(params: &Params) -> Result<String, No> {
+    let text = params.one("code_challenge").ok_or(No("invalid_request", "code_challenge is missing"))?;
+    if params.one("code_challenge_method") != Some("S256") {
+        return Err(No("invalid_request", "code_challenge_method: only `S256`"));
+    }
+    match b64::decode_array::<32>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(No("invalid_request", "code_challenge: a SHA-256 digest in base64url")),
+    }
+}
+
+fn prompt(params: &Params) -> Result<Vec<String>, No> {
+    let all = params.list("prompt");
+    if all.iter().any(|p| !discovery::PROMPTS.contains(&p.as_str())) {
+        return Err(No("invalid_request", "prompt: an unknown value"));
+    }
+    if all.iter().any(|p| p == "none") {
+        // Even a living session answers only through a page that holds its key.
+        return Err(match all.len() {
+            1 => No("login_required", "a sign-in needs a page here"),
+            _ => No("invalid_request", "prompt: `none` stands alone"),
+        });
+    }
+    Ok(all)
+}
+
+/// The classes asked for that exist. If none does, none can be earned, and a lower one never passes
+/// for it in silence.
+fn acr_values(params: &Params) -> Result<Vec<String>, No> {
+    let all = params.list("acr_values");
+    if all.len() > ACR_VALUES {
+        return Err(No("invalid_request", "acr_values: too many"));
+    }
+    let known: Vec<String> = all.iter().filter(|a| Earned::SUPPORTED.contains(&a.as_str())).cloned().collect();
+    if known.is_empty() && !all.is_empty() {
+        return Err(No("unmet_authentication_requirements", "acr_values: none of them is offered here"));
+    }
+    Ok(known)
+}
+
+async fn keep(app: &App, r: &Incoming, raw: &[u8], target: Target, asked: Asked) -> Result<Response, Fault> {
+    app.in_order()?;
+    let now = r.ctx.now;
+    let facts = RequestFacts {
+        id: RequestId::new(now, app.id10()),
+        txn: r.ctx.txn.clone(),
+        client: target.client.id.clone(),
+        redirect_uri: target.redirect_uri,
+        state: target.state,
+        nonce: asked.nonce,
+        scopes: asked.scopes,
+        code_challenge: asked.code_challenge,
+        dpop_jkt: asked.dpop_jkt,
+        acr_values: asked.acr_values,
+        prompt: asked.prompt,
+        max_age_s: asked.max_age_s,
+        response_mode: "query".to_owned(),
+        hash: b64::encode(&mac::h(raw)),
+        at: now,
+    };
+    let browser = r.browser().unwrap_or_else(|| b64::encode(&app.random::<32>()));
+    let mut event = app
+        .event(Kind::RequestAccepted, &facts.txn, now)
+        .fact("request", facts.id.as_str())
+        .fact("scopes", facts.scopes.clone())
+        .fact("acr_values", facts.acr_values.clone())
+        .fact("source", r.ctx.source());
+    event.client = Some(facts.client.clone());
+    let mut commit = Commit::new(event);
+    commit.write(Write::request_added(&facts, &hashed(browser.as_bytes()), now.plus_s(limits::BROWSER_S)));
+    app.commit(commit).await?;
+    let mut response = see_other(&format!("/sign-in/{}", facts.id));
+    // Set again even if it was there: it must not end before the request does.
+    cookies::set(&mut response, cookies::BROWSER, &browser, limits::BROWSER_S);
+    Ok(response)
+}
+
+async fn sent_back(app: &App, r: &Incoming, target: &Target, no: No) -> Response {
+    let No(error, because) = no;
+    let refusal = if error == "login_required" { Refusal::NoSession } else { Refusal::Malformed };
+    let fault = Fault::because(refusal, because);
+    if !record(app, &r.ctx, "authorize", &fault).await {
+        return refused_here(app, &r.ctx, "authorize", Refusal::Unavailable.into()).await;
+    }
+    let mut pairs = vec![("error", error), ("error_description", because)];
+    pairs.extend(target.state.as_deref().map(|s| ("state", s)));
+    pairs.push(("iss", &app.config.issuer));
+    see_other(&with_query(&target.redirect_uri, &pairs))
+}
+
+/// A redirect that never repeats a POST (RFC 9700 §4.12).
+pub(super) fn see_other(to: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    // A registered URI and percent-encoded parameters hold nothing that a header cannot.
+    if let Ok(value) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}
+
+/// Where the browser takes a code to.
+pub fn success_url(issuer: &str, request: &RequestFacts, code: &str) -> String {
+    back(issuer, request, ("code", code))
+}
+
+/// Where the browser takes an error to.
+pub fn error_url(issuer: &str, request: &RequestFacts, error: &str) -> String {
+    back(issuer, request, ("error", error))
+}
+
+fn back(issuer: &str, request: &RequestFacts, first: (&str, &str)) -> String {
+    let mut pairs = vec![first];
+    pairs.extend(request.state.as_deref().map(|s| ("state", s)));
+    pairs.push(("iss", issuer));
+    with_query(&request.redirect_uri, &pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    fn client() -> Client {
+        serde_json::from_value(serde_json::json!({
+            "id": "till", "name": "Till", "redirect_uris": ["https://till.example/cb"], "scopes": ["profile"]
+        }))
+        .unwrap()
+    }
+    const GOOD: &str = "response_type=code&scope=openid+profile+admin&code_challenge_method=S256&\
+        code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn judge(more: &str) -> Result<Asked, &'static str> {
+        asked(&Params::parse(format!("{GOOD}&{more}").as_bytes()).unwrap(), &client()).map_err(|No(e, _)| e)
+    }
+
+    #[test]
+    fn a_good_request_keeps_what_it_may_ask_and_ignores_what_is_unknown() {
+        let a = judge("nonce=n&max_age=60&prompt=login&acr_values=phr+other&colour=red&login_hint=ana").unwrap();
+        assert_eq!(a.scopes, ["openid", "profile"]);
+        assert_eq!((a.nonce.as_deref(), a.max_age_s), (Some("n"), Some(60)));
+        assert_eq!((a.prompt, a.acr_values), (vec!["login".to_owned()], vec!["phr".to_owned()]));
+    }
+
+    #[test]
+    fn each_wrong_parameter_has_its_error() {
+        for (more, error) in [
+            ("request=e30", "request_not_supported"),
+            ("request_uri=urn:x", "request_uri_not_supported"),
+            ("registration=x", "registration_not_supported"),
+            ("response_mode=fragment", "invalid_request"),
+            ("prompt=none", "login_required"),
+            ("prompt=none+login", "invalid_request"),
+            ("prompt=create", "invalid_request"),
+            ("max_age=-1", "invalid_request"),
+            ("dpop_jkt=short", "invalid_request"),
+            ("acr_values=gold", "unmet_authentication_requirements"),
+        ] {
+            assert_eq!(judge(more).unwrap_err(), error, "{more}");
+        }
+        for (from, to, error) in [
+            ("response_type=code", "response_type=token", "unsupported_response_type"),
+            ("response_type=code", "x=y", "invalid_request"),
+            ("code_challenge_method=S256", "code_challenge_method=plain", "invalid_request"),
+            ("code_challenge_method=S256", "x=y", "invalid_request"),
+            ("code_challenge=E9", "code_challenge=E", "invalid_request"),
+            ("code_challenge=", "x=", "invalid_request"),
+            ("profile", "%22", "invalid_scope"),
+        ] {
+            let params = Params::parse(GOOD.replace(from, to).as_bytes()).unwrap();
+            assert_eq!(asked(&params, &client()).unwrap_err().0, error, "{to}");
+        }
+        let session_only = Client { boundary: Boundary::Session, ..client() };
+        let params = Params::parse(GOOD.as_bytes()).unwrap();
+        assert_eq!(asked(&params, &session_only).unwrap_err().0, "unauthorized_client");
+    }
+}

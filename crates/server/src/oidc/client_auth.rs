@@ -1,0 +1,221 @@
+//! How a client shows who it is at the token endpoint: by the one method it registered, and by no
+//! other (RFC 6749 §2.3, OpenID Connect Core §9, RFC 7523).
+
+use super::params::Params;
+use crate::app::{App, Fault};
+use axum::http::{HeaderMap, header};
+use countersign_store::Write;
+use countersign_store::sql::StoredClient;
+use countersign_trust::Refusal;
+use countersign_trust::client::{Client, ClientAuth};
+use countersign_wire::dpop::NumericDate;
+use countersign_wire::jose::Jws;
+use countersign_wire::limits::JTI_BYTES;
+use countersign_wire::secret::same;
+use countersign_wire::{ClientId, Time, b64, mac};
+use serde::Deserialize;
+
+/// Longest life of an assertion, seconds.
+const ASSERTION_S: i64 = 300;
+/// A client's clock may run ahead by this much, seconds.
+const AHEAD_S: i64 = 5;
+/// The one kind of assertion (RFC 7523 §2.2).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// What a request shows.
+pub enum Shown {
+    /// Only a name.
+    Name(ClientId),
+    /// A secret, in the header or in the body.
+    Secret {
+        /// The name.
+        id: ClientId,
+        /// The secret.
+        secret: zeroize::Zeroizing<String>,
+        /// Whether it came in the header.
+        in_header: bool,
+    },
+    /// A signed assertion.
+    Assertion {
+        /// The name it claims.
+        id: ClientId,
+        /// The JWS.
+        text: String,
+    },
+}
+
+/// A client that showed who it is.
+pub struct Known {
+    /// The client.
+    pub stored: StoredClient,
+    /// The assertion it used, which goes into the commit so that it serves once.
+    pub assertion: Option<Used>,
+}
+
+/// An assertion that was used.
+pub struct Used {
+    name: String,
+    until: Time,
+}
+
+impl Used {
+    /// Uses it up.
+    pub fn burn(&self) -> Write {
+        Write::burnt("assertion", &self.name, self.until)
+    }
+    /// Whether it was used before.
+    pub async fn is_burnt(&self, app: &App) -> Result<bool, Fault> {
+        Ok(app.store.is_burnt("assertion", &self.name).await?)
+    }
+}
+
+#[derive(Deserialize)]
+struct Assertion {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: NumericDate,
+    #[serde(default)]
+    nbf: Option<NumericDate>,
+    #[serde(default)]
+    iat: Option<NumericDate>,
+    jti: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    List(Vec<String>),
+}
+
+fn bad(why: &'static str) -> Fault {
+    Fault::because(Refusal::BadProof, why)
+}
+
+/// What a request shows; two methods at once are refused.
+pub fn shown(headers: &HeaderMap, params: &Params) -> Result<Shown, Fault> {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    let line = lines.next();
+    if lines.next().is_some() {
+        return Err(bad("two Authorization headers"));
+    }
+    let secret = params.one("client_secret");
+    let assertion = params.one("client_assertion");
+    let methods = usize::from(line.is_some()) + usize::from(secret.is_some()) + usize::from(assertion.is_some());
+    if methods > 1 {
+        return Err(bad("two ways of client authentication"));
+    }
+    let named: Option<ClientId> = params.one("client_id").map(str::parse).transpose().map_err(|_| bad("client_id"))?;
+    if let Some(line) = line {
+        let (id, secret) = basic(line.to_str().unwrap_or_default()).ok_or(bad("an Authorization header that is not Basic"))?;
+        let id: ClientId = id.parse().map_err(|_| bad("client_id"))?;
+        if named.is_some_and(|n| n != id) {
+            return Err(bad("two client ids"));
+        }
+        return Ok(Shown::Secret { id, secret: secret.into(), in_header: true });
+    }
+    if let Some(text) = assertion {
+        if params.one("client_assertion_type") != Some(JWT_BEARER) {
+            return Err(bad("client_assertion_type"));
+        }
+        let claims: Assertion = Jws::parse(text).and_then(|j| j.unverified()).map_err(|m| bad(m.0))?;
+        let id: ClientId = claims.sub.parse().map_err(|_| bad("client_id"))?;
+        if named.is_some_and(|n| n != id) {
+            return Err(bad("two client ids"));
+        }
+        return Ok(Shown::Assertion { id, text: text.to_owned() });
+    }
+    let id = named.ok_or(bad("no client_id"))?;
+    Ok(match secret {
+        Some(secret) => Shown::Secret { id, secret: secret.to_owned().into(), in_header: false },
+        None => Shown::Name(id),
+    })
+}
+
+/// Name and secret of a Basic header; both are form-encoded inside (RFC 6749 §2.3.1).
+fn basic(line: &str) -> Option<(String, String)> {
+    let (scheme, text) = line.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = text.trim().trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let bytes = zeroize::Zeroizing::new(b64::decode(&text).ok()?);
+    let pair = std::str::from_utf8(&bytes).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    Some((form_decoded(id)?, form_decoded(secret)?))
+}
+
+fn form_decoded(text: &str) -> Option<String> {
+    let spaced = text.replace('+', " ");
+    Some(percent_encoding::percent_decode_str(&spaced).decode_utf8().ok()?.into_owned())
+}
+
+/// Checks what a request shows against what the client registered.
+pub fn check(client: &Client, shown: &Shown, issuer: &str, now: Time) -> Result<Option<Used>, Fault> {
+    if client.disabled {
+        return Err(bad("a client that is switched off"));
+    }
+    match (client.auth, shown) {
+        (ClientAuth::None, Shown::Name(_)) => Ok(None),
+        (ClientAuth::ClientSecretBasic, Shown::Secret { secret, in_header: true, .. })
+        | (ClientAuth::ClientSecretPost, Shown::Secret { secret, in_header: false, .. }) => {
+            let known = client.secret_hash.as_deref().unwrap_or_default();
+            let hash = b64::encode(&mac::h(secret.as_bytes()));
+            if same(known.as_bytes(), hash.as_bytes()) { Ok(None) } else { Err(bad("a wrong client secret")) }
+        }
+        (ClientAuth::PrivateKeyJwt, Shown::Assertion { text, .. }) => assertion(client, text, issuer, now).map(Some),
+        _ => Err(bad("another way of client authentication than registered")),
+    }
+}
+
+fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Used, Fault> {
+    let jws = Jws::parse(text).map_err(|m| bad(m.0))?;
+    if jws.header_text("typ").is_some_and(|t| t != "JWT" && t != "client-authentication+jwt") {
+        return Err(bad("an assertion of another typ"));
+    }
+    let claims = client.keys.iter().find_map(|key| jws.verify(key).ok()).ok_or(bad("a wrong assertion signature"))?;
+    let c: Assertion = claims.read().map_err(|m| bad(m.0))?;
+    if c.iss != client.id.as_str() || c.sub != client.id.as_str() {
+        return Err(bad("an assertion by another client"));
+    }
+    let audience = match &c.aud {
+        Audience::One(one) => one,
+        Audience::List(list) => match list.as_slice() {
+            [one] => one,
+            _ => return Err(bad("an assertion for several servers")),
+        },
+    };
+    if audience != issuer && audience.strip_prefix(issuer) != Some("/token") {
+        return Err(bad("an assertion for another server"));
+    }
+    let now_s = now.seconds();
+    let left_s = c.exp.seconds() - now_s;
+    if !(1..=ASSERTION_S + AHEAD_S).contains(&left_s) {
+        return Err(bad("an assertion that has expired, or lives longer than 5 minutes"));
+    }
+    if [c.nbf, c.iat].iter().flatten().any(|t| t.seconds() > now_s + AHEAD_S) {
+        return Err(bad("an assertion from the future"));
+    }
+    if c.jti.is_empty() || c.jti.len() > JTI_BYTES {
+        return Err(bad("an assertion without a usable jti"));
+    }
+    Ok(Used { name: format!("{}/{}", client.id, c.jti), until: Time::from_seconds(c.exp.seconds() + 1) })
+}
+
+/// Finds and checks the client of a request.
+pub async fn authenticate(app: &App, headers: &HeaderMap, params: &Params, now: Time) -> Result<Known, Fault> {
+    let shown = shown(headers, params)?;
+    let (Shown::Name(id) | Shown::Secret { id, .. } | Shown::Assertion { id, .. }) = &shown;
+    let stored = app.store.client(id).await?.ok_or(bad("an unknown client"))?;
+    let assertion = check(&stored.client, &shown, &app.config.issuer, now)?;
+    if let Some(used) = &assertion
+        && used.is_burnt(app).await?
+    {
+        return Err(bad("an assertion that was used before"));
+    }
+    Ok(Known { stored, assertion })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What clients can learn by themselves: OpenID Connect Discovery 1.0, RFC 8414, and the key set.
+//! Exactly what is supported, nothing that is planned.
+
+use crate::app::App;
+use crate::app::keys::JWKS_CACHE_S;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use countersign_trust::acr::Earned;
+use countersign_wire::dpop;
+use countersign_wire::jose::Alg;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Algorithms of ID tokens and of client assertions.
+pub const SIGNING: [Alg; 4] = [Alg::ES256, Alg::EdDSA, Alg::RS256, Alg::PS256];
+/// Claims about a person and a sign-in.
+const CLAIMS: [&str; 13] = [
+    "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "cs", "name", "preferred_username",
+];
+/// `prompt` values that mean something here.
+pub const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
+
+fn names(algs: &[Alg]) -> Vec<&'static str> {
+    algs.iter().map(|a| a.as_str()).collect()
+}
+
+fn document(app: &App) -> Value {
+    let issuer = app.config.issuer.as_str();
+    let at = |path: &str| format!("{issuer}{path}");
+    let mut scopes: BTreeSet<&str> = ["openid", "profile"].into();
+    scopes.extend(app.config.clients.iter().flat_map(|c| c.scopes.iter().map(String::as_str)));
+    json!({
+        "issuer": issuer,
+        "authorization_endpoint": at("/authorize"),
+        "token_endpoint": at("/token"),
+        "userinfo_endpoint": at("/userinfo"),
+        "jwks_uri": at("/jwks"),
+        "end_session_endpoint": at("/logout"),
+        "scopes_supported": scopes,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code"],
+        "acr_values_supported": Earned::SUPPORTED,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": names(&SIGNING),
+        "token_endpoint_auth_methods_supported":
+            ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": names(&SIGNING),
+        "claim_types_supported": ["normal"],
+        "claims_supported": CLAIMS,
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "prompt_values_supported": PROMPTS,
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "dpop_signing_alg_values_supported": names(&dpop::ALGS),
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+        "ui_locales_supported": [crate::pages::LANGUAGE],
+    })
+}
+
+/// `GET /.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
+pub async fn configuration(State(app): State<Arc<App>>) -> Response {
+    cached(Json(document(&app)).into_response())
+}
+
+/// `GET /jwks` (RFC 7517 §5).
+pub async fn jwks(State(app): State<Arc<App>>) -> Response {
+    cached(Json(app.keys.jwks()).into_response())
+}
+
+/// Copies may be kept for a time that every rotation allows for.
+fn cached(mut response: Response) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={JWKS_CACHE_S}")) {
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+    response
+}

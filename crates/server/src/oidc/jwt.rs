@@ -1,0 +1,118 @@
+//! What Countersign signs for clients: access tokens (RFC 9068), ID tokens (OpenID Connect Core §2),
+//! log-out tokens (Back-Channel Logout §2.4).
+
+use crate::app::{App, Fault};
+use countersign_trust::client::Client;
+use countersign_trust::session::SessionFacts;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::jose::{Alg, jws};
+use countersign_wire::{Thumbprint, Time, TokenId};
+use serde_json::{Map, Value, json};
+
+/// `typ` of an access token.
+pub const ACCESS: &str = "at+jwt";
+/// `typ` of an ID token.
+pub const ID: &str = "JWT";
+/// `typ` of a log-out token.
+pub const LOGOUT: &str = "logout+jwt";
+/// The event a log-out token carries.
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// Life of a log-out token, seconds (at most two minutes by Back-Channel Logout §2.4).
+const LOGOUT_S: i64 = 120;
+
+/// Signs claims with the key in use for `alg`, which is made if there is none yet.
+pub async fn sign(app: &App, alg: Alg, typ: &str, claims: &Value) -> Result<String, Fault> {
+    let broken = |why| Fault::because(Refusal::Unavailable, why);
+    app.keys.ensure(&app.store, alg).await.map_err(|_| broken("no signing key"))?;
+    let signer = app.keys.signer(alg).ok_or(broken("no signing key"))?;
+    let mut header = Map::new();
+    header.insert("typ".into(), typ.into());
+    header.insert("kid".into(), signer.kid().as_str().into());
+    let payload = serde_json::to_vec(claims).map_err(|_| broken("claims"))?;
+    jws::encode(header, &payload, &*signer).map_err(|_| broken("signing"))
+}
+
+/// What tokens of one exchange share.
+pub struct Grant<'a> {
+    /// Our issuer.
+    pub issuer: &'a str,
+    /// The session they speak for.
+    pub session: &'a SessionFacts,
+    /// The client they are for.
+    pub client: &'a Client,
+    /// Scopes that the gate left.
+    pub scopes: &'a [String],
+    /// The client's key; `None` for a client that may use bearer tokens.
+    pub jkt: Option<&'a Thumbprint>,
+    /// When.
+    pub now: Time,
+}
+
+impl Grant<'_> {
+    /// Until when the access token is good: never beyond the session.
+    pub fn access_until(&self) -> Time {
+        self.now.plus_s(limits::ACCESS_S).min(self.session.until)
+    }
+
+    fn common(&self) -> Map<String, Value> {
+        let s = self.session;
+        let value = json!({
+            "iss": self.issuer,
+            "sub": s.person.as_str(),
+            "iat": self.now.seconds(),
+            "acr": s.earned.acr(),
+            "amr": s.earned.amr(s.attested),
+            "auth_time": s.auth_time.seconds(),
+            "sid": s.id.as_str(),
+            "cs": s.shown,
+        });
+        match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+
+    /// Claims of the access token.
+    pub fn access(&self, id: &TokenId) -> Value {
+        let mut map = self.common();
+        let audience = match &self.client.audience {
+            // The second is for our own userinfo endpoint.
+            Some(audience) => json!([audience, self.issuer]),
+            None => json!(self.issuer),
+        };
+        map.insert("aud".into(), audience);
+        map.insert("exp".into(), self.access_until().seconds().into());
+        map.insert("jti".into(), id.as_str().into());
+        map.insert("client_id".into(), self.client.id.as_str().into());
+        map.insert("scope".into(), self.scopes.join(" ").into());
+        if let Some(jkt) = self.jkt {
+            map.insert("cnf".into(), json!({ "jkt": jkt.as_str() }));
+        }
+        Value::Object(map)
+    }
+
+    /// Claims of the ID token.
+    pub fn id(&self, nonce: Option<&str>) -> Value {
+        let mut map = self.common();
+        map.insert("aud".into(), self.client.id.as_str().into());
+        map.insert("exp".into(), self.now.plus_s(limits::ID_TOKEN_S).min(self.session.until).seconds().into());
+        if let Some(nonce) = nonce {
+            map.insert("nonce".into(), nonce.into());
+        }
+        Value::Object(map)
+    }
+}
+
+/// Claims of a log-out token. It has no `nonce`, so that it never passes for an ID token.
+pub fn logout(issuer: &str, client: &str, person: &str, session: &str, jti: &str, now: Time) -> Value {
+    json!({
+        "iss": issuer,
+        "sub": person,
+        "aud": client,
+        "iat": now.seconds(),
+        "exp": now.plus_s(LOGOUT_S).seconds(),
+        "jti": jti,
+        "sid": session,
+        "events": { LOGOUT_EVENT: {} },
+    })
+}

@@ -1,0 +1,72 @@
+//! OpenID Connect: the code flow with PKCE and DPoP, and both kinds of log-out.
+//!
+//! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page.
+//! 2. [`token`] takes the code, once, and gives tokens bound to the client's key.
+//! 3. [`userinfo`] answers about the person while the session lives.
+//! 4. [`logout`] ends the session at the client's wish.
+//! 5. [`backchannel`] tells every client that a session ended.
+//! 6. [`discovery`] says what there is.
+//!
+//! Refusals become OAuth errors here and in no other place of the server.
+
+pub mod authorize;
+pub mod backchannel;
+pub mod client_auth;
+pub mod discovery;
+mod egress;
+mod hint;
+mod jwt;
+pub mod logout;
+mod params;
+pub mod token;
+pub mod userinfo;
+
+use crate::app::{App, Context, Fault};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use countersign_store::Commit;
+use countersign_trust::Refusal;
+use std::sync::Arc;
+
+/// The doors of this part.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/.well-known/openid-configuration", get(discovery::configuration))
+        .route("/.well-known/oauth-authorization-server", get(discovery::configuration))
+        .route("/jwks", get(discovery::jwks))
+        .route("/authorize", get(authorize::get).post(authorize::post))
+        .route("/token", post(token::post))
+        .route("/userinfo", get(userinfo::get).post(userinfo::post))
+        .route("/logout", get(logout::get).post(logout::post))
+}
+
+/// Writes a refusal down; false if that was not possible, and then nothing may be answered but that.
+async fn record(app: &App, ctx: &Context, step: &str, fault: &Fault) -> bool {
+    metrics::counter!("countersign_refusals_total", "code" => fault.refusal.code()).increment(1);
+    if fault.recorded || matches!(fault.refusal, Refusal::UseDpopNonce | Refusal::Unavailable | Refusal::Clock) {
+        return true;
+    }
+    let mut event = ctx.refusal_event(app, &ctx.txn).fact("because", fault.because).fact("step", step);
+    event.refusal = Some(fault.refusal);
+    app.commit(Commit::new(event)).await.is_ok()
+}
+
+/// A refusal that a person sees, where nothing may be sent to the client.
+async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fault) -> Response {
+    let recorded = record(app, ctx, step, &fault).await;
+    let status = match fault.refusal {
+        Refusal::Unavailable | Refusal::Clock => StatusCode::SERVICE_UNAVAILABLE,
+        _ if !recorded => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let (headline, body) = match status {
+        StatusCode::BAD_REQUEST => ("bad_start.headline", "bad_start.body"),
+        _ => ("error.headline", "error.help"),
+    };
+    crate::http::shells::error(app, status, headline, body, Some(&ctx.reference))
+}
+
+#[cfg(test)]
+mod tests;

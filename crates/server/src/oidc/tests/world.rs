@@ -1,0 +1,283 @@
+//! A server in memory with one person signed in, a client that holds a key, and its doors.
+
+use crate::app::ceremony::hashed;
+use crate::app::hub::Hub;
+use crate::app::keys::Keys;
+use crate::app::{App, sessions};
+use crate::chance::System;
+use crate::config::Config;
+use crate::seal::Seal;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use countersign_store::sql::{AuthRequest, CodeFacts, RequestFacts};
+use countersign_store::{Clock, Commit, Engine, Store, Write};
+use countersign_trust::acr::Earned;
+use countersign_trust::audit::Kind;
+use countersign_trust::client::Client;
+use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
+use countersign_trust::policy::PolicySet;
+use countersign_trust::principal::{PersonState, Role};
+use countersign_trust::session::{Session, SessionFacts};
+use countersign_wire::dpop::{self, NumericDate, ProofClaims};
+use countersign_wire::jose::jws::SignFault;
+use countersign_wire::jose::{Alg, Jwk, Signer};
+use countersign_wire::*;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::Notify;
+use tower::ServiceExt as _;
+
+pub const T0: Time = Time(1_800_000_000_000_000);
+pub const ISSUER: &str = "http://localhost:7310";
+/// RFC 7636 appendix B.
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub const CB: &str = "https://till.example/cb";
+
+pub struct Hand(AtomicI64);
+impl Clock for Hand {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+pub struct Key(EcdsaKeyPair);
+impl Signer for Key {
+    fn alg(&self) -> Alg {
+        Alg::ES256
+    }
+    fn sign(&self, m: &[u8]) -> Result<Vec<u8>, SignFault> {
+        Ok(self.0.sign(&SystemRandom::new(), m).unwrap().as_ref().to_vec())
+    }
+}
+impl Key {
+    pub fn new() -> Key {
+        Key(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+    pub fn public(&self) -> Jwk {
+        Jwk::P256(self.0.public_key().as_ref()[1..].try_into().unwrap())
+    }
+}
+
+pub struct World {
+    pub app: Arc<App>,
+    pub clock: Arc<Hand>,
+    pub session: SessionFacts,
+    pub cookie: String,
+    doors: Router,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: axum::http::HeaderMap,
+    pub text: String,
+}
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+    pub fn header(&self, name: &str) -> String {
+        self.headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
+    }
+}
+
+pub fn client(id: &str, more: Value) -> Client {
+    let mut value = json!({
+        "id": id, "name": "Till", "redirect_uris": [CB], "scopes": ["profile"],
+        "post_logout_redirect_uris": ["https://till.example/bye"],
+    });
+    value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    serde_json::from_value(value).unwrap()
+}
+
+impl World {
+    pub async fn new(clients: Vec<Client>) -> World {
+        let clock = Arc::new(Hand(AtomicI64::new(T0.0)));
+        let store = Store::new(Engine::open_with("sqlite::memory:", clock.clone()).await.unwrap());
+        let chance = Arc::new(System::default());
+        let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
+        let config = Arc::new(Config::parse("", std::iter::empty()).unwrap());
+        let policy = PolicySet::shipped().unwrap();
+        let app = Arc::new(App { store, config, keys, policy, chance, hub: Hub::default(), owed: Notify::new() });
+        let person = PersonId::new(T0, app.id10());
+        let dk = Key::new().public();
+        let device = Device {
+            id: DeviceId::new(T0, app.id10()),
+            version: 0,
+            person: person.clone(),
+            state: DeviceState::Active,
+            jkt: dk.thumbprint(),
+            dk: dk.clone(),
+            key: KeyClass::Software,
+            limited_until: None,
+            added_at: T0,
+        };
+        let credential = Credential {
+            id: "cred".parse().unwrap(),
+            version: 0,
+            person: person.clone(),
+            device: device.id.clone(),
+            live: true,
+            key: dk,
+            counter: 0,
+            backup_eligible: false,
+            attested: false,
+        };
+        let cookie = b64::encode(&app.random::<32>());
+        let session = SessionFacts {
+            id: SessionId::new(T0, app.id10()),
+            txn: app.txn(T0),
+            person: person.clone(),
+            device: device.id.clone(),
+            credential: credential.id.clone(),
+            ceremony: None,
+            clients: clients.iter().map(|c| c.id.clone()).collect(),
+            jkt: Key::new().public().thumbprint(),
+            cookie_hash: hashed(cookie.as_bytes()),
+            scopes: vec!["openid".into(), "profile".into()],
+            earned: Earned::CrossDevice,
+            attested: false,
+            auth_time: T0,
+            opened_at: T0,
+            until: T0.plus_s(3600),
+            idle_s: 900,
+            agent: "A program".into(),
+            shown: json!({"channel": "frame", "near": "weak"}),
+        };
+        let mut commit = Commit::new(app.event(Kind::SessionOpened, &session.txn, T0));
+        commit
+            .write(Write::person_added(&person, PersonState::Active, Role::Member, T0))
+            .write(Write::name_given(&person, "Ana Petrović", "ana"))
+            .write(Write::device_added(&device, "Phone"))
+            .write(Write::credential_added(&credential, "none", T0))
+            .write(Write::session_opened(&session))
+            .writes(clients.iter().map(|c| Write::client_added(c, "test")));
+        app.commit(commit).await.unwrap();
+        let doors = crate::oidc::router().with_state(app.clone());
+        World { app, clock, session, cookie, doors }
+    }
+
+    pub fn later(&self, s: i64) {
+        self.clock.0.fetch_add(s * 1_000_000, Ordering::SeqCst);
+    }
+
+    /// A code for `client`, as the sign-in page would have got it.
+    pub async fn code(&self, client: &str, dpop_jkt: Option<Thumbprint>) -> String {
+        let (app, now) = (&self.app, self.app.now());
+        let text = b64::encode(&app.random::<32>());
+        let request = RequestFacts {
+            id: RequestId::new(now, app.id10()),
+            txn: app.txn(now),
+            client: client.parse().unwrap(),
+            redirect_uri: CB.into(),
+            state: Some("s".into()),
+            nonce: Some("n-1".into()),
+            scopes: vec!["openid".into(), "profile".into()],
+            code_challenge: CHALLENGE.into(),
+            dpop_jkt: None,
+            acr_values: vec![],
+            prompt: vec![],
+            max_age_s: None,
+            response_mode: "query".into(),
+            hash: String::new(),
+            at: now,
+        };
+        let facts = CodeFacts {
+            txn: request.txn.clone(),
+            session: self.session.id.clone(),
+            request: request.id.clone(),
+            ceremony: None,
+            client: request.client.clone(),
+            redirect_uri: CB.into(),
+            code_challenge: CHALLENGE.into(),
+            dpop_jkt,
+            scopes: request.scopes.clone(),
+            nonce: request.nonce.clone(),
+        };
+        let mut commit = Commit::new(app.event(Kind::CodeIssued, &request.txn, now));
+        commit
+            .write(Write::request_added(&request, "h", now.plus_s(1800)))
+            .write(Write::code_made(&hashed(text.as_bytes()), &facts, now.plus_s(60)));
+        app.commit(commit).await.unwrap();
+        text
+    }
+
+    pub async fn request(&self, id: &str) -> AuthRequest {
+        self.app.store.request(&id.parse().unwrap()).await.unwrap().unwrap()
+    }
+
+    pub async fn end_session(&self) {
+        let session = self.live().await;
+        sessions::end(&self.app, &session, "test", self.app.now()).await.unwrap();
+    }
+    pub async fn live(&self) -> Session {
+        self.app.store.session(&self.session.id).await.unwrap().unwrap()
+    }
+
+    pub fn proof(&self, key: &Key, method: &str, path: &str, token: Option<&str>) -> String {
+        let nonce = dpop::nonce(self.app.keys.k().1.expose(), self.app.now());
+        self.proof_with(key, method, path, token, Some(nonce))
+    }
+    pub fn proof_with(&self, key: &Key, method: &str, path: &str, token: Option<&str>, nonce: Option<String>) -> String {
+        let claims = ProofClaims {
+            jti: b64::encode(&self.app.random::<12>()),
+            htm: method.into(),
+            htu: format!("{ISSUER}{path}"),
+            iat: NumericDate(0),
+            nonce,
+            ath: token.map(|t| hashed(t.as_bytes())),
+            bd: None,
+        };
+        dpop::make(&claims, &key.public(), key).unwrap()
+    }
+
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if method == "POST" {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response: Response =
+            self.doors.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    pub fn form(client: &str, code: &str) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("grant_type", "authorization_code"),
+                ("client_id", client),
+                ("code", code),
+                ("redirect_uri", CB),
+                ("code_verifier", VERIFIER),
+            ])
+            .finish()
+    }
+    /// Exchanges a code with a fresh proof.
+    pub async fn exchange(&self, client: &str, code: &str, key: &Key) -> Answer {
+        let proof = self.proof(key, "POST", "/token", None);
+        self.send("POST", "/token", &[("dpop", &proof)], &Self::form(client, code)).await
+    }
+    pub async fn userinfo(&self, token: &str, key: &Key) -> Answer {
+        let proof = self.proof(key, "GET", "/userinfo", Some(token));
+        self.send("GET", "/userinfo", &[("dpop", &proof), ("authorization", &format!("DPoP {token}"))], "").await
+    }
+    /// Kinds of the newest events, newest first.
+    pub async fn log(&self) -> Vec<String> {
+        let kinds = self.app.store.latest(50).await.unwrap();
+        kinds.into_iter().map(|(_, e)| e.kind).collect()
+    }
+}

@@ -1,0 +1,199 @@
+//! `/userinfo` (OpenID Connect Core §5.3): who a token speaks for, as long as its session lives.
+//!
+//! The token must be ours, unexpired, unrevoked and, unless its client is registered otherwise,
+//! shown together with a proof by the key it is bound to (RFC 9449 §7). The one gate judges again.
+
+use super::{jwt, record};
+use crate::app::issue::gate_in_session;
+use crate::app::{App, Fault};
+use crate::http::answer::put_nonce;
+use crate::http::request::Incoming;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use countersign_trust::Refusal;
+use countersign_trust::issuance::Product;
+use countersign_wire::dpop::{self, Fresh, NumericDate, ProofFault};
+use countersign_wire::{ClientId, PersonId, Secret, SessionId, TokenId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// `GET /userinfo`.
+pub async fn get(State(app): State<Arc<App>>, r: Incoming) -> Response {
+    respond(&app, &r, "GET").await
+}
+
+/// `POST /userinfo`; the token comes in the header here too.
+pub async fn post(State(app): State<Arc<App>>, r: Incoming) -> Response {
+    respond(&app, &r, "POST").await
+}
+
+/// An error of RFC 6750 §3.1 or RFC 9449 §7.1; without a word if nothing was shown.
+struct No {
+    error: Option<&'static str>,
+    fault: Box<Fault>,
+}
+
+fn no(error: &'static str, because: &'static str) -> No {
+    let refusal = if error == "use_dpop_nonce" { Refusal::UseDpopNonce } else { Refusal::BadProof };
+    No { error: Some(error), fault: Box::new(Fault::because(refusal, because)) }
+}
+
+impl From<Fault> for No {
+    fn from(fault: Fault) -> No {
+        // A gate that says no to a token makes it worthless, for whatever reason.
+        No { error: Some("invalid_token"), fault: Box::new(fault) }
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: Audience,
+    sub: PersonId,
+    exp: NumericDate,
+    jti: TokenId,
+    client_id: ClientId,
+    scope: String,
+    sid: SessionId,
+    #[serde(default)]
+    cnf: Option<Bound>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    List(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct Bound {
+    jkt: String,
+}
+
+async fn respond(app: &App, r: &Incoming, method: &str) -> Response {
+    match claims(app, r, method).await {
+        Ok(claims) => {
+            let mut response = Json(claims).into_response();
+            put_nonce(app, &mut response);
+            response
+        }
+        Err(no) => refused(app, r, no).await,
+    }
+}
+
+/// Scheme and token of the one Authorization header.
+fn shown(headers: &HeaderMap) -> Result<(bool, &str), No> {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Err(No { error: None, fault: Box::new(Fault::because(Refusal::NoSession, "no token")) });
+    };
+    let (scheme, token) = line.to_str().ok().and_then(|l| l.split_once(' ')).ok_or(no("invalid_request", "a header"))?;
+    let bound = scheme.eq_ignore_ascii_case("dpop");
+    if !bound && !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(no("invalid_request", "another scheme than DPoP or Bearer"));
+    }
+    Ok((bound, token.trim()))
+}
+
+async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
+    app.in_order()?;
+    let now = r.ctx.now;
+    let (bound, text) = shown(&r.headers)?;
+    let bad = |why| no("invalid_token", why);
+    let own = app.keys.verify_own(text).ok_or(bad("not a token of this server"))?;
+    if own.typ.as_deref() != Some(jwt::ACCESS) {
+        return Err(bad("another kind of token"));
+    }
+    let c: Claims = own.claims.read().map_err(|_| bad("claims"))?;
+    let issuer = app.config.issuer.as_str();
+    let for_us = match &c.aud {
+        Audience::One(one) => one == issuer,
+        Audience::List(list) => list.iter().any(|a| a == issuer),
+    };
+    if c.iss != issuer || !for_us || now.seconds() >= c.exp.seconds() {
+        return Err(bad("expired, or for somebody else"));
+    }
+    let client = app.store.client(&c.client_id).await.map_err(Fault::from)?.ok_or(bad("an unknown client"))?;
+    match (&c.cnf, bound) {
+        (Some(key), true) => {
+            if prove(app, r, method, text)? != key.jkt {
+                return Err(bad("a proof by another key"));
+            }
+        }
+        (None, false) if client.client.danger_allow_bearer => {}
+        _ => return Err(bad("a token shown in another way than it is bound")),
+    }
+    let row = app.store.token(&c.jti).await.map_err(Fault::from)?.ok_or(bad("an unknown token"))?;
+    if row.revoked || now >= row.until || row.session != c.sid || row.client != c.client_id {
+        return Err(bad("a token that was revoked"));
+    }
+    let session = app.store.session(&c.sid).await.map_err(Fault::from)?.ok_or(bad("no session"))?;
+    if session.facts.person != c.sub {
+        return Err(bad("a session of another person"));
+    }
+    let scopes: Vec<String> = c.scope.split(' ').map(str::to_owned).collect();
+    let (permit, _) =
+        gate_in_session(app, Product::UserInfo, &session, &c.client_id, &[], &scopes, now).await?;
+    let has = |scope: &str| permit.scopes().iter().any(|s| s == scope);
+    if !has("openid") {
+        return Err(no("insufficient_scope", "a token without openid"));
+    }
+    let mut answer = json!({ "sub": c.sub.as_str() });
+    if has("profile")
+        && let Some(named) = app.store.named(&c.sub).await.map_err(Fault::from)?
+        && let Some(map) = answer.as_object_mut()
+    {
+        map.insert("name".into(), named.name.into());
+        map.insert("preferred_username".into(), named.login.into());
+    }
+    Ok(answer)
+}
+
+/// The thumbprint of the key that proves it holds this token now. Nothing changes here, so the
+/// proof is not burnt: its nonce bounds it to a minute, its `ath` to this token.
+fn prove(app: &App, r: &Incoming, method: &str, token: &str) -> Result<String, No> {
+    let mut lines = r.headers.get_all("dpop").iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Err(no("invalid_dpop_proof", "not exactly one proof"));
+    };
+    let text = line.to_str().map_err(|_| no("invalid_dpop_proof", "a proof that is not text"))?;
+    let keys = app.keys.k_live();
+    let keys: Vec<&[u8]> = keys.iter().map(Secret::expose).collect();
+    let url = format!("{}/userinfo", app.config.issuer);
+    let request =
+        dpop::Request { method, url: &url, token: Some(token), body: None, now: r.ctx.now, fresh: Fresh::Nonce(&keys) };
+    match dpop::verify(text, &request) {
+        Ok(proof) => Ok(proof.jkt.as_str().to_owned()),
+        Err(ProofFault::UseNonce) => Err(no("use_dpop_nonce", "no live nonce")),
+        Err(ProofFault::Bad(why)) => Err(no("invalid_dpop_proof", why)),
+    }
+}
+
+async fn refused(app: &App, r: &Incoming, no: No) -> Response {
+    let recorded = no.error.is_none() || record(app, &r.ctx, "userinfo", &no.fault).await;
+    if !recorded || matches!(no.fault.refusal, Refusal::Unavailable | Refusal::Clock) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let algs = dpop::ALGS.map(|a| a.as_str()).join(" ");
+    let challenge = match no.error {
+        None => format!("DPoP algs=\"{algs}\""),
+        Some(error) => format!("DPoP error=\"{error}\", error_description=\"see {}\", algs=\"{algs}\"", r.ctx.reference),
+    };
+    let status = match no.error {
+        Some("insufficient_scope") => StatusCode::FORBIDDEN,
+        Some("invalid_request") => StatusCode::BAD_REQUEST,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    let mut response = status.into_response();
+    if let Ok(value) = HeaderValue::from_str(&challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    if matches!(no.error, Some("use_dpop_nonce" | "invalid_dpop_proof")) {
+        put_nonce(app, &mut response);
+    }
+    response
+}
