@@ -88,7 +88,7 @@ pub struct Opening {
 /// Where a ceremony is, with what is true there.
 #[expect(clippy::large_enum_variant, reason = "a ceremony is loaded, judged and dropped one at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "at")]
+#[serde(rename_all = "snake_case", tag = "in")]
 #[expect(clippy::large_enum_variant, reason = "one is held at a time; a box would only hide it")]
 pub enum State {
     /// Waiting for a device.
