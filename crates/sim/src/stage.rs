@@ -1,0 +1,592 @@
+//! A stage for tests from outside: the built `countersign` serving a fresh directory, and the
+//! players in front of it.
+//!
+//! Every player stands at a *place*: an address that the test claims through a trusted proxy's
+//! header. Two players at one place are near each other, and budgets per source never meet.
+//!
+//! What goes wrong here is a test's failure and nothing else, so this module panics with the reason.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use countersign_device::http::{Call, Prover};
+use countersign_device::keys::Folder;
+use countersign_device::oidc::{self, CodeFlow, Discovery, Tokens};
+use countersign_device::phone::Checked;
+use countersign_device::terminal::{Arrival, Ceremony};
+use countersign_device::{Fault, Http, Phone, Refusal, SoftwareKey, Terminal, Transport};
+use countersign_store::{Engine, Query};
+use countersign_wire::dpop::{self, NumericDate, ProofClaims};
+use countersign_wire::message::{Invite, RedeemedReply};
+use countersign_wire::{b64, mac};
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// Where the clients' answers go. Nothing listens there: tests read the redirect.
+pub const REDIRECT: &str = "http://127.0.0.1/cb";
+/// The secret of the confidential clients.
+pub const SECRET: &str = "a secret only for tests, 32 bytes and more";
+
+/// How to set the stage.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// A database address; a SQLite file in the stage's directory if absent.
+    pub database: Option<String>,
+    /// Top-level lines of the configuration.
+    pub more: String,
+    /// Where `till` is told that sessions ended.
+    pub logout: Option<String>,
+}
+
+/// A running server.
+pub struct Stage {
+    /// Its public address.
+    pub issuer: Url,
+    /// Its database.
+    pub database: String,
+    dir: PathBuf,
+    server: Mutex<Option<Child>>,
+    said: Arc<Mutex<String>>,
+    guardian: Mutex<Option<Child>>,
+}
+
+static PLACES: AtomicU32 = AtomicU32::new(1);
+
+/// The program, as it was built beside this test.
+pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("COUNTERSIGN_PROGRAM") {
+        return path.into();
+    }
+    let own = std::env::current_exe().unwrap();
+    let built = own.ancestors().nth(2).unwrap().join("countersign");
+    assert!(built.is_file(), "`{}` is missing: run `cargo build -p countersign-server` first", built.display());
+    built
+}
+
+fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, database: &str) -> String {
+    let hash = b64::encode(&mac::h(SECRET.as_bytes()));
+    let logout = settings.logout.as_ref().map(|uri| format!("backchannel_logout_uri = \"{uri}\"\n")).unwrap_or_default();
+    let client = |id: &str, rest: &str| {
+        format!("[[clients]]\nid = \"{id}\"\nname = \"Client {id}\"\nredirect_uris = [\"{REDIRECT}\"]\n{rest}\n")
+    };
+    let scopes = "scopes = [\"profile\", \"refund\"]\nprivileged_scopes = [\"refund\"]\n";
+    let secret = format!("auth = \"client_secret_basic\"\nsecret_hash = \"{hash}\"\n");
+    [
+        format!(
+            "issuer = \"{issuer}\"\nlisten = \"127.0.0.1:{port}\"\ndatabase = \"{database}\"\n\
+             seal_key_file = \"{}\"\norganisation = \"Harbour Books\"\ntrusted_proxies = [\"127.0.0.1/32\"]\n{}\n",
+            dir.join("seal").display(),
+            settings.more
+        ),
+        client("till", &format!("{scopes}{logout}")),
+        client("stock", scopes),
+        client("office", &format!("{scopes}{secret}")),
+        client("ledger", &secret),
+        client("far", &format!("{scopes}far = \"unproven\"\n")),
+        client("screen", "boundary = \"session\"\n"),
+    ]
+    .join("\n")
+}
+
+impl Stage {
+    /// Sets it and starts the server.
+    pub async fn set(settings: Settings) -> Stage {
+        let program = program();
+        let dir = tempfile::Builder::new().prefix("cs-stage-").tempdir().unwrap().keep();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let issuer = format!("http://localhost:{port}");
+        let database =
+            settings.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("countersign.db").display()));
+        std::fs::write(dir.join("countersign.toml"), configuration(&settings, &issuer, port, &dir, &database)).unwrap();
+        // Ends the server and clears up however this process ends; told `done`, it only clears up.
+        let guardian = Command::new("sh")
+            .args(["-c", "p=; while read -r w; do p=$w; done; [ -n \"$p\" ] && [ \"$p\" != none ] && kill -9 \"$p\"; rm -rf \"$1\"", "sh"])
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stage = Stage {
+            issuer: Url::parse(&issuer).unwrap(),
+            database,
+            dir,
+            server: Mutex::new(None),
+            said: Arc::default(),
+            guardian: Mutex::new(Some(guardian)),
+        };
+        stage.start(&program).await;
+        stage
+    }
+
+    async fn start(&self, program: &Path) {
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|n| n.starts_with("COUNTERSIGN_")) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
+            .args(["serve", "--config"])
+            .arg(self.dir.join("countersign.toml"))
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        self.tell_guardian(&child.id().to_string());
+        for pipe in [
+            child.stdout.take().map(|p| Box::new(p) as Box<dyn std::io::Read + Send>),
+            child.stderr.take().map(|p| Box::new(p) as Box<dyn std::io::Read + Send>),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            let said = self.said.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    let mut said = said.lock().unwrap();
+                    said.push_str(&line);
+                    said.push('\n');
+                }
+            });
+        }
+        let begun = Instant::now();
+        let address = ("127.0.0.1", self.issuer.port().unwrap());
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("the server ended at once ({status}):\n{}", self.said());
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not listen:\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        *self.server.lock().unwrap() = Some(child);
+    }
+
+    fn tell_guardian(&self, word: &str) {
+        if let Some(pipe) = self.guardian.lock().unwrap().as_mut().and_then(|g| g.stdin.as_mut()) {
+            writeln!(pipe, "{word}").unwrap();
+        }
+    }
+
+    /// Kills the server as a power cut would (SIGKILL), and waits until it is gone.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.server.lock().unwrap().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            self.tell_guardian("none");
+        }
+    }
+
+    /// Starts it again on the same files.
+    pub async fn restart(&self) {
+        self.kill();
+        self.start(&program()).await;
+    }
+
+    /// Everything the server printed so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// The directory of its files.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The link for the first administrator, as the server printed it.
+    pub async fn first_link(&self) -> String {
+        let begun = Instant::now();
+        loop {
+            let said = self.said();
+            let found = said.split_whitespace().find(|word| word.contains("/enrol#"));
+            if let Some(link) = found.and_then(|word| word.find("http").map(|at| word[at..].to_owned())) {
+                return link;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "the server printed no link:\n{said}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Starts a server that all tests of this process share, with its administrator enrolled.
+    pub fn shared(cell: &'static std::sync::OnceLock<Stage>, settings: fn() -> Settings) -> &'static Stage {
+        cell.get_or_init(|| {
+            // A thread and a runtime of its own: the test's runtime ends with the test.
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Runtime::new().unwrap();
+                runtime.block_on(async {
+                    let stage = Stage::set(settings()).await;
+                    stage.enrol_administrator().await;
+                    stage
+                })
+            })
+            .join()
+            .unwrap()
+        })
+    }
+
+    /// Enrols the first administrator; the keys stay in the stage's directory.
+    pub async fn enrol_administrator(&self) {
+        let http = Http::new(Transport::new(false).unwrap());
+        let folder = Folder::open(&self.dir.join("administrator")).unwrap();
+        Phone::enrol(http, &self.first_link().await, "Counter phone", Some(folder)).await.unwrap();
+    }
+
+    /// The players of one test. Connections belong to a test's runtime, so each test takes its own.
+    pub async fn scene(&self) -> Scene<'_> {
+        let transport = Transport::new(false).unwrap();
+        let folder = Folder::open(&self.dir.join("administrator")).unwrap();
+        let administrator = Phone::load(folder, transport.clone()).unwrap();
+        let discovery = oidc::discover(&Http::new(transport.clone()), &self.issuer).await.unwrap();
+        let engine = Engine::open(&self.database).await.unwrap();
+        Scene { stage: self, transport, administrator, discovery, engine }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.kill();
+        if let Some(mut guardian) = self.guardian.lock().unwrap().take() {
+            drop(guardian.stdin.take());
+            let _ = guardian.wait();
+        }
+    }
+}
+
+/// A source address nobody else has.
+pub fn place() -> String {
+    let n = PLACES.fetch_add(1, Ordering::SeqCst);
+    format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)
+}
+
+/// One test's view of a stage.
+pub struct Scene<'a> {
+    /// The server.
+    pub stage: &'a Stage,
+    /// Connections of this test.
+    pub transport: Transport,
+    /// The first administrator's phone.
+    pub administrator: Phone,
+    /// What the server says about itself.
+    pub discovery: Discovery,
+    /// The server's store, read beside it.
+    pub engine: Engine,
+}
+
+/// A sign-in under way at one screen.
+pub struct Attempt {
+    /// The screen.
+    pub terminal: Terminal,
+    /// The client's request.
+    pub flow: CodeFlow,
+    /// The sign-in page.
+    pub page: String,
+    /// What is open on the screen.
+    pub ceremony: Ceremony,
+}
+
+/// One line of the log.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Its number, once it has one.
+    pub seq: Option<i64>,
+    /// Its cause.
+    pub txn: String,
+    /// What happened.
+    pub kind: String,
+    /// Its text, read.
+    pub body: Value,
+    /// Its text.
+    pub text: String,
+}
+
+impl Scene<'_> {
+    /// A browser or program at `place`.
+    pub fn http(&self, place: &str) -> Http {
+        Http::new(self.transport.clone()).with_header("x-forwarded-for", place)
+    }
+
+    /// An invitation for a new person. Login names are made unique here.
+    pub async fn invitation(&self, name: &str) -> (String, String) {
+        let login = format!("{}-{}", name.to_lowercase().replace(' ', "."), PLACES.fetch_add(1, Ordering::SeqCst));
+        let invite = Invite { name: name.to_owned(), login: login.clone(), role: None };
+        (self.administrator.invite(&invite).await.unwrap().link, login)
+    }
+
+    /// A new person with an enrolled phone at `place`.
+    pub async fn phone(&self, name: &str, place: &str) -> Phone {
+        let (link, _) = self.invitation(name).await;
+        Phone::enrol(self.http(place), &link, &format!("{name}'s phone"), None).await.unwrap()
+    }
+
+    /// A second phone of the person of `phone`, let in by it.
+    pub async fn second_phone(&self, phone: &Phone, place: &str) -> Phone {
+        let terminal = Terminal::new(self.http(place), &self.stage.issuer).unwrap();
+        let ceremony = terminal.open_enrolment("Second phone").await.unwrap();
+        let checked = phone.scan(&[ceremony.frame()]).await.unwrap();
+        terminal.confirm(&ceremony, checked.digits().unwrap()).await.unwrap();
+        phone.approve(&checked).await.unwrap();
+        let ticket = terminal.redeem(&ceremony).await.unwrap().ticket.unwrap();
+        let (http, key) = terminal.into_parts();
+        let invite = countersign_device::phone::InviteLink { issuer: self.stage.issuer.clone(), token: ticket };
+        Phone::enrol_with(http, &invite, key, "Second phone", None).await.unwrap()
+    }
+
+    /// A screen at `place` with a fresh browser.
+    pub fn terminal(&self, place: &str) -> Terminal {
+        Terminal::new(self.http(place), &self.stage.issuer).unwrap()
+    }
+
+    /// Brings `terminal` to the sign-in page of `client`.
+    pub async fn arrive(&self, terminal: &Terminal, client: &str, scope: &str) -> (CodeFlow, String) {
+        let flow = CodeFlow::new(client, REDIRECT, scope).unwrap();
+        let url = flow.url(&self.discovery, &terminal.key.public().thumbprint());
+        match terminal.arrive(&url).await.unwrap() {
+            Arrival::Flow(page) => (flow, page),
+            Arrival::Away(url) => panic!("sent away to {url}"),
+        }
+    }
+
+    /// Opens a sign-in for `client` on a fresh screen at `place`.
+    pub async fn open(&self, client: &str, scope: &str, place: &str) -> Attempt {
+        let terminal = self.terminal(place);
+        let (flow, page) = self.arrive(&terminal, client, scope).await;
+        let ceremony = terminal.open(&page).await.unwrap();
+        Attempt { terminal, flow, page, ceremony }
+    }
+
+    /// Opens one for the till.
+    pub async fn open_till(&self, place: &str) -> Attempt {
+        self.open("till", "openid profile", place).await
+    }
+
+    /// Scans, carries the digits and approves, as the person in front of the screen would.
+    pub async fn approve(&self, phone: &Phone, attempt: &Attempt) -> Checked {
+        let checked = self.confirm(phone, attempt).await;
+        assert_eq!(phone.approve(&checked).await.unwrap().state, "approved");
+        checked
+    }
+
+    /// Scans and carries the digits.
+    pub async fn confirm(&self, phone: &Phone, attempt: &Attempt) -> Checked {
+        let checked = phone.scan(&[attempt.ceremony.frame()]).await.unwrap();
+        if let Some(digits) = checked.digits() {
+            attempt.terminal.confirm(&attempt.ceremony, digits).await.unwrap();
+        }
+        checked
+    }
+
+    /// Approves, redeems and answers the greeting: the redirect that the client gets.
+    pub async fn sign_in(&self, phone: &Phone, attempt: &Attempt) -> Url {
+        self.approve(phone, attempt).await;
+        let reply = attempt.terminal.redeem(&attempt.ceremony).await.unwrap();
+        self.redirect(attempt, reply).await
+    }
+
+    /// Where the browser is sent after `reply`.
+    pub async fn redirect(&self, attempt: &Attempt, reply: RedeemedReply) -> Url {
+        let next = match reply.next {
+            Some(next) => next,
+            None => attempt.terminal.proceed(&attempt.ceremony).await.unwrap().next,
+        };
+        Url::parse(&next).unwrap()
+    }
+
+    /// The client's tokens for the code in `redirect`.
+    pub async fn tokens(&self, attempt: &Attempt, redirect: &Url) -> Result<Tokens, Fault> {
+        let code = attempt.flow.code(&self.discovery, redirect)?;
+        attempt.flow.exchange(&attempt.terminal.http, &self.discovery, &attempt.terminal.key, &code).await
+    }
+
+    /// Whether an access token works at the server.
+    pub async fn works(&self, attempt: &Attempt, tokens: &Tokens) -> bool {
+        let url = self.discovery.userinfo_endpoint.clone().unwrap();
+        let prover = Prover { key: &attempt.terminal.key, body: false, token: Some(&tokens.access_token) };
+        attempt.terminal.http.call(&Call::fetch(url).proved(prover)).await.is_ok()
+    }
+
+    /// The whole log, in order.
+    pub async fn log(&self) -> Vec<Line> {
+        let query = Query::new("SELECT seq, txn, kind, body FROM event ORDER BY written_at, place", []).long();
+        let rows = self.engine.query(query).await.unwrap();
+        rows.iter()
+            .map(|row| Line {
+                seq: row.opt_int(0).unwrap(),
+                txn: row.text(1).unwrap().to_owned(),
+                kind: row.text(2).unwrap().to_owned(),
+                body: serde_json::from_str(row.text(3).unwrap()).unwrap(),
+                text: row.text(3).unwrap().to_owned(),
+            })
+            .collect()
+    }
+
+    /// The log of one ceremony.
+    pub async fn log_of(&self, cid: &str) -> Vec<Line> {
+        self.log().await.into_iter().filter(|l| l.body["ceremony"] == cid).collect()
+    }
+
+    /// Makes sure that `fault` is the refusal `code` and stands in the log under its reference.
+    pub async fn refused<T>(&self, result: Result<T, Fault>, code: &str) -> Refusal {
+        let refusal = match result {
+            Err(Fault::Refused(refusal)) => refusal,
+            Err(other) => panic!("expected the refusal `{code}`, not: {other}"),
+            Ok(_) => panic!("expected the refusal `{code}`, but it was allowed"),
+        };
+        assert_eq!(refusal.code, code, "{refusal:?}");
+        self.recorded(&refusal.reference, code).await;
+        refusal
+    }
+
+    /// Makes sure that the log has the refusal with this reference.
+    pub async fn recorded(&self, reference: &str, code: &str) {
+        assert!(reference.starts_with("R-"), "no reference with `{code}`: `{reference}`");
+        let query = Query::new("SELECT body FROM event WHERE body LIKE $1", [format!("%{reference}%").into()]).long();
+        let rows = self.engine.query(query).await.unwrap();
+        let found = rows.iter().any(|row| {
+            let body: Value = serde_json::from_str(row.text(0).unwrap()).unwrap();
+            body["code"] == code && body["facts"]["ref"] == reference
+        });
+        assert!(found, "`{code}` with {reference} is not in the log");
+    }
+
+    /// How many rows each table holds that a refusal must not change. Times of last sight, budgets
+    /// and the log itself may change.
+    pub async fn counts(&self) -> BTreeMap<&'static str, i64> {
+        let mut out = BTreeMap::new();
+        for (table, sql) in [
+            ("person", "SELECT COUNT(*) FROM person"),
+            ("device", "SELECT COUNT(*) FROM device"),
+            ("device versions", "SELECT COALESCE(SUM(version), 0) FROM device"),
+            ("credential", "SELECT COUNT(*) FROM credential"),
+            ("client", "SELECT COALESCE(SUM(version), 0) FROM client"),
+            ("request", "SELECT COUNT(*) FROM request"),
+            ("ceremony", "SELECT COUNT(*) FROM ceremony"),
+            ("ceremony versions", "SELECT COALESCE(SUM(version), 0) FROM ceremony"),
+            ("session", "SELECT COUNT(*) FROM session"),
+            ("session versions", "SELECT COALESCE(SUM(version), 0) FROM session"),
+            ("code", "SELECT COUNT(*) FROM code"),
+            ("token", "SELECT COUNT(*) FROM token"),
+            ("invitation", "SELECT COUNT(*) FROM invitation"),
+            ("invitation versions", "SELECT COALESCE(SUM(version), 0) FROM invitation"),
+            ("notice", "SELECT COUNT(*) FROM notice"),
+            ("quarantine", "SELECT COUNT(*) FROM quarantine"),
+            ("challenge", "SELECT COUNT(*) FROM challenge"),
+            ("logout", "SELECT COUNT(*) FROM logout"),
+        ] {
+            let rows = self.engine.query(Query::new(sql, [])).await.unwrap();
+            out.insert(table, rows[0].int(0).unwrap());
+        }
+        out
+    }
+
+    /// A caller that follows no rule.
+    pub fn raw(&self, place: &str) -> Raw {
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Raw { client, issuer: self.stage.issuer.clone(), place: place.to_owned() }
+    }
+}
+
+/// Requests by hand.
+pub struct Raw {
+    client: reqwest::Client,
+    issuer: Url,
+    place: String,
+}
+
+/// An answer to one.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON; null if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+    /// The refusal's code, ours or OAuth's.
+    pub fn code(&self) -> String {
+        let body = self.json();
+        body["code"].as_str().or(body["error"].as_str()).unwrap_or_default().to_owned()
+    }
+    /// The body without its reference, which differs each time.
+    pub fn without_reference(&self) -> Value {
+        let mut body = self.json();
+        if let Some(map) = body.as_object_mut() {
+            map.remove("ref");
+        }
+        body
+    }
+}
+
+impl Raw {
+    /// Sends whatever it is told to.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, String)], body: Vec<u8>) -> Reply {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, self.issuer.join(path).unwrap());
+        request = request.header("x-forwarded-for", &self.place);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = request.body(body).send().await.unwrap();
+        Reply {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    /// A fresh DPoP nonce.
+    pub async fn nonce(&self) -> String {
+        let key = SoftwareKey::generate().unwrap();
+        let proof = self.proof(&key, "POST", "/rebind/options", b"", |_| ());
+        let reply = self.send("POST", "/rebind/options", &[("dpop", proof)], vec![]).await;
+        reply.headers["dpop-nonce"].to_str().unwrap().to_owned()
+    }
+
+    /// A proof over method, path and body, changed by `spoil`.
+    pub fn proof(
+        &self,
+        key: &SoftwareKey,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        spoil: impl FnOnce(&mut ProofClaims),
+    ) -> String {
+        let mut claims = ProofClaims {
+            jti: countersign_device::machine::name().unwrap(),
+            htm: method.to_owned(),
+            htu: self.issuer.join(path).unwrap().to_string(),
+            iat: NumericDate(countersign_device::machine::now().seconds()),
+            nonce: None,
+            ath: None,
+            bd: Some(b64::encode(&mac::h(body))),
+        };
+        spoil(&mut claims);
+        dpop::make(&claims, key.public(), key).unwrap()
+    }
+
+    /// A JSON body with a proof by `key` that carries `nonce`.
+    pub async fn proved(&self, key: &SoftwareKey, path: &str, body: &Value, nonce: Option<String>) -> Reply {
+        let bytes = serde_json::to_vec(body).unwrap();
+        let proof = self.proof(key, "POST", path, &bytes, |claims| claims.nonce = nonce);
+        self.send("POST", path, &[("dpop", proof), ("content-type", "application/json".into())], bytes).await
+    }
+
+    /// The server's own origin, as a page of it would send.
+    pub fn origin(&self) -> String {
+        self.issuer.origin().ascii_serialization()
+    }
+}

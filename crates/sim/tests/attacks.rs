@@ -1,0 +1,30 @@
+//! Attacks on the real program from outside: one test for each row of docs/attacks.md that is
+//! within reach. Every refusal must also stand in the log, under the reference its caller heard.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "attacks/codes.rs"]
+mod codes;
+#[path = "attacks/devices.rs"]
+mod devices;
+#[path = "attacks/distance.rs"]
+mod distance;
+#[path = "attacks/doors.rs"]
+mod doors;
+#[path = "attacks/examples.rs"]
+mod examples;
+#[path = "attacks/guessing.rs"]
+mod guessing;
+#[path = "attacks/killed.rs"]
+mod killed;
+#[path = "attacks/result.rs"]
+mod result;
+
+use countersign_sim::stage::{Settings, Stage};
+use std::sync::OnceLock;
+
+static STAGE: OnceLock<Stage> = OnceLock::new();
+
+/// The server that most tests share; each stands at places of its own.
+fn stage() -> &'static Stage {
+    Stage::shared(&STAGE, Settings::default)
+}
