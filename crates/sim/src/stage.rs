@@ -234,14 +234,14 @@ impl Stage {
 
     /// Enrols the first administrator; the keys stay in the stage's directory.
     pub async fn enrol_administrator(&self) {
-        let http = Http::new(Transport::new(false).unwrap());
+        let http = Http::new(Transport::new(false));
         let folder = Folder::open(&self.dir.join("administrator")).unwrap();
         Phone::enrol(http, &self.first_link().await, "Counter phone", Some(folder)).await.unwrap();
     }
 
     /// The players of one test. Connections belong to a test's runtime, so each test takes its own.
     pub async fn scene(&self) -> Scene<'_> {
-        let transport = Transport::new(false).unwrap();
+        let transport = Transport::new(false);
         let folder = Folder::open(&self.dir.join("administrator")).unwrap();
         let administrator = Phone::load(folder, transport.clone()).unwrap();
         let discovery = oidc::discover(&Http::new(transport.clone()), &self.issuer).await.unwrap();
