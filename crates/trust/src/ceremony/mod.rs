@@ -86,7 +86,6 @@ pub struct Opening {
 }
 
 /// Where a ceremony is, with what is true there.
-#[expect(clippy::large_enum_variant, reason = "a ceremony is loaded, judged and dropped one at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 #[expect(clippy::large_enum_variant, reason = "one is held at a time; a box would only hide it")]
