@@ -179,7 +179,8 @@ async fn two_screens_of_text_lead_a_person_through() {
     assert_eq!(tokens.token_type, "DPoP");
     let keys = Jwks::fetch(&terminal.http, &discovery).await.unwrap();
     let claims = keys.id_token(&tokens.id_token.unwrap(), &discovery.issuer, CLIENT, &flow.nonce, machine::now()).unwrap();
-    assert_eq!(claims.name.as_deref(), Some(PERSON));
+    let told = oidc::person(&terminal.http, &discovery, &terminal.key, &tokens.access_token, &claims.sub);
+    assert_eq!(told.await.unwrap().unwrap().name.as_deref(), Some(PERSON));
     assert_eq!(claims.acr.as_deref(), Some("urn:countersign:acr:xd2"));
 
     let story = world.phone.story(&ceremony.cid).await.unwrap();
@@ -212,7 +213,9 @@ async fn signing_out_at_the_till_ends_what_the_phone_shows() {
     let out = terminal.http.call(&Call::post_nothing(world.shop.join("/sign-out").unwrap())).await.unwrap();
     let to = out.location.unwrap();
     assert_eq!(to.path(), "/logout");
-    assert_eq!(terminal.leave(to.as_str()).await.unwrap(), world.shop.join("/signed-out").unwrap());
+    let page = terminal.http.call(&Call::fetch(to)).await.unwrap();
+    let back = world.shop.join("/signed-out").unwrap();
+    assert!(String::from_utf8_lossy(&page.body).contains(back.as_str()), "the page leads back to the till");
     assert!(world.phone.overview().await.unwrap().sessions.is_empty());
     world.stop().await;
 }

@@ -3,6 +3,7 @@
 //! `cargo run --release -p countersign-store --features testing --example measure -- sqlite:/tmp/measure.db`, which must not exist yet;
 //! or a PostgreSQL address; or `cluster` for a PostgreSQL of its own. Prints processor time of this whole process, user and kernel, for
 //! each operation: on SQLite that is all there is, on PostgreSQL the server's comes on top.
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -31,7 +31,13 @@ pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found,
     if let Some(text) = &tokens.id_token {
         let keys = Jwks::fetch(&terminal.http, &discovery).await?;
         let claims = keys.id_token(text, &discovery.issuer, &flow.client_id, &flow.nonce, machine::now())?;
-        if let Some(name) = &claims.name {
+        let name = match claims.name {
+            Some(name) => Some(name),
+            None => oidc::person(&terminal.http, &discovery, &terminal.key, &tokens.access_token, &claims.sub)
+                .await?
+                .and_then(|person| person.name),
+        };
+        if let Some(name) = &name {
             lines.push(format!("  You are   {}", say::tidy(name)));
         }
         lines.push(format!("  Subject   {}", say::tidy(&claims.sub)));
@@ -39,7 +45,7 @@ pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found,
             lines.push(format!("  Earned    {} ({})", say::tidy(acr), say::tidy(&claims.amr.join(" "))));
         }
         json.insert("sub".into(), claims.sub.into());
-        json.insert("name".into(), claims.name.into());
+        json.insert("name".into(), name.into());
         json.insert("acr".into(), claims.acr.into());
         json.insert("amr".into(), claims.amr.into());
     }

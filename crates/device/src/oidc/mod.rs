@@ -154,6 +154,30 @@ impl CodeFlow {
     }
 }
 
+/// What the server tells about the person of `token` (OpenID Connect Core §5.3).
+#[derive(Clone, Debug, Deserialize)]
+pub struct Person {
+    /// Subject; must be the ID token's.
+    pub sub: String,
+    /// Name, if `profile` was granted.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// Asks for the claims about the person `sub` with their token and its key.
+pub async fn person(
+    http: &Http,
+    discovery: &Discovery,
+    key: &SoftwareKey,
+    token: &str,
+    sub: &str,
+) -> Result<Option<Person>, Fault> {
+    let Some(url) = discovery.userinfo_endpoint.clone() else { return Ok(None) };
+    let prover = Prover { key, body: false, token: Some(token) };
+    let found: Person = http.ask(&Call::fetch(url).proved(prover)).await?;
+    if found.sub == sub { Ok(Some(found)) } else { Err(Fault::Unreachable("the server told about another person".into())) }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -62,7 +62,7 @@ pub fn begin(app: &App, named: &Named, known: &[Credential]) -> Result<(Value, V
         .attestation(conveyance)
         .user_verification_policy(UserVerificationPolicy::Required)
         .require_resident_key(true)
-        .exclude_credentials(Some(known.iter().map(|c| id_bytes(&c.id).into()).collect()));
+        .exclude_credentials(Some(known.iter().map(|c| id_bytes(&c.id)).collect()));
     let (options, state) = core.generate_challenge_register(builder).map_err(broken)?;
     let options = serde_json::to_value(&options.public_key).map_err(|_| Fault::because(Refusal::Unavailable, "options"))?;
     let state = serde_json::to_value(&state).map_err(|_| Fault::because(Refusal::Unavailable, "options"))?;

@@ -58,7 +58,7 @@ pub enum ClientCommand {
 pub fn qr(text: &str) -> String {
     let Ok(code) = QRBuilder::new(text).ecl(ECL::M).build() else { return String::new() };
     let size = code.size;
-    let dark = |x: usize, y: usize| x < size && y < size && code[y][x].value();
+    let dark = |x: usize, y: usize| x < size && code.data.get(y * size + x).is_some_and(|m| m.value());
     let mut out = String::new();
     let quiet = 4_usize;
     for row in (0..size + 2 * quiet).step_by(2) {

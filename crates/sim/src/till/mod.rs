@@ -13,7 +13,6 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{self, CodeFlow, Discovery, Jwks};
 use countersign_device::{Fault, Http, SoftwareKey, Transport, machine};
 use serde::Deserialize;
@@ -128,7 +127,10 @@ async fn back(State(till): State<Arc<Till>>, headers: HeaderMap, Query(query): Q
     let claims = keys.id_token(&text, &discovery.issuer, &till.settings.client, &flow.nonce, now)?;
     let name = match claims.name {
         Some(name) => name,
-        None => till.ask_name(&discovery, &tokens.access_token).await?,
+        None => oidc::person(&till.http, &discovery, &till.key, &tokens.access_token, &claims.sub)
+            .await?
+            .and_then(|person| person.name)
+            .unwrap_or_default(),
     };
     let until_s = now.seconds().saturating_add(sessions::SESSION_S);
     let open = Open { name, sub: claims.sub, sid: claims.sid, acr: claims.acr.unwrap_or_default(), id_token: text, until_s };
@@ -203,19 +205,6 @@ impl Till {
     fn address(&self, path: &str) -> Result<String, Fault> {
         let url = self.settings.origin.join(path);
         url.map(|url| url.to_string()).map_err(|_| Fault::Local("the till has no address".into()))
-    }
-
-    async fn ask_name(&self, discovery: &Discovery, token: &str) -> Result<String, Fault> {
-        #[derive(Deserialize)]
-        struct Claims {
-            #[serde(default)]
-            name: Option<String>,
-            sub: String,
-        }
-        let Some(url) = discovery.userinfo_endpoint.clone() else { return Ok(String::new()) };
-        let prover = Prover { key: &self.key, body: false, token: Some(token) };
-        let claims: Claims = self.http.ask(&Call::fetch(url).proved(prover)).await?;
-        Ok(claims.name.unwrap_or(claims.sub))
     }
 }
 

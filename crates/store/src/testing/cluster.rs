@@ -1,4 +1,5 @@
 //! A private PostgreSQL: made for the test process, listening on a Unix socket in its own directory, gone with the process.
+#![expect(clippy::disallowed_methods, reason = "tests find their database through the environment")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -86,9 +86,8 @@ pub struct Opening {
 }
 
 /// Where a ceremony is, with what is true there.
-#[expect(clippy::large_enum_variant, reason = "a ceremony is loaded, judged and dropped one at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "in")]
+#[serde(rename_all = "snake_case", tag = "is")]
 #[expect(clippy::large_enum_variant, reason = "one is held at a time; a box would only hide it")]
 pub enum State {
     /// Waiting for a device.
@@ -410,6 +409,48 @@ impl Ceremony {
         match self.state {
             State::Redeemed(_) => self.ended(End::Revoked, "unclaimed", now),
             _ => self.ended(End::Expired, "time", now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use countersign_wire::statement::Rights;
+
+    #[test]
+    fn a_state_reads_back_as_it_was_written() {
+        let at = Time(1_000_000);
+        let scan = Scan {
+            device: DeviceId::new(at, [1; 10]),
+            dk: Thumbprint::from_digest(&[2; 32]),
+            person: PersonId::new(at, [3; 10]),
+            statement: "e30".into(),
+            channel: Channel::Frame,
+            near: vec![Near::SameNetwork],
+            demanded: Demanded { directions: vec![Direction::TypedOnTerminal], digits: 4 },
+            done: Vec::new(),
+            tries: 3,
+            rights: Rights { scopes: Vec::new(), session_s: 60, clients: Vec::new() },
+            at,
+            until: at.plus_s(1),
+        };
+        for state in [
+            State::Opened(Opened { until: at, denied: 0 }),
+            State::Scanned(scan.clone()),
+            State::Confirmed(scan.clone()),
+            State::Ended(Ended {
+                end: End::Refused,
+                reason: "person".into(),
+                at,
+                scan: Some(scan),
+                approved: None,
+                session: None,
+            }),
+        ] {
+            let text = serde_json::to_string(&state).unwrap();
+            assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state, "{text}");
         }
     }
 }

@@ -1,0 +1,96 @@
+// Takes the pictures in docs/pictures: every page at the sizes and in the colours that it is made for, from the real server.
+// `npm run pictures`; pictures change when pages do, so they are taken by hand and looked at.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cardIs, screenIs, Stage } from './stage/index.js';
+
+const INTO = process.env.PICTURES ?? fileURLToPath(new URL('../../docs/pictures/', import.meta.url));
+mkdirSync(INTO, { recursive: true });
+
+const stage = await Stage.open({ enrolled: false });
+const screen = stage.screen.page;
+const phone = stage.phone.page;
+
+async function take(page, name, schemes = ['light']) {
+  for (const colorScheme of schemes) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await page.waitForTimeout(300);
+    await page.screenshot({ path: join(INTO, `${name}-${colorScheme}.png`) });
+  }
+  await page.emulateMedia({ colorScheme: 'light' });
+}
+const both = ['light', 'dark'];
+
+try {
+  await phone.goto(stage.server.link);
+  await screenIs(phone, 'invitation');
+  await take(phone, 'phone-invitation', both);
+  await phone.getByRole('button', { name: 'Enrol this phone' }).click();
+  await screenIs(phone, 'make_passkey');
+  await phone.fill('#device-name', 'Phone');
+  await take(phone, 'phone-passkey');
+  await phone.getByRole('button', { name: 'Make a passkey' }).click();
+  await screenIs(phone, 'enrolled');
+  await take(phone, 'phone-enrolled');
+
+  await stage.toSignIn();
+  await take(screen, 'sign-in', both);
+  await screen.setViewportSize({ width: 390, height: 844 });
+  await take(screen, 'sign-in-narrow', both);
+  await screen.setViewportSize({ width: 1280, height: 800 });
+  await screen.click('#typed-link');
+  await cardIs(screen, 'typed');
+  await take(screen, 'typed-code');
+  await screen.getByRole('button', { name: 'Show the code to scan' }).click();
+  await cardIs(screen, 'waiting');
+  await stage.scan();
+  await cardIs(screen, 'type_here');
+  await screen.fill('input[name="digits"]', '47');
+  await take(screen, 'type-here', both);
+  await take(phone, 'phone-digits', both);
+  await screen.fill('input[name="digits"]', '');
+  await stage.typeDigits();
+  await screenIs(phone, 'statement');
+  await cardIs(screen, 'scanned');
+  await take(screen, 'look-at-your-phone');
+  await phone.waitForSelector('#approve:not([aria-disabled])');
+  await take(phone, 'phone-statement', both);
+  await screen.route('**/redeem', async (route) => {
+    await cardIs(screen, 'approved');
+    await take(screen, 'approved');
+    await route.continue();
+  });
+  await stage.approve();
+  await screenIs(phone, 'done');
+  await take(phone, 'phone-done', both);
+  await screen.waitForSelector('#person');
+  await screen.unroute('**/redeem');
+  await phone.goto(`${stage.issuer}/phone`);
+  await screenIs(phone, 'overview');
+  await take(phone, 'phone-overview', both);
+  await phone.setViewportSize({ width: 1280, height: 800 });
+  await take(phone, 'overview-wide', both);
+  await phone.getByRole('button', { name: 'What happened' }).first().click();
+  await screenIs(phone, 'story');
+  await take(phone, 'story-wide');
+  await phone.setViewportSize({ width: 390, height: 844 });
+  await screen.goto(`${stage.issuer}/session`);
+  await screen.waitForSelector('#sign-out');
+  await take(screen, 'session');
+  await screen.click('#sign-out');
+  await screen.getByRole('heading', { name: 'Signed out' }).waitFor();
+
+  await stage.till.sessions.clear();
+  await stage.toSignIn();
+  await stage.scan();
+  await phone.getByRole('button', { name: 'Refuse' }).click();
+  await screenIs(phone, 'refused');
+  await take(phone, 'phone-refused', both);
+  await cardIs(screen, 'refused');
+  await take(screen, 'refused');
+  await screen.goto(`${stage.issuer}/sign-in/nowhere`);
+  await take(screen, 'error');
+} finally {
+  await stage.close();
+}
