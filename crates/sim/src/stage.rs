@@ -488,7 +488,7 @@ impl Scene<'_> {
 
     /// A caller that follows no rule.
     pub fn raw(&self, place: &str) -> Raw {
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Raw { client, issuer: self.stage.issuer.clone(), place: place.to_owned() }
     }
 }
@@ -534,18 +534,29 @@ impl Reply {
 impl Raw {
     /// Sends whatever it is told to.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, String)], body: Vec<u8>) -> Reply {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// The same where the server may hang up on a body that it does not want.
+    pub async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: Vec<u8>,
+    ) -> Result<Reply, reqwest::Error> {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self.client.request(method, self.issuer.join(path).unwrap());
         request = request.header("x-forwarded-for", &self.place);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = request.body(body).send().await.unwrap();
-        Reply {
+        let response = request.body(body).send().await?;
+        Ok(Reply {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            body: response.bytes().await.unwrap().to_vec(),
-        }
+            body: response.bytes().await?.to_vec(),
+        })
     }
 
     /// A fresh DPoP nonce.

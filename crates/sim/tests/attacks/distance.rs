@@ -45,7 +45,8 @@ async fn x07_a_relayed_code_from_afar_is_too_far() {
     scene.approve(&phone, &attempt).await;
     let cookies = std::mem::replace(&mut attempt.terminal.http, scene.http(&place()));
     *attempt.terminal.http.jar() = cookies.jar().clone();
-    scene.refused(attempt.terminal.redeem(&attempt.ceremony).await, "too_far").await;
+    scene.refused(attempt.terminal.redeem(&attempt.ceremony).await, "denied").await;
+    assert!(phone.overview().await.unwrap().sessions.iter().all(|s| s.client != "Client till"));
 }
 
 #[tokio::test]

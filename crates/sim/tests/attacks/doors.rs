@@ -43,7 +43,8 @@ fn doors() -> Vec<(&'static str, bool)> {
     ]
 }
 
-fn check(what: &str, door: &str, reply: &Reply) {
+fn check(what: &str, door: &str, reply: Option<Reply>) {
+    let Some(reply) = reply else { return };
     let text = String::from_utf8_lossy(&reply.body);
     assert!((400..500).contains(&reply.status), "{what} at {door}: {} {text}", reply.status);
     let kind = reply.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -53,7 +54,7 @@ fn check(what: &str, door: &str, reply: &Reply) {
     assert!(reply.headers.get("access-control-allow-origin").is_none());
 }
 
-async fn send(raw: &Raw, key: Option<&SoftwareKey>, door: &str, kind: &str, body: Vec<u8>, nonce: &str) -> Reply {
+async fn send(raw: &Raw, key: Option<&SoftwareKey>, door: &str, kind: &str, body: Vec<u8>, nonce: &str) -> Option<Reply> {
     let mut headers = vec![
         ("content-type", kind.to_owned()),
         ("origin", raw.origin()),
@@ -63,7 +64,15 @@ async fn send(raw: &Raw, key: Option<&SoftwareKey>, door: &str, kind: &str, body
     if let Some(key) = key {
         headers.push(("dpop", raw.proof(key, "POST", door, &body, |c| c.nonce = Some(nonce.to_owned()))));
     }
-    raw.send("POST", door, &headers, body).await
+    let long = body.len() > 64 * 1024;
+    match raw.try_send("POST", door, &headers, body).await {
+        Ok(reply) => Some(reply),
+        // A door that reads no body may hang up while a long one is still coming.
+        Err(fault) => {
+            assert!(long, "{door}: {fault}");
+            None
+        }
+    }
 }
 
 #[tokio::test]
@@ -99,28 +108,32 @@ async fn doors_refuse_whatever_is_malformed_and_change_nothing() {
         let real = path_of(door);
         let nonce = raw.nonce().await;
         for (what, body) in &bodies {
+            // Asking for a passkey challenge takes nothing but a key, and says nothing.
+            if body.is_empty() && door == "/rebind/options" {
+                continue;
+            }
             for kind in ["application/json", "text/plain"] {
-                check(what, door, &send(&raw, None, door, kind, body.clone(), &nonce).await);
-                check(what, door, &send(&raw, Some(&stranger), door, kind, body.clone(), &nonce).await);
+                check(what, door, send(&raw, None, door, kind, body.clone(), &nonce).await);
+                check(what, door, send(&raw, Some(&stranger), door, kind, body.clone(), &nonce).await);
             }
             // An enrolled key: the proof is good, the rest is not. An empty body is fine where
             // there is nothing to say, and the names are of nothing.
-            let empty_says_enough = body.is_empty() && matches!(door, "/device/sessions/end" | "/rebind/options");
+            let empty_says_enough = body.is_empty() && door == "/device/sessions/end";
             if !empty_says_enough {
-                check(what, &real, &send(&raw, Some(&phone.key), &real, "application/json", body.clone(), &nonce).await);
+                check(what, &real, send(&raw, Some(&phone.key), &real, "application/json", body.clone(), &nonce).await);
             }
         }
         for garbage in ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", &"A".repeat(20_000)] {
             let headers = [("dpop", garbage.to_owned()), ("content-type", "application/json".to_owned())];
-            check("a garbage proof", door, &raw.send("POST", door, &headers, b"{}".to_vec()).await);
+            check("a garbage proof", door, Some(raw.send("POST", door, &headers, b"{}".to_vec()).await));
         }
         for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
-            check(method, door, &raw.send(method, door, &[], vec![]).await);
+            check(method, door, Some(raw.send(method, door, &[], vec![]).await));
         }
     }
     for path in ["/", "/nothing", "/ceremonies/x/y/z", "/assets/../Cargo.toml", "/assets/%2e%2e/secret", "/admin", "/%ff"] {
         for method in ["GET", "POST"] {
-            check("nothing there", path, &raw.send(method, path, &[], vec![]).await);
+            check("nothing there", path, Some(raw.send(method, path, &[], vec![]).await));
         }
     }
     assert_eq!(scene.counts().await, before.0);
@@ -212,10 +225,10 @@ async fn x29_there_is_no_weaker_way_in() {
     let scene = stage().scene().await;
     let here = place();
     let raw = scene.raw(&here);
-    // No door of the catalogue speaks of passwords, codes by mail, or questions.
-    let document = raw.send("GET", "/openapi.json", &[], vec![]).await.json();
-    let paths: Vec<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
-    assert!(paths.len() > 20, "{paths:?}");
+    // No door of the table speaks of passwords, codes by mail, or questions.
+    let tables = concat!(include_str!("../../../server/src/http/mod.rs"), include_str!("../../../server/src/oidc/mod.rs"));
+    let paths: Vec<&str> = tables.split(".route(").skip(1).filter_map(|t| t.split('"').nth(1)).collect();
+    assert!(paths.len() > 40, "{paths:?}");
     for path in &paths {
         for word in ["password", "otp", "sms", "mail", "magic", "recover", "reset", "login", "question"] {
             assert!(!path.to_lowercase().contains(word), "{path}");

@@ -188,7 +188,8 @@ async fn x05_who_approves_comes_from_the_key_alone() {
         scene.recorded(reply.json()["ref"].as_str().unwrap(), "malformed").await;
     }
     // Mallory decides about Ana's scan with Mallory's key.
-    let assertion = mallory.assert(&checked.ask()).unwrap();
+    let anybody = countersign_wire::message::AssertionAsk { allow: vec![], ..checked.ask() };
+    let assertion = mallory.assert(&anybody).unwrap();
     let theirs = mallory.signed(cid, &checked.sd, Verb::Approve, Some(assertion.clone())).unwrap();
     let heard = mallory.decide(cid, &theirs).await;
     scene.refused(heard, "no_such_ceremony").await;
