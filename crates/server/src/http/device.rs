@@ -89,7 +89,7 @@ pub async fn take(State(app): Shared, Path(cid): Path<String>, r: Incoming, body
 /// `POST /device/ceremonies/{cid}/confirm`.
 pub async fn confirm(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
     let result = async {
-        let (device, _) = r.device(&app, &body, false).await?;
+        let device = r.device_once(&app, &body).await?;
         let typed: Confirm = json(&r.headers, &body)?;
         scanning::confirm(&app, &r.ctx, &device, &cid, &typed.digits).await
     }
@@ -119,7 +119,7 @@ pub async fn end_one(State(app): Shared, Path(id): Path<String>, r: Incoming, bo
 
 async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> Response {
     let result = async {
-        let (device, _) = r.device(&app, &body, false).await?;
+        let device = r.device_once(&app, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
         if device.device.state != DeviceState::Active {
             return Err(Fault::because(Refusal::Denied, "device not active"));
@@ -139,7 +139,7 @@ pub async fn manage(
     body: Bytes,
 ) -> Response {
     let result = async {
-        let (device, _) = r.device(&app, &body, false).await?;
+        let device = r.device_once(&app, &body).await?;
         match verb.as_str() {
             "rename" => {
                 let sent: Rename = json(&r.headers, &body)?;
@@ -164,7 +164,7 @@ pub async fn notice(
     body: Bytes,
 ) -> Response {
     let result = async {
-        let (device, _) = r.device(&app, &body, false).await?;
+        let device = r.device_once(&app, &body).await?;
         match verb.as_str() {
             "undo" => devices::notice_undo(&app, &r.ctx, &device, &id).await?,
             "ok" => devices::notice_ok(&app, &r.ctx, &device, &id).await?,
@@ -179,7 +179,7 @@ pub async fn notice(
 /// `POST /device/invitations`.
 pub async fn invite(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     let result = async {
-        let (device, _) = r.device(&app, &body, false).await?;
+        let device = r.device_once(&app, &body).await?;
         let sent: Invite = json(&r.headers, &body)?;
         people::invite_by_device(&app, &r.ctx, &device, &sent).await
     }

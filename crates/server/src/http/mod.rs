@@ -15,13 +15,14 @@ pub mod shells;
 pub mod terminal;
 
 use crate::app::App;
-use axum::Router;
+use axum::response::IntoResponse;
+use axum::{Json, Router};
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use countersign_trust::limits;
+use countersign_trust::{Refusal, limits};
 use std::sync::Arc;
 
 /// All doors of the server.
@@ -78,7 +79,7 @@ pub fn router(app: Arc<App>) -> Router {
 /// Headers of every answer: nothing is cached, framed, sniffed or told to others. No CORS header
 /// ever: another origin has no business here.
 async fn headers(request: axum::extract::Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let mut response = spoken(next.run(request).await);
     let headers = response.headers_mut();
     let mut put = |name: header::HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -91,4 +92,25 @@ async fn headers(request: axum::extract::Request, next: Next) -> Response {
     put(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     put(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
     response
+}
+
+/// Refusals of the machinery before any door (a body too long, another method, a path that is not
+/// text) carry a code like all others.
+fn spoken(response: Response) -> Response {
+    let has = |name: header::HeaderName, text: &[&str]| {
+        let value = response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        text.iter().any(|t| value.starts_with(t))
+    };
+    let answered = has(header::CONTENT_TYPE, &["application/json", "text/html"])
+        || response.headers().contains_key(header::WWW_AUTHENTICATE);
+    if answered || !response.status().is_client_error() {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let code = serde_json::json!({"code": Refusal::Malformed.code()});
+    let mut told = (response.status(), Json(code)).into_response();
+    if let Some(allow) = allow {
+        told.headers_mut().insert(header::ALLOW, allow);
+    }
+    told
 }

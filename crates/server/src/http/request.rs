@@ -172,6 +172,18 @@ impl Incoming {
         }
         Ok((device, proof))
     }
+
+    /// The same for what changes something: the proof is used up before the act, so that nobody
+    /// who heard it can do it again.
+    pub async fn device_once(&self, app: &App, body: &[u8]) -> Result<StoredDevice, Fault> {
+        let (device, proof) = self.device(app, body, false).await?;
+        let name = format!("{}/{}", proof.jkt, proof.jti);
+        if app.store.burn_first("dpop", &name, proof.burn_until).await? {
+            Ok(device)
+        } else {
+            Err(Fault::because(Refusal::BadProof, "a jti used before"))
+        }
+    }
 }
 
 /// A JSON body; an empty one stands for `{}`.
@@ -183,6 +195,10 @@ pub fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, 
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     if !kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/json")) {
         return Err(bad("content type application/json"));
+    }
+    // A list could stand for a structure by the order of its members: only objects are read.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("not an object"));
     }
     serde_json::from_slice(body).map_err(|_| bad("not the members it must have"))
 }

@@ -80,6 +80,15 @@ impl Store {
         );
         Ok(self.engine.first(q).await?.is_some())
     }
+    /// Uses a name up by itself, before the act that it allows; false if it was used before.
+    pub async fn burn_first(&self, what: &str, name: &str, until: Time) -> Result<bool, StoreError> {
+        let Write(statement) = Write::burnt(what, name, until);
+        match self.engine.upkeep(vec![statement]).await {
+            Ok(rows) => Ok(rows == 1),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
     /// Quarantines of a screen (its network or its key) that still hold.
     pub async fn quarantines(
         &self,
