@@ -103,7 +103,7 @@ async fn k9_killed_two_hundred_times_nothing_acknowledged_is_lost() {
     let done = Arc::new(Mutex::new(Acknowledged::default()));
     let mut phones: Vec<Phone> = vec![];
     let discovery = stage.scene().await.discovery.clone();
-    let transport = Transport::new(false).unwrap();
+    let transport = Transport::new(false);
     let begun = Instant::now();
     for kill in 0..kills {
         if kill % KILLS_PER_PHONE == 0 {
