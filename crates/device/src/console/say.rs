@@ -224,38 +224,69 @@ pub fn overview(of: &Overview) -> Vec<String> {
 }
 
 fn activity(item: &ActivityItem) -> String {
-    let screen = item.screen.as_deref().map_or_else(|| "a screen".into(), tidy);
+    let on = item.screen.as_deref().map(|screen| format!(" on {}", tidy(screen))).unwrap_or_default();
     match item.kind.as_str() {
-        "ceremony.redeemed" => format!("You signed in at {screen}."),
-        "ceremony.approved" => format!("You approved {screen}."),
-        "ceremony.refused" => format!("A sign-in at {screen} was refused. Nothing was opened."),
-        "ceremony.expired" => format!("Time ran out at {screen}. Nothing was opened."),
-        "session.ended" => format!("{screen} was closed."),
-        other => format!("{} {}", tidy(other), item.code.as_deref().map(tidy).unwrap_or_default()).trim_end().to_owned(),
+        "ceremony.redeemed" => format!("You signed in{on}."),
+        "ceremony.approved" => format!("You approved a sign-in{on}."),
+        "ceremony.refused" => format!("A sign-in{on} was refused. Nothing was opened."),
+        "ceremony.expired" => format!("Time ran out for a sign-in{on}. Nothing was opened."),
+        "ceremony.abandoned" => format!("A sign-in{on} was given up. Nothing was opened."),
+        "ceremony.revoked" => format!("What was opened{on} was closed again."),
+        "person.not_me" => "You said that a sign-in was not you. That screen can’t ask you for a while.".into(),
+        "passkey.used" => format!("You used a passkey{on}."),
+        "session.ended" => format!("What was open{on} was closed."),
+        "device.enrolled" => "A device was enrolled.".into(),
+        "device.rebound" => "A device came back with a new key.".into(),
+        "device.changed" => "One of your devices was changed.".into(),
+        "invitation.made" => "You invited somebody.".into(),
+        other => tidy(other),
     }
+}
+
+/// One event of a story.
+fn happened(kind: &str) -> String {
+    match kind {
+        "ceremony.opened" => "A screen showed a code",
+        "ceremony.scanned" => "Your phone scanned it",
+        "ceremony.confirmed" => "The digits matched",
+        "ceremony.approved" => "You approved",
+        "ceremony.refused" => "It was refused",
+        "ceremony.redeemed" => "The screen took the result, once",
+        "ceremony.claimed" => "The result was used",
+        "ceremony.expired" => "Time ran out",
+        "ceremony.abandoned" => "The screen gave up",
+        "ceremony.revoked" => "What was opened was closed",
+        "step.refused" => "A step was refused",
+        "person.not_me" => "You said that it was not you",
+        "session.opened" => "The screen was signed in",
+        "session.ended" => "The screen was signed out",
+        "code.issued" => "The application was told",
+        "tokens.issued" => "The application was let in",
+        "code.replayed" => "The result came twice, so it was closed",
+        other => return tidy(other),
+    }
+    .to_owned()
 }
 
 /// A story: its events, then its verdicts.
 pub fn story(events: &[Value], verdicts: &[Value]) -> Vec<String> {
-    let text = |value: &Value, name: &str| value.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
-    let started = events.first().and_then(|e| e.get("at")).and_then(Value::as_i64).unwrap_or_default();
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(tidy);
     let mut lines = vec!["What happened".to_owned()];
     for event in events {
-        let at = event.get("at").and_then(Value::as_i64).unwrap_or(started);
-        let ms = at.saturating_sub(started) / 1000;
-        let code = text(event, "code").map(|c| format!(" ({c})")).unwrap_or_default();
-        let kind = text(event, "kind").unwrap_or_default();
-        lines.push(format!("  +{:>3}.{:01} s  {}{}", ms / 1000, ms % 1000 / 100, tidy(&kind), tidy(&code)));
+        let ms = event.get("ms").and_then(Value::as_i64).unwrap_or_default();
+        let code = text(event, "code").map(|code| format!(" ({code})")).unwrap_or_default();
+        let kind = event.get("kind").and_then(Value::as_str).unwrap_or_default();
+        lines.push(format!("  +{:>3}.{} s  {}{code}", ms / 1000, ms % 1000 / 100, happened(kind)));
     }
-    lines.push("Protections of RFC 10027".to_owned());
+    lines.push("What protected it (RFC 10027)".to_owned());
     for verdict in verdicts {
-        let facts = text(verdict, "facts").unwrap_or_default();
-        lines.push(format!(
-            "  {:>2}  {:<8} {}",
-            tidy(&text(verdict, "n").unwrap_or_default()),
-            tidy(&text(verdict, "verdict").unwrap_or_default()),
-            tidy(&facts)
-        ));
+        let n = verdict.get("n").and_then(Value::as_i64).unwrap_or_default();
+        let how = match verdict.get("verdict").and_then(Value::as_str) {
+            Some("met") => "met",
+            Some("partial") => "in part",
+            _ => "not",
+        };
+        lines.push(format!("  {n:>2}  {how:<7}  {}", text(verdict, "because").unwrap_or_default()));
     }
     lines
 }

@@ -34,6 +34,8 @@ pub enum DeviceCommand {
     Resume { id: String },
     /// End a device for good.
     Revoke { id: String },
+    /// Ids of all devices that were lost, revoked or retired, one a line: what a restore needs.
+    Ended,
 }
 
 #[derive(clap::Subcommand)]
@@ -126,6 +128,12 @@ pub async fn person(app: &App, what: PersonCommand, json: bool) -> Result<(), En
 /// `countersign device`.
 pub async fn device(app: &App, what: DeviceCommand) -> Result<(), Ended> {
     let (id, to) = match &what {
+        DeviceCommand::Ended => {
+            for id in app.store.devices_ended().await.map_err(|e| Ended::store(e.to_string()))? {
+                println!("{id}");
+            }
+            return Ok(());
+        }
         DeviceCommand::Suspend { id } => (id, DeviceState::Suspended),
         DeviceCommand::Resume { id } => (id, DeviceState::Active),
         DeviceCommand::Revoke { id } => (id, DeviceState::Revoked),

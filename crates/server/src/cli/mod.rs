@@ -76,9 +76,13 @@ enum Command {
     Restore {
         /// File to read.
         file: PathBuf,
-        /// File with ids of devices revoked since the backup, one a line.
-        #[arg(long, value_name = "FILE")]
+        /// File with ids of devices that ended since the backup, one a line (`countersign device ended`
+        /// prints it from the old store). A backup does not know them, and they must not come back.
+        #[arg(long, value_name = "FILE", required_unless_present = "nothing_ended_since")]
         revoked: Option<PathBuf>,
+        /// No device was lost, revoked or retired since the backup.
+        #[arg(long, conflicts_with = "revoked")]
+        nothing_ended_since: bool,
     },
     /// Print completions for a shell.
     Completions {
@@ -174,7 +178,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
-        Command::Restore { file, revoked } => backup::restore(config, &file, revoked.as_deref(), json).await,
+        Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,
         Command::Completions { .. } => Ok(()),
     }
 }

@@ -121,6 +121,15 @@ impl Store {
         );
         self.engine.query(q).await?.iter().map(device).collect()
     }
+    /// Every device whose life is over.
+    pub async fn devices_ended(&self) -> Result<Vec<DeviceId>, StoreError> {
+        let q = Query::new(
+            "SELECT id FROM device WHERE state IN ('lost', 'revoked', 'retired') ORDER BY id",
+            [],
+        )
+        .long();
+        self.engine.query(q).await?.iter().map(|r| r.parsed(0)).collect()
+    }
     /// A passkey.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
         let q = Query::new(credential_query!("WHERE id = $1"), [id.as_str().into()]);

@@ -20,7 +20,7 @@ pub fn restored(revoked: &[String], id: [u8; 10], txn: [u8; 10], at: Time) -> Ba
             "DELETE FROM ceremony WHERE state IN ('opened', 'scanned', 'confirmed', 'approved', 'redeemed') AND deadline IS NOT NULL",
             none(),
         ))
-        .write(Statement::any("UPDATE key SET state = 'retired', version = version + 1 WHERE purpose = 'K'", none()));
+        .write(Statement::any("DELETE FROM key WHERE purpose = 'K'", none()));
     for device in revoked {
         batch = batch
             .write(Statement::any(

@@ -32,8 +32,12 @@ pub async fn story(app: &App, id: &CeremonyId) -> Result<Story, Fault> {
         .map(|(seq, e)| {
             let body: Value = serde_json::from_str(&e.body).unwrap_or(Value::Null);
             let field = |name: &str| body.get(name).cloned().unwrap_or(Value::Null);
-            json!({"seq": seq, "at": e.at / 1_000_000, "ms": (e.at - c.opening.at.0) / 1_000, "kind": e.kind,
-                "code": field("code"), "facts": field("facts"), "txn": e.txn})
+            let mut told = json!({"seq": seq, "at": e.at / 1_000_000, "ms": (e.at - c.opening.at.0) / 1_000,
+                "kind": e.kind, "facts": field("facts"), "txn": e.txn});
+            if let (Some(map), Some(code)) = (told.as_object_mut(), body.get("code")) {
+                map.insert("code".to_owned(), code.clone());
+            }
+            told
         })
         .collect();
     let verdicts = match c.approval() {
