@@ -95,7 +95,7 @@ pub fn start(listener: TcpListener, settings: Settings) -> Result<Running, Fault
 async fn home(State(till): State<Arc<Till>>, headers: HeaderMap) -> Response {
     let open = cookie(&headers, SESSION).and_then(|id| till.sessions.open(&id, machine::now().seconds()));
     let body = match &open {
-        Some(open) => page::open(&till.settings.name, &open.name, open.until_s, &open.acr),
+        Some(open) => page::open(&till.settings.name, &open.name, open.until_s),
         None => page::closed(&till.settings.name),
     };
     page_of(&till, StatusCode::OK, body)
@@ -133,7 +133,7 @@ async fn back(State(till): State<Arc<Till>>, headers: HeaderMap, Query(query): Q
             .unwrap_or_default(),
     };
     let until_s = now.seconds().saturating_add(sessions::SESSION_S);
-    let open = Open { name, sub: claims.sub, sid: claims.sid, acr: claims.acr.unwrap_or_default(), id_token: text, until_s };
+    let open = Open { name, sub: claims.sub, sid: claims.sid, id_token: text, until_s };
     let id = till.sessions.let_in(open)?;
     let cookies = [
         (header::SET_COOKIE, set(SESSION, &id, sessions::SESSION_S)),

@@ -10,16 +10,15 @@ pub const SCRIPT: &str = include_str!("till.js");
 const MARK: &str = r#"<svg class="mark" viewBox="0 0 26 22" width="26" height="22" aria-hidden="true"><path class="ink" d="M3 4h20v14H3z"/><path class="paper" d="M6 8h9v2H6zM6 12h6v2H6z"/></svg>"#;
 
 /// Somebody is signed in.
-pub fn open(till: &str, person: &str, until_s: i64, acr: &str) -> String {
+pub fn open(till: &str, person: &str, until_s: i64) -> String {
     let person = escape(person);
-    let how = if acr.is_empty() { String::new() } else { format!("<p class=\"quiet small\">Earned: <code>{}</code></p>", escape(acr)) };
     page(
         till,
         &format!("Till is open: {person}"),
         &format!(
             "<p class=\"chip good\">Open</p>\
              <h1>Till is open: <bdi>{person}</bdi></h1>\
-             <p>Your phone keeps this screen open, and can close it. Until {}.</p>{how}\
+             <p>Your phone keeps this screen open, and can close it. Until {}.</p>\
              <table><caption class=\"unseen\">Basket</caption><tbody>\
              <tr><td>The Sea, the Sea</td><td>9.90</td></tr>\
              <tr><td>Map of the harbour, folded</td><td>6.50</td></tr>\
@@ -37,7 +36,7 @@ pub fn closed(till: &str) -> String {
         till,
         "Till is closed",
         "<p class=\"chip\">Closed</p><h1>Till is closed</h1>\
-         <p>Nobody is signed in here. Sign in with your phone; there is nothing to type that somebody could look at.</p>\
+         <p>Nobody is signed in here. Sign in with your phone; no password is ever typed here.</p>\
          <p><a class=\"button act\" href=\"/sign-in\">Sign in</a></p>",
     )
 }
@@ -87,14 +86,14 @@ mod tests {
 
     #[test]
     fn a_name_is_shown_and_never_run() {
-        let html = open("Till", "<script>alert(1)</script>", 0, "");
+        let html = open("Till", "<script>alert(1)</script>", 0);
         assert!(html.contains("Till is open: <bdi>&lt;script&gt;"));
         assert_eq!(html.matches("<script").count(), 1, "our own");
     }
 
     #[test]
     fn pages_ask_nobody_else_for_anything() {
-        for html in [open("T", "A", 0, "x"), closed("T"), problem("a", "b"), STYLE.into(), SCRIPT.into()] {
+        for html in [open("T", "A", 0), closed("T"), problem("a", "b"), STYLE.into(), SCRIPT.into()] {
             assert!(!html.contains("http") && !html.contains("//"), "{html}");
         }
     }

@@ -22,8 +22,6 @@ pub struct Open {
     pub sub: String,
     /// The server's session.
     pub sid: Option<String>,
-    /// How the person was authenticated.
-    pub acr: String,
     /// Shown to the server at sign-out.
     pub id_token: String,
     /// Ends at, seconds.
@@ -126,7 +124,7 @@ mod tests {
     use super::*;
 
     fn open(sub: &str, sid: &str) -> Open {
-        Open { name: "Ana".into(), sub: sub.into(), sid: Some(sid.into()), acr: String::new(), id_token: String::new(), until_s: 100 }
+        Open { name: "Ana".into(), sub: sub.into(), sid: Some(sid.into()), id_token: String::new(), until_s: 100 }
     }
     fn told(sub: Option<&str>, sid: Option<&str>, jti: &str) -> LogoutClaims {
         serde_json::from_value(serde_json::json!({"sub": sub, "sid": sid, "jti": jti})).unwrap()
