@@ -14,6 +14,11 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+/// Between two rounds of numbering at the start.
+const HEAR_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+/// Rounds at the start, at most: longer than a dead node's lease.
+const HEAR_TRIES: u32 = 200;
+
 /// Why the server did not start: something for the operator to read.
 #[derive(Debug)]
 pub struct StartFault(pub String);
@@ -69,11 +74,25 @@ pub async fn open_on(
     chance: Arc<dyn Chance>,
 ) -> Result<Arc<App>, StartFault> {
     let seal = Seal::load(&config.seal_key_file, &*chance).map_err(fault("seal key"))?;
+    hear(&engine).await;
     let store = Store::new(engine);
     let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
     let policy = startup::policy(&config).map_err(fault("policies"))?;
     let app = App { store, config: Arc::new(config), keys, policy, chance, hub: Hub::default(), owed: Notify::new() };
     Ok(Arc::new(app))
+}
+
+/// Takes part in numbering until a beat is heard. On PostgreSQL nothing is decided before that, and
+/// the jobs that beat begin only later, in a command never.
+async fn hear(engine: &Engine) {
+    for _ in 0..HEAR_TRIES {
+        if engine.beat_age() < crate::app::BEAT {
+            return;
+        }
+        // A round that fails is tried again; whoever cannot hear stays closed and says so.
+        let _ = engine.sequence().await;
+        tokio::time::sleep(HEAR_PAUSE).await;
+    }
 }
 
 /// The system's own chance.

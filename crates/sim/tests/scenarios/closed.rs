@@ -56,6 +56,7 @@ async fn q9_out_of_order_means_refused() {
         let confirmed = scene.open_till(&here).await;
         let checked = scene.confirm(&phone, &confirmed).await;
         let opened = scene.open("stock", "openid", &here).await;
+        println!("signed in on PostgreSQL; now it goes away");
         drop(cluster);
         let closed = |what: &str, fault: Option<countersign_device::Fault>| match fault {
             Some(countersign_device::Fault::Refused(r)) => {
@@ -84,6 +85,7 @@ async fn q9_out_of_order_means_refused() {
     engine.upkeep(vec![turn]).await.unwrap();
     drop(engine);
     stage.try_restart().await;
+    println!("with the clock turned back the server {}", if stage.runs() { "runs, closed" } else { "does not start" });
     if stage.runs() {
         let raw = stage.raw(&here);
         assert_eq!(raw.send("GET", "/readyz", &[], vec![]).await.status, 503);
