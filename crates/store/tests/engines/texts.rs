@@ -7,7 +7,7 @@ use countersign_store::{Engine, Table};
 use tokio_postgres::types::Type;
 
 /// Texts that may read a whole table, because it is always small.
-const MAY_SCAN: [&str; 1] = [
+const MAY_SCAN: &[&str] = &[
     // The server's own keys: a handful.
     "SELECT id, version, purpose, alg, state, public_key, sealed, made_at, serial FROM key WHERE state <> 'retired' ORDER BY made_at",
     // A restore ends everything that lived in the backup, once, before anything is served.
