@@ -79,6 +79,7 @@ pub async fn open_on(
     let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
     let policy = startup::policy(&config).map_err(fault("policies"))?;
     let app = App { store, config: Arc::new(config), keys, policy, chance, hub: Hub::default(), owed: Notify::new() };
+    hear_sequencer(&app).await?;
     Ok(Arc::new(app))
 }
 
@@ -95,6 +96,18 @@ async fn hear(engine: &Engine) {
     }
 }
 
+/// Nothing is decided before the sequencer was heard: become it, or hear it beat twice.
+async fn hear_sequencer(app: &App) -> Result<(), StartFault> {
+    for _ in 0..60 {
+        app.store.engine().sequence().await.map_err(fault("sequencer"))?;
+        if app.in_order().is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err(StartFault("the sequencer is not heard, or the clock is behind the store".to_owned()))
+}
+
 /// The system's own chance.
 pub fn system_chance() -> Arc<dyn Chance> {
     Arc::new(chance::System::default())
@@ -109,7 +122,7 @@ pub async fn start(config: Config, clock: Option<Arc<dyn Clock>>) -> Result<Runn
 /// Starts doors and jobs over an app.
 pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
     startup::clients(&app).await.map_err(|f| StartFault(format!("clients: {}", f.because)))?;
-    let first_link = startup::first_administrator(&app).await.map_err(|f| StartFault(format!("first administrator: {}", f.because)))?;
+    let first_link = startup::first_administrator(&app).await.map_err(|f| StartFault(format!("first administrator: {} {}", f.refusal.code(), f.because)))?;
     startup::record_start(&app).await.map_err(|f| StartFault(format!("log: {}", f.because)))?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = jobs::spawn(&app, &stopped);
