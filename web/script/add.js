@@ -38,7 +38,7 @@ async function showCode(name, app) {
     changed: (state) => {
       typed.hidden = state !== 'waiting';
     },
-    redeemed: async ({ ticket, name: person }) => makePasskey(ticket, person, { with: key, leads: app }),
+    redeemed: async ({ ticket, name: person }) => makePasskey(ticket, person, { with: key, leads: app, named: name }),
   });
   screen({
     name: 'add',

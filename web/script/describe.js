@@ -8,7 +8,8 @@ export const isRegistered = ({ terminal }) => typeof terminal.name === 'string' 
 /** How a screen is called inside a sentence */
 export const screenName = (said) => (isRegistered(said) ? name(said.terminal.name) : say('screen.unknown'));
 
-const newDevice = (said) => said.terminal.name ?? said.terminal.agent;
+/** What the new device wants to be called; which browser it is, is told in its row */
+const newDevice = (said) => said.request.message ?? said.terminal.name ?? said.terminal.agent;
 
 /** The question */
 export function question(said) {

@@ -56,16 +56,16 @@ function invited(token, { name: person, organisation, left_ms }) {
 }
 
 /** The field for what people will call this device */
-export function nameField() {
-  const input = el('input.field', { id: 'device-name', name: 'device-name', maxlength: '40', autocomplete: 'off', value: guessName() });
+export function nameField(named = guessName()) {
+  const input = el('input.field', { id: 'device-name', name: 'device-name', maxlength: '40', autocomplete: 'off', value: named });
   return { input, node: el('div', {}, el('label', { for: 'device-name' }, say('enrol.device_name')), input), text: () => input.value.trim() || guessName() };
 }
 
 /** Makes the passkey that stands for the person, then enrols. `token` is an invitation's or a ceremony's ticket. */
-export function makePasskey(token, person, { with: own, leads } = {}) {
+export function makePasskey(token, person, { with: own, leads, named } = {}) {
   if (own) key = own;
   if (leads) app = leads;
-  const field = nameField();
+  const field = nameField(named);
   const make = async () => {
     try {
       const { creation } = await post('/enrolments/begin', { token });

@@ -3,6 +3,8 @@
 (() => {
   let kept = location.hash.slice(1);
   if (location.href.includes('#')) history.replaceState(null, '', location.pathname + location.search);
+  // Another code or invitation opened where this page stands already changes only what is behind `#`: begin anew with it.
+  addEventListener('hashchange', () => location.hash.length > 1 && location.reload());
   Object.defineProperty(globalThis, 'takeFragment', {
     value: () => {
       const taken = kept;

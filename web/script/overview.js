@@ -159,9 +159,9 @@ function session({ id, screen: where, client, rights: scopes, opened_at, until, 
       await act(`/device/sessions/${encodeURIComponent(id)}/end`);
       box.replaceChildren(
         ground('lock', 'good'),
-        el('div', {}, el('h3', { tabindex: '-1' }, say('ended.headline')), el('p.small.quiet', {}, parts('ended.body', { screen: name(where), client: name(client) }))),
+        el('div', {}, el('h2', { tabindex: '-1' }, say('ended.headline')), el('p.small.quiet', {}, parts('ended.body', { screen: name(where), client: name(client) }))),
       );
-      box.querySelector('h3').focus();
+      box.querySelector('h2').focus();
       announce(say('ended.headline'), true);
     } catch (fault) {
       failed(fault, app);
@@ -173,7 +173,7 @@ function session({ id, screen: where, client, rights: scopes, opened_at, until, 
   ];
   box.append(
     ground('laptop'),
-    el('div', {}, el('h3', {}, name(where)), facts),
+    el('div', {}, el('h2', {}, name(where)), facts),
     el('div.time', {}, tally.node, el('p', {}, say('sessions.left', { n, time: timeOfDay(moment(until)) }))),
     pressing(say('sessions.end'), end, { extra: 'slim', 'aria-label': say('sessions.end_named', { screen: where }) }),
   );

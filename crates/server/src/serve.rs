@@ -14,6 +14,11 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+/// Between two rounds of numbering at the start.
+const HEAR_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+/// Rounds at the start, at most: longer than a dead node's lease.
+const HEAR_TRIES: u32 = 200;
+
 /// Why the server did not start: something for the operator to read.
 #[derive(Debug)]
 pub struct StartFault(pub String);
@@ -69,11 +74,38 @@ pub async fn open_on(
     chance: Arc<dyn Chance>,
 ) -> Result<Arc<App>, StartFault> {
     let seal = Seal::load(&config.seal_key_file, &*chance).map_err(fault("seal key"))?;
+    hear(&engine).await;
     let store = Store::new(engine);
     let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
     let policy = startup::policy(&config).map_err(fault("policies"))?;
     let app = App { store, config: Arc::new(config), keys, policy, chance, hub: Hub::default(), owed: Notify::new() };
+    hear_sequencer(&app).await?;
     Ok(Arc::new(app))
+}
+
+/// Takes part in numbering until a beat is heard. On PostgreSQL nothing is decided before that, and
+/// the jobs that beat begin only later, in a command never.
+async fn hear(engine: &Engine) {
+    for _ in 0..HEAR_TRIES {
+        if engine.beat_age() < crate::app::BEAT {
+            return;
+        }
+        // A round that fails is tried again; whoever cannot hear stays closed and says so.
+        let _ = engine.sequence().await;
+        tokio::time::sleep(HEAR_PAUSE).await;
+    }
+}
+
+/// Nothing is decided before the sequencer was heard: become it, or hear it beat twice.
+async fn hear_sequencer(app: &App) -> Result<(), StartFault> {
+    for _ in 0..60 {
+        app.store.engine().sequence().await.map_err(fault("sequencer"))?;
+        if app.in_order().is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err(StartFault("the sequencer is not heard, or the clock is behind the store".to_owned()))
 }
 
 /// The system's own chance.
@@ -90,7 +122,7 @@ pub async fn start(config: Config, clock: Option<Arc<dyn Clock>>) -> Result<Runn
 /// Starts doors and jobs over an app.
 pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
     startup::clients(&app).await.map_err(|f| StartFault(format!("clients: {}", f.because)))?;
-    let first_link = startup::first_administrator(&app).await.map_err(|f| StartFault(format!("first administrator: {}", f.because)))?;
+    let first_link = startup::first_administrator(&app).await.map_err(|f| StartFault(format!("first administrator: {} {}", f.refusal.code(), f.because)))?;
     startup::record_start(&app).await.map_err(|f| StartFault(format!("log: {}", f.because)))?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = jobs::spawn(&app, &stopped);

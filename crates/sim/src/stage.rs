@@ -78,6 +78,7 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
     };
     let scopes = "scopes = [\"profile\", \"refund\"]\nprivileged_scopes = [\"refund\"]\n";
     let secret = format!("auth = \"client_secret_basic\"\nsecret_hash = \"{hash}\"\n");
+    let crowd: Vec<String> = (0..6).map(|n| client(&format!("crowd-{n}"), scopes)).collect();
     [
         format!(
             "issuer = \"{issuer}\"\nlisten = \"127.0.0.1:{port}\"\ndatabase = \"{database}\"\n\
@@ -91,6 +92,8 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("ledger", &secret),
         client("far", &format!("{scopes}far = \"unproven\"\n")),
         client("screen", "boundary = \"session\"\n"),
+        // For tests that open more than one client may in a minute.
+        crowd.join("\n"),
     ]
     .join("\n")
 }
@@ -126,7 +129,7 @@ impl Stage {
         stage
     }
 
-    async fn start(&self, program: &Path) {
+    fn spawn(&self, program: &Path) -> Child {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|n| n.starts_with("COUNTERSIGN_")) {
@@ -159,6 +162,11 @@ impl Stage {
                 }
             });
         }
+        child
+    }
+
+    async fn start(&self, program: &Path) {
+        let mut child = self.spawn(program);
         let begun = Instant::now();
         let address = ("127.0.0.1", self.issuer.port().unwrap());
         while tokio::net::TcpStream::connect(address).await.is_err() {
@@ -197,9 +205,47 @@ impl Stage {
         self.start(&program()).await;
     }
 
+    /// The same where it may refuse to start; [`Stage::runs`] says whether it did.
+    pub async fn try_restart(&self) {
+        self.kill();
+        let mut child = self.spawn(&program());
+        let address = ("127.0.0.1", self.issuer.port().unwrap());
+        for _ in 0..1_000 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                *self.server.lock().unwrap() = Some(child);
+                return;
+            }
+            if let Ok(Some(_)) = child.try_wait() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the server neither listens nor ends:\n{}", self.said());
+    }
+
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        self.server.lock().unwrap().is_some()
+    }
+
+    /// A caller that follows no rule.
+    pub fn raw(&self, place: &str) -> Raw {
+        let builder = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy();
+        let client = builder.redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Raw { client, issuer: self.issuer.clone(), place: place.to_owned() }
+    }
+
     /// Everything the server printed so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Runs one of the server's commands beside it; answers what it printed, or what it complained of.
+    pub fn command(&self, words: &[&str]) -> Result<String, String> {
+        let config = self.dir.join("countersign.toml");
+        let out = Command::new(program()).args(words).arg("--config").arg(config).current_dir(&self.dir).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
     }
 
     /// The directory of its files.
@@ -494,8 +540,7 @@ impl Scene<'_> {
 
     /// A caller that follows no rule.
     pub fn raw(&self, place: &str) -> Raw {
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Raw { client, issuer: self.stage.issuer.clone(), place: place.to_owned() }
+        self.stage.raw(place)
     }
 }
 

@@ -1,0 +1,24 @@
+//! The stories of docs/scenarios.md, each driven from outside against the real program: what works,
+//! and what the story must refuse with a stable code that is in the log.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "scenarios/binding.rs"]
+mod binding;
+#[path = "scenarios/chain.rs"]
+mod chain;
+#[path = "scenarios/closed.rs"]
+mod closed;
+#[path = "scenarios/rights.rs"]
+mod rights;
+#[path = "scenarios/tether.rs"]
+mod tether;
+
+use countersign_sim::stage::{Settings, Stage};
+use std::sync::OnceLock;
+
+static STAGE: OnceLock<Stage> = OnceLock::new();
+
+/// The server that most stories share; each stands at places of its own.
+fn stage() -> &'static Stage {
+    Stage::shared(&STAGE, Settings::default)
+}

@@ -7,3 +7,4 @@ CREATE INDEX person_administrators ON person (id) WHERE role = 'administrator' A
 CREATE INDEX invitation_by_person ON invitation (person) WHERE state = 'open';
 -- A refusal is looked up by the reference its person was shown; refusals are few beside everything else.
 CREATE INDEX event_refused ON event (at) WHERE kind = 'step.refused';
+CREATE INDEX device_by_state ON device (state, id);

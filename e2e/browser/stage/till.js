@@ -106,10 +106,10 @@ export class Till {
     return to.href;
   }
 
-  #proof(method, to) {
+  #proof(method, to, token) {
     const { kty, crv, x, y } = this.#key.publicKey.export({ format: 'jwk' });
     const head = text64(JSON.stringify({ typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }));
-    const claims = { jti: random(), htm: method, htu: to, iat: Math.floor(Date.now() / 1000), ...(this.#nonce && { nonce: this.#nonce }) };
+    const claims = { jti: random(), htm: method, htu: to, iat: Math.floor(Date.now() / 1000), ...(this.#nonce && { nonce: this.#nonce }), ...(token && { ath: sha(token) }) };
     const signed = `${head}.${text64(JSON.stringify(claims))}`;
     return `${signed}.${sign('sha256', Buffer.from(signed), { key: this.#key.privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
   }
@@ -131,7 +131,16 @@ export class Till {
     if (tokens.token_type !== 'DPoP') throw new Error(`a token of type ${tokens.token_type}`);
     const claims = await this.#verified(tokens.id_token);
     if (claims.nonce !== started.nonce) throw new Error('another nonce');
-    return { ...claims, id_token: tokens.id_token };
+    const { userinfo_endpoint } = this.meta;
+    let about;
+    for (let tries = 0; tries < 2; tries += 1) {
+      about = await fetch(userinfo_endpoint, { headers: { authorization: `DPoP ${tokens.access_token}`, DPoP: this.#proof('GET', userinfo_endpoint, tokens.access_token) } });
+      this.#nonce = about.headers.get('dpop-nonce') ?? this.#nonce;
+      if (about.status !== 401) break;
+    }
+    const { sub, name } = await about.json();
+    if (sub !== claims.sub) throw new Error('userinfo about somebody else');
+    return { ...claims, name, id_token: tokens.id_token };
   }
 
   /** Claims of a token that the issuer signed for us */

@@ -31,6 +31,7 @@ describe('signing in', { timeout: 240_000 }, () => {
     await screen.waitForURL(`${stage.till.origin}/`);
     const [session] = [...stage.till.sessions.values()];
     assert.equal(await screen.textContent('#sub'), session.sub);
+    assert.equal(await screen.textContent('#person'), 'Administrator');
     assert.equal(session.acr, 'urn:countersign:acr:xd2');
     assert.equal(session.cs.channel, 'pair', 'both frames were read out of pixels');
   });

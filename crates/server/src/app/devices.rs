@@ -61,6 +61,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
         .notices_of(person)
         .await?
         .into_iter()
+        .filter(|n| n.device.as_ref() != Some(&by.device.id))
         .map(|n| NoticeItem {
             id: n.id.to_string(),
             undo: n.device.is_some() && now < n.undo_until,
@@ -223,11 +224,13 @@ async fn fell(app: &App, target: &Device, to: DeviceState, now: Time, commit: &m
     Ok(())
 }
 
+/// A notice about a device is for the person's other devices: it never vouches for itself.
 async fn own_notice(app: &App, by: &StoredDevice, id: &str) -> Result<Notice, Fault> {
     let none = || Fault::because(Refusal::NoSuchThing, "no such notice of this person");
     let id: NoticeId = id.parse().map_err(|_| none())?;
     let notice = app.store.notice(&id).await?.ok_or_else(none)?;
-    if notice.person == by.device.person && notice.state == "open" { Ok(notice) } else { Err(none()) }
+    let about_itself = notice.device.as_ref() == Some(&by.device.id);
+    if notice.person == by.device.person && notice.state == "open" && !about_itself { Ok(notice) } else { Err(none()) }
 }
 
 /// "Undo it now": the device that was added or re-bound is revoked, with all it opened.

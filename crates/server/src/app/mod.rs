@@ -52,7 +52,7 @@ pub struct App {
 }
 
 /// Longest silence of the sequencer that is still trusted.
-const BEAT: Duration = Duration::from_secs(2);
+pub(crate) const BEAT: Duration = Duration::from_secs(2);
 
 impl App {
     /// The store's time: the only clock decisions see.

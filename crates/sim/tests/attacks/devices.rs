@@ -89,7 +89,10 @@ async fn x23_a_device_revoked_meanwhile_approves_nothing() {
             Ok(_) => {
                 approved += 1;
                 // Then the approval came first in the log, and what it gave was cut.
-                assert!(log.iter().any(|l| l.kind == "ceremony.approved"));
+                let approval = log.iter().find(|l| l.kind == "ceremony.approved").unwrap().seq.unwrap();
+                let all = scene.log().await;
+                let end = all.iter().find(|l| l.kind == "device.changed" && l.body["device"] == id.as_str()).unwrap();
+                assert!(approval < end.seq.unwrap(), "round {round}: approved after the device was lost");
             }
             Err(fault) => {
                 refused += 1;

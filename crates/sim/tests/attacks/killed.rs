@@ -32,7 +32,9 @@ async fn turn(transport: &Transport, discovery: &Discovery, phone: &mut Phone, d
     let here = place();
     phone.http = Http::new(transport.clone()).with_header("x-forwarded-for", &here);
     let terminal = Terminal::new(phone.http.fresh(), phone.issuer())?;
-    let flow = CodeFlow::new("till", REDIRECT, "openid profile")?;
+    // A client may open 600 in a minute, which one alone would exceed.
+    let [n] = countersign_device::machine::bytes::<1>()?;
+    let flow = CodeFlow::new(&format!("crowd-{}", n % 6), REDIRECT, "openid profile")?;
     let Arrival::Flow(page) = terminal.arrive(&flow.url(discovery, &terminal.key.public().thumbprint())).await? else {
         panic!("sent away")
     };

@@ -7,9 +7,13 @@ use countersign_store::{Engine, Table};
 use tokio_postgres::types::Type;
 
 /// Texts that may read a whole table, because it is always small.
-const MAY_SCAN: [&str; 1] = [
+const MAY_SCAN: &[&str] = &[
     // The server's own keys: a handful.
     "SELECT id, version, purpose, alg, state, public_key, sealed, made_at, serial FROM key WHERE state <> 'retired' ORDER BY made_at",
+    // A restore ends everything that lived in the backup, once, before anything is served.
+    "UPDATE code SET state = 'revoked', version = version + 1 WHERE state <> 'revoked'",
+    "UPDATE request SET state = 'done', version = version + 1 WHERE state = 'open'",
+    "UPDATE token SET revoked = 1, version = version + 1 WHERE revoked = 0",
 ];
 
 /// The SQL texts in the sources of the nouns, with the macros that begin several texts alike put together.
