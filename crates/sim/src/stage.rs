@@ -185,6 +185,11 @@ impl Stage {
         }
     }
 
+    /// The server's process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.lock().unwrap().as_ref().map(Child::id)
+    }
+
     /// Kills the server as a power cut would (SIGKILL), and waits until it is gone.
     pub fn kill(&self) {
         if let Some(mut child) = self.server.lock().unwrap().take() {
