@@ -1,6 +1,8 @@
 //! Attacks on the real program from outside: one test for each row of docs/attacks.md that is
 //! within reach. Every refusal must also stand in the log, under the reference its caller heard.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Real time and this process's settings: these tests stand outside of the program.
+#![allow(clippy::disallowed_methods, clippy::await_holding_lock)]
 
 #[path = "attacks/codes.rs"]
 mod codes;

@@ -1,6 +1,8 @@
 //! The stories of docs/scenarios.md, each driven from outside against the real program: what works,
 //! and what the story must refuse with a stable code that is in the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Real time and this process's settings: these tests stand outside of the program.
+#![allow(clippy::disallowed_methods, clippy::await_holding_lock)]
 
 #[path = "scenarios/binding.rs"]
 mod binding;

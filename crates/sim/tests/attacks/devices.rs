@@ -58,7 +58,7 @@ async fn x23_a_device_revoked_meanwhile_approves_nothing() {
     let here = place();
     let mut first = scene.phone("Irmgard", &here).await;
     let (mut approved, mut refused) = (0, 0);
-    for round in 0..110_u64 {
+    for round in 0..220_u64 {
         if round % 25 == 24 {
             first = scene.phone("Irmgard", &here).await;
         }
