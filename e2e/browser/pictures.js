@@ -35,9 +35,9 @@ try {
   await take(phone, 'phone-enrolled');
 
   await stage.toSignIn();
-  await take(screen, 'sign-in', both);
+  await take(screen, 'sign-in-desktop', both);
   await screen.setViewportSize({ width: 390, height: 844 });
-  await take(screen, 'sign-in-narrow', both);
+  await take(screen, 'sign-in-phone', both);
   await screen.setViewportSize({ width: 1280, height: 800 });
   await screen.click('#typed-link');
   await cardIs(screen, 'typed');
@@ -55,7 +55,7 @@ try {
   await cardIs(screen, 'scanned');
   await take(screen, 'look-at-your-phone');
   await phone.waitForSelector('#approve:not([aria-disabled])');
-  await take(phone, 'phone-statement', both);
+  await take(phone, 'phone-approve-phone', both);
   await screen.route('**/redeem', async (route) => {
     await cardIs(screen, 'approved');
     await take(screen, 'approved');

@@ -51,6 +51,7 @@ function obstacles() {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode.parentElement;
+    if (/^[a-z_]+(\.[a-z_]+)+$/.test(walker.currentNode.data.trim()) && !node.closest('bdi')) wrong.push(`a key instead of a text: ${walker.currentNode.data}`);
     if (!walker.currentNode.data.trim() || !visible(node) || node.closest('script, noscript, .unseen, [aria-disabled="true"]')) continue;
     const [a, b] = [light(rgba(getComputedStyle(node).color)), light(ground(node))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

@@ -3,7 +3,7 @@
 
 use super::enrol::id_bytes;
 use super::{App, Fault};
-use crate::config::Attestation;
+use crate::config::{Attestation, Config};
 use countersign_store::sql::Named;
 use countersign_trust::Refusal;
 use countersign_trust::device::Credential;
@@ -16,7 +16,7 @@ use webauthn_attestation_ca::AttestationCaList;
 use webauthn_rs_core::WebauthnCore;
 
 use webauthn_rs_core::proto::{
-    AttestationConveyancePreference, COSEKey, COSEKeyType, ECDSACurve, EDDSACurve,
+    AttestationConveyancePreference, COSEAlgorithm, COSEKey, COSEKeyType, ECDSACurve, EDDSACurve,
     RegisterPublicKeyCredential, RegistrationState, UserVerificationPolicy,
 };
 
@@ -62,6 +62,7 @@ pub fn begin(app: &App, named: &Named, known: &[Credential]) -> Result<(Value, V
         .attestation(conveyance)
         .user_verification_policy(UserVerificationPolicy::Required)
         .require_resident_key(true)
+        .credential_algorithms(vec![COSEAlgorithm::ES256, COSEAlgorithm::EDDSA, COSEAlgorithm::RS256])
         .exclude_credentials(Some(known.iter().map(|c| id_bytes(&c.id)).collect()));
     let (options, state) = core.generate_challenge_register(builder).map_err(broken)?;
     let options = serde_json::to_value(&options.public_key).map_err(|_| Fault::because(Refusal::Unavailable, "options"))?;
@@ -80,20 +81,19 @@ pub fn finish(app: &App, state: Value, sent: &NewCredential) -> Result<Made, Fau
         "response": {"attestationObject": sent.attestation_object, "clientDataJSON": sent.client_data_json},
     }))
     .map_err(|_| Fault::because(Refusal::Malformed, "a new passkey"))?;
-    let roots = roots(app)?;
-    let core = core(app)?;
-    let required = app.config.attestation == Attestation::Required;
-    let credential = core
-        .register_credential(&registration, &state, if required { roots.as_ref() } else { None })
-        .map_err(|e| {
-            tracing::debug!(error = %e, "a registration was refused");
-            if required { Fault::because(Refusal::AttestationNeeded, "attestation") } else { bad("registration") }
-        })?;
+    let roots = roots(&app.config)?;
+    let credential = core(app)?.register_credential(&registration, &state, None).map_err(|e| {
+        tracing::debug!(error = %e, "a registration was refused");
+        bad("registration")
+    })?;
     if !credential.user_verified {
         return Err(bad("nobody was verified"));
     }
-    let attested = required
-        || roots.as_ref().is_some_and(|r| credential.verify_attestation(r).is_ok_and(|found| found.is_some()));
+    // What counts is the chain alone, never what the configuration asks for.
+    let attested = roots.as_ref().is_some_and(|r| credential.verify_attestation(r).is_ok_and(|found| found.is_some()));
+    if app.config.attestation == Attestation::Required && !attested {
+        return Err(Fault::because(Refusal::AttestationNeeded, "no attestation that leads to a listed root"));
+    }
     Ok(Made {
         id: b64::encode(credential.cred_id.as_ref()).parse()?,
         key: key(&credential.cred).ok_or_else(|| bad("a key of another kind"))?,
@@ -104,22 +104,26 @@ pub fn finish(app: &App, state: Value, sent: &NewCredential) -> Result<Made, Fau
     })
 }
 
-fn roots(app: &App) -> Result<Option<AttestationCaList>, Fault> {
-    let Some(path) = &app.config.attestation_roots else { return Ok(None) };
-    let broken = || Fault::because(Refusal::Unavailable, "attestation roots");
+/// The operator's roots. A file that names none, or anything unreadable, is a mistake and not an
+/// empty list.
+pub fn roots(config: &Config) -> Result<Option<AttestationCaList>, Fault> {
+    let Some(path) = &config.attestation_roots else { return Ok(None) };
+    let broken = || Fault::because(Refusal::Unavailable, "attestation_roots holds no readable certificate");
     let text = std::fs::read_to_string(path).map_err(|_| broken())?;
-    let mut all: Option<AttestationCaList> = None;
-    for part in text.split_inclusive("-----END CERTIFICATE-----") {
-        if !part.contains("-----BEGIN CERTIFICATE-----") {
-            continue;
-        }
-        let one = AttestationCaList::try_from(part.trim().as_bytes()).map_err(|_| broken())?;
-        match &mut all {
-            Some(list) => list.union(&one),
-            None => all = Some(one),
-        }
+    parse_roots(&text).map(Some).ok_or_else(broken)
+}
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
+fn parse_roots(text: &str) -> Option<AttestationCaList> {
+    let mut all = AttestationCaList::default();
+    for piece in text.split(BEGIN).skip(1) {
+        let (inner, _) = piece.split_once(END)?;
+        let block = format!("{BEGIN}{inner}{END}\n");
+        all.union(&AttestationCaList::try_from(block.as_bytes()).ok()?);
     }
-    Ok(all)
+    (!all.is_empty()).then_some(all)
 }
 
 fn key(cose: &COSEKey) -> Option<Jwk> {
@@ -139,5 +143,34 @@ fn key(cose: &COSEKey) -> Option<Jwk> {
             Jwk::parse(&serde_json::to_value(Jwk::Rsa { n: k.n.clone(), e }).ok()?).ok()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use webauthn_rs_core::proto::{COSEAlgorithm, COSEEC2Key, COSEOKPKey, COSERSAKey};
+
+    #[test]
+    fn a_file_without_a_whole_certificate_is_no_list_of_roots() {
+        for bad in ["", "nothing", BEGIN, &format!("{BEGIN}\nAAAA\n{END}\n")] {
+            assert!(parse_roots(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_kinds_that_were_asked_for_become_keys() {
+        let cose = |key| COSEKey { type_: COSEAlgorithm::ES256, key };
+        let ec = |curve, n| COSEKeyType::EC_EC2(COSEEC2Key { curve, x: vec![1; n], y: vec![2; n] });
+        let okp = |curve, n| COSEKeyType::EC_OKP(COSEOKPKey { curve, x: vec![3; n] });
+        let rsa = |n| COSEKeyType::RSA(COSERSAKey { n: vec![0x91; n], e: [1, 0, 1] });
+        let Some(Jwk::P256(point)) = key(&cose(ec(ECDSACurve::SECP256R1, 32))) else { panic!() };
+        assert_eq!((point[0], point[63]), (1, 2));
+        assert!(matches!(key(&cose(okp(EDDSACurve::ED25519, 32))), Some(Jwk::Ed25519(_))));
+        assert!(key(&cose(rsa(256))).is_some());
+        for bad in [rsa(128), ec(ECDSACurve::SECP384R1, 32), ec(ECDSACurve::SECP256R1, 31), okp(EDDSACurve::ED448, 57)] {
+            assert!(key(&cose(bad)).is_none());
+        }
     }
 }

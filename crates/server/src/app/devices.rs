@@ -7,15 +7,27 @@ use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
 use countersign_trust::device::{Device, DeviceState};
+use countersign_trust::principal::{Person, PersonState};
 use countersign_wire::message::{ActivityItem, DeviceItem, Me, NoticeItem, Overview, SessionItem};
 use countersign_wire::{DeviceId, NoticeId, Time};
 use serde_json::Value;
 
-/// Everything the overview page shows.
+/// Everything the overview page shows. A device that does not act yet, or not now, sees itself and
+/// nothing else: whoever took a synced passkey learns no more from a waiting device.
 pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Overview, Fault> {
     let now = ctx.now;
     let named = app.store.named(&by.device.person).await?.ok_or(Refusal::Denied)?;
     let person = &named.person.id;
+    if by.device.state != DeviceState::Active || named.person.state != PersonState::Active {
+        return Ok(Overview {
+            me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
+            device: by.device.id.to_string(),
+            devices: vec![item(by, by, now)],
+            sessions: Vec::new(),
+            activity: Vec::new(),
+            notices: Vec::new(),
+        });
+    }
     let stored = app.store.devices_of(person).await?;
     let name_of = |id: &DeviceId| stored.iter().find(|d| d.device.id == *id).map(|d| d.name.clone());
     let mut open = Vec::new();
@@ -93,14 +105,30 @@ fn item(d: &StoredDevice, by: &StoredDevice, now: Time) -> DeviceItem {
     }
 }
 
-/// The acting device, as a guarded fact: active, and not limited unless it only reports itself.
-fn may_act(by: &StoredDevice, target: Option<&Device>, now: Time) -> Result<(), Fault> {
-    let itself = target.is_some_and(|t| t.id == by.device.id);
-    let active = by.device.state == DeviceState::Active;
-    if active && (itself || !by.device.is_limited(now)) {
-        Ok(())
-    } else {
-        Err(Fault::because(Refusal::Denied, "the acting device is not active, or limited"))
+/// Who acts, read anew for every attempt, as facts that the commit is held to.
+struct Acting {
+    device: Device,
+    person: Person,
+}
+
+impl Acting {
+    /// An active device of an active person, and not limited unless it only reports itself.
+    async fn load(app: &App, by: &StoredDevice, target: Option<&DeviceId>, now: Time) -> Result<Acting, Fault> {
+        let denied = || Fault::because(Refusal::Denied, "the acting device is not active, or limited");
+        // Bound anew meanwhile means that another key acts for it now.
+        let found = app.store.device(&by.device.id).await?.filter(|d| d.device.jkt == by.device.jkt);
+        let device = found.ok_or_else(denied)?.device;
+        let person = app.store.person(&device.person).await?.ok_or_else(denied)?;
+        let itself = target == Some(&device.id);
+        let active = device.state == DeviceState::Active && person.state == PersonState::Active;
+        if active && (itself || !device.is_limited(now)) { Ok(Acting { device, person }) } else { Err(denied()) }
+    }
+    /// A row that the commit itself writes is its own guard.
+    fn guard(&self, commit: &mut Commit, written: Option<&DeviceId>) {
+        commit.guard(Table::Person, self.person.id.as_str(), self.person.version);
+        if written != Some(&self.device.id) {
+            commit.guard(Table::Device, self.device.id.as_str(), self.device.version);
+        }
     }
 }
 
@@ -118,12 +146,13 @@ pub async fn rename(app: &App, ctx: &Context, by: &StoredDevice, id: &str, name:
     }
     app.settled(|_| async {
         let target = own_device(app, by, id).await?;
-        may_act(by, Some(&target.device), ctx.now)?;
+        let acting = Acting::load(app, by, Some(&target.device.id), ctx.now).await?;
         let mut event = app.event(Kind::DeviceRenamed, &ctx.txn, ctx.now);
         event.device = Some(target.device.id.clone());
         event.person = Some(by.device.person.clone());
         let mut commit = Commit::new(event);
         commit.write(Write::device_renamed(&target.device, name.trim()));
+        acting.guard(&mut commit, Some(&target.device.id));
         app.commit(commit).await?;
         Ok(())
     })
@@ -171,10 +200,11 @@ async fn move_to(
             }
         }
         .device;
-        if let Some(by) = by {
-            may_act(by, Some(&target), now)?;
-        }
-        if !target.state.may_become(to) {
+        let acting = match by {
+            Some(by) => Some(Acting::load(app, by, Some(&target.id), now).await?),
+            None => None,
+        };
+        if !may_move(target.state, to, acting.is_some()) {
             return Err(Fault::because(Refusal::Denied, "its life does not go there"));
         }
         let mut event = app
@@ -185,8 +215,8 @@ async fn move_to(
         event.person = Some(target.person.clone());
         let mut commit = Commit::new(event);
         commit.write(Write::device_moved(&target, to));
-        if let Some(by) = by.filter(|b| b.device.id != target.id) {
-            commit.guard(Table::Device, by.device.id.as_str(), by.device.version);
+        if let Some(acting) = &acting {
+            acting.guard(&mut commit, Some(&target.id));
         }
         if let Some(notice) = notice {
             commit.write(Write::notice_answered(notice, "undone"));
@@ -200,6 +230,16 @@ async fn move_to(
     .await
 }
 
+/// Whose word moves a device where. To act again is different things: a person allows a device that
+/// waits, an operator resumes one that an operator suspended, and neither does the other's part.
+fn may_move(from: DeviceState, to: DeviceState, by_person: bool) -> bool {
+    let fits = match to {
+        DeviceState::Active => from == if by_person { DeviceState::Pending } else { DeviceState::Suspended },
+        _ => true,
+    };
+    fits && from.may_become(to)
+}
+
 /// Whatever depended on a device that fell: its passkeys, the sessions it opened, the ceremonies
 /// it scanned.
 async fn fell(app: &App, target: &Device, to: DeviceState, now: Time, commit: &mut Commit) -> Result<(), Fault> {
@@ -211,9 +251,14 @@ async fn fell(app: &App, target: &Device, to: DeviceState, now: Time, commit: &m
     for event in events {
         commit.event(event);
     }
+    cut(app, target, "device", now, commit).await
+}
+
+/// The ceremonies that a device scanned end.
+pub(super) async fn cut(app: &App, target: &Device, why: &str, now: Time, commit: &mut Commit) -> Result<(), Fault> {
     for c in app.store.ceremonies_of_person(&target.person).await? {
         if c.scan_facts().is_some_and(|s| s.device == target.id) {
-            let step = c.cut("device", now);
+            let step = c.cut(why, now);
             let (writes, events) = ended_along(app, &c, &step, now);
             commit.writes(writes);
             for event in events {
@@ -229,8 +274,10 @@ async fn own_notice(app: &App, by: &StoredDevice, id: &str) -> Result<Notice, Fa
     let none = || Fault::because(Refusal::NoSuchThing, "no such notice of this person");
     let id: NoticeId = id.parse().map_err(|_| none())?;
     let notice = app.store.notice(&id).await?.ok_or_else(none)?;
-    let about_itself = notice.device.as_ref() == Some(&by.device.id);
-    if notice.person == by.device.person && notice.state == "open" && !about_itself { Ok(notice) } else { Err(none()) }
+    // A device has no say about the notice that the others get about it.
+    let about_it = notice.device.as_ref() == Some(&by.device.id);
+    let theirs = notice.person == by.device.person && !about_it;
+    if theirs && notice.state == "open" { Ok(notice) } else { Err(none()) }
 }
 
 /// "Undo it now": the device that was added or re-bound is revoked, with all it opened.
@@ -240,21 +287,52 @@ pub async fn notice_undo(app: &App, ctx: &Context, by: &StoredDevice, id: &str) 
     if ctx.now >= notice.undo_until {
         return Err(Fault::because(Refusal::Gone, "undo no longer works"));
     }
+    let ended = app.store.device(&target).await?.is_none_or(|d| !d.device.state.may_become(DeviceState::Revoked));
+    if ended {
+        // It ended in another way meanwhile: only the notice is left to answer.
+        return answer(app, ctx, by, id, "undone").await;
+    }
     move_to(app, ctx, Some(by), target.as_str(), DeviceState::Revoked, Some(&notice)).await
 }
 
 /// "It was me".
 pub async fn notice_ok(app: &App, ctx: &Context, by: &StoredDevice, id: &str) -> Result<(), Fault> {
+    answer(app, ctx, by, id, "ok").await
+}
+
+async fn answer(app: &App, ctx: &Context, by: &StoredDevice, id: &str, state: &'static str) -> Result<(), Fault> {
     app.settled(|_| async {
         let notice = own_notice(app, by, id).await?;
-        may_act(by, None, ctx.now)?;
-        let mut event = app.event(Kind::NoticeAnswered, &ctx.txn, ctx.now).fact("kind", notice.kind.as_str());
+        let acting = Acting::load(app, by, None, ctx.now).await?;
+        let mut event =
+            app.event(Kind::NoticeAnswered, &ctx.txn, ctx.now).fact("kind", notice.kind.as_str()).fact("answer", state);
         event.person = Some(by.device.person.clone());
         event.device = Some(by.device.id.clone());
         let mut commit = Commit::new(event);
-        commit.write(Write::notice_answered(&notice, "ok"));
+        commit.write(Write::notice_answered(&notice, state));
+        acting.guard(&mut commit, None);
         app.commit(commit).await?;
         Ok(())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_person_allows_and_an_operator_resumes_and_never_the_other_way() {
+        use DeviceState::{Active, Lost, Pending, Revoked, Suspended};
+        assert!(may_move(Pending, Active, true) && may_move(Suspended, Active, false));
+        assert!(!may_move(Suspended, Active, true), "a suspension is not lifted by the person's other device");
+        assert!(!may_move(Pending, Active, false), "an operator never vouches for a person");
+        for by_person in [true, false] {
+            for dead in [Lost, Revoked] {
+                assert!(!may_move(dead, Active, by_person) && !may_move(dead, Revoked, by_person));
+            }
+            assert!(may_move(Pending, Revoked, by_person) && may_move(Active, Lost, by_person));
+        }
+    }
 }

@@ -123,7 +123,14 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     if app.store.device_by_key(&proof.jkt).await?.is_some() {
         return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
     }
+    let others = app.store.devices_of(&facts.person).await?;
+    if facts.why == Why::First && others.iter().any(|d| d.device.state == DeviceState::Active) {
+        return Err(Fault::because(Refusal::InvitationOver, "the person has an active device by now"));
+    }
     let made = attestation::finish(app, begun, &body.credential)?;
+    if app.store.credential(&made.id).await?.is_some() {
+        return Err(Fault::because(Refusal::BadProof, "a passkey that is registered already"));
+    }
     let device = Device {
         id: DeviceId::new(now, app.id10()),
         version: 1,
@@ -173,7 +180,10 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
         }
         commit.guard(Table::Device, approver.id.as_str(), approver.version);
     }
-    commit.write(Write::notice_given(&notice(app, &facts.person, "device_added", Some(&device.id), now)));
+    // Where there is no other device there is nobody to tell, and later nothing to ask about.
+    if !others.is_empty() {
+        commit.write(Write::notice_given(&notice(app, &facts.person, "device_added", Some(&device.id), now)));
+    }
     app.commit(commit).await?;
     Ok(Enrolled {
         device_id: device.id.to_string(),

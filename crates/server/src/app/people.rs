@@ -43,6 +43,9 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
                 if !matches!(known.person.state, PersonState::Invited | PersonState::Active) {
                     return Err(Fault::because(Refusal::Denied, "person locked or ended"));
                 }
+                if known.person.role != role {
+                    return Err(Fault::because(Refusal::Denied, "this login has another role"));
+                }
                 let devices = app.store.devices_of(&known.person.id).await?;
                 if devices.iter().any(|d| d.device.state == DeviceState::Active) {
                     return Err(Fault::because(Refusal::Denied, "a further device is added by approving it on the first"));

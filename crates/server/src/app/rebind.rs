@@ -3,7 +3,7 @@
 
 use super::ceremony::{burn, decide::is_name, hashed, refuse_if_burnt};
 use super::enrol::notice;
-use super::{App, Context, Fault};
+use super::{App, Context, Fault, devices};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
@@ -56,6 +56,10 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
     }
     let old = app.store.device(&credential.device).await?.ok_or(Refusal::Denied)?.device;
+    // A passkey is no way around a device that was stopped.
+    if !matches!(old.state, DeviceState::Active | DeviceState::Retired) {
+        return Err(Fault::because(Refusal::Denied, "the device of this passkey may not act"));
+    }
     let others = app.store.devices_of(&credential.person).await?;
     let another = others.iter().any(|d| d.device.state == DeviceState::Active && d.device.id != old.id);
     let same = !credential.backup_eligible && old.state == DeviceState::Active;
@@ -82,6 +86,8 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
     commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
     if same {
         commit.write(Write::device_rebound(&old, &fresh));
+        // What the former key had in hand ends with it.
+        devices::cut(app, &old, "rebound", now, &mut commit).await?;
     } else {
         commit.guard(Table::Device, old.id.as_str(), old.version);
         commit.write(Write::device_added(&fresh, body.device_name.trim()));
@@ -106,6 +112,10 @@ async fn judge(app: &App, ctx: &Context, proof: &Proof, body: &Rebind) -> Result
     }
     let id: CredentialId = body.assertion.credential_id.parse()?;
     let credential = app.store.credential(&id).await?.filter(|c| c.live).ok_or_else(|| bad("unknown passkey"))?;
+    let handle = body.assertion.user_handle.as_deref().map(b64::decode).transpose()?;
+    if handle.is_some_and(|h| h != credential.person.as_str().as_bytes()) {
+        return Err(bad("a user handle of another person"));
+    }
     let rp_id = app.config.rp_id();
     let verified = webauthn::verify(
         &assertion,

@@ -1,11 +1,18 @@
 //! What is done once, before the first request: rules, clients, the first administrator.
 
-use super::{App, Fault, people};
+use super::{App, Fault, attestation, people};
 use crate::config::Config;
 use countersign_store::{Commit, Write};
+use countersign_store::sql::StoredClient;
 use countersign_trust::audit::Kind;
+use countersign_trust::client::Client;
 use countersign_trust::policy::{PolicyFault, PolicySet};
-use countersign_trust::principal::Role;
+use countersign_trust::principal::{PersonState, Role};
+
+/// Registered by the configuration file.
+pub const CONFIGURATION: &str = "configuration";
+/// Registered or changed by command.
+pub const COMMAND: &str = "command";
 
 /// The operator's rules, or the shipped ones. A bad file stops the start.
 pub fn policy(config: &Config) -> Result<PolicySet, PolicyFault> {
@@ -19,8 +26,20 @@ pub fn policy(config: &Config) -> Result<PolicySet, PolicyFault> {
     }
 }
 
+/// What the configuration makes of a client that the store knows. One that a command switched off
+/// stays off: a restart is no way back for it.
+fn configured(old: &StoredClient, listed: &Client) -> Option<Client> {
+    let stopped = old.source == COMMAND && old.client.disabled;
+    let new = Client { disabled: listed.disabled || stopped, ..listed.clone() };
+    let same = serde_json::to_value(&old.client).ok() == serde_json::to_value(&new).ok();
+    let owned = old.source == CONFIGURATION || stopped;
+    (!same || !owned).then_some(new)
+}
+
 /// Clients of the configuration as facts of the store. One that is no longer listed is disabled.
 pub async fn clients(app: &App) -> Result<(), Fault> {
+    // A file that enrolments need later is read once now, so that a mistake stops the start.
+    attestation::roots(&app.config)?;
     let stored = app.store.clients().await?;
     let now = app.now();
     let txn = app.txn(now);
@@ -31,25 +50,26 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
     };
     for client in &app.config.clients {
         let commit = match stored.iter().find(|s| s.client.id == client.id) {
-            Some(old) if serde_json::to_value(&old.client).ok() == serde_json::to_value(client).ok() => continue,
             Some(old) => {
+                let Some(new) = configured(old, client) else { continue };
+                let source = if new.disabled && old.source == COMMAND { COMMAND } else { CONFIGURATION };
                 let mut commit = change(&client.id, "changed");
-                commit.write(Write::client_changed(old, client, "configuration"));
+                commit.write(Write::client_changed(old, &new, source));
                 commit
             }
             None => {
                 let mut commit = change(&client.id, "added");
-                commit.write(Write::client_added(client, "configuration"));
+                commit.write(Write::client_added(client, CONFIGURATION));
                 commit
             }
         };
         app.commit(commit).await?;
     }
-    for old in stored.iter().filter(|s| s.source == "configuration" && !s.client.disabled) {
+    for old in stored.iter().filter(|s| s.source == CONFIGURATION && !s.client.disabled) {
         if !app.config.clients.iter().any(|c| c.id == old.client.id) {
-            let gone = countersign_trust::client::Client { disabled: true, ..old.client.clone() };
+            let gone = Client { disabled: true, ..old.client.clone() };
             let mut commit = change(&gone.id, "disabled");
-            commit.write(Write::client_changed(old, &gone, "configuration"));
+            commit.write(Write::client_changed(old, &gone, CONFIGURATION));
             app.commit(commit).await?;
         }
     }
@@ -59,12 +79,22 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Login name of the first administrator.
+const FIRST: &str = "admin";
+
 /// A one-time link for the first administrator, as long as there is none who can act.
 pub async fn first_administrator(app: &App) -> Result<Option<String>, Fault> {
     if app.store.has_administrator().await? {
         return Ok(None);
     }
-    let invited = people::invite(app, "Administrator", "admin", Role::Administrator, None).await?;
+    // Somebody locked or ended, or of another role, has the name: the operator decides, the server starts.
+    if let Some(known) = app.store.person_by_login(FIRST).await?
+        && (known.person.role != Role::Administrator || known.person.state != PersonState::Invited)
+    {
+        tracing::warn!("no administrator can act and the login `{FIRST}` is taken: `countersign invite` makes one");
+        return Ok(None);
+    }
+    let invited = people::invite(app, "Administrator", FIRST, Role::Administrator, None).await?;
     Ok(Some(invited.link))
 }
 
@@ -74,4 +104,34 @@ pub async fn record_start(app: &App) -> Result<(), Fault> {
     let event = app.event(Kind::ServerStarted, &app.txn(now), now).fact("version", env!("CARGO_PKG_VERSION"));
     app.commit(Commit::new(event)).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use serde_json::json;
+
+    fn client(name: &str, disabled: bool) -> Client {
+        let uris = ["https://till.example/cb"];
+        serde_json::from_value(json!({"id": "till", "name": name, "redirect_uris": uris, "disabled": disabled})).unwrap()
+    }
+    fn stored(name: &str, disabled: bool, source: &str) -> StoredClient {
+        StoredClient { client: client(name, disabled), version: 1, source: source.to_owned() }
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        assert!(configured(&stored("Till", false, CONFIGURATION), &client("Till", false)).is_none());
+        assert_eq!(configured(&stored("Till", false, CONFIGURATION), &client("New", false)).unwrap().name, "New");
+        assert!(configured(&stored("Till", false, COMMAND), &client("Till", false)).is_some(), "it is the configuration's now");
+        assert!(!configured(&stored("Till", true, CONFIGURATION), &client("Till", false)).unwrap().disabled, "listed again");
+    }
+
+    #[test]
+    fn what_a_command_switched_off_stays_off_after_a_restart() {
+        assert!(configured(&stored("Till", true, COMMAND), &client("Till", false)).is_none());
+        let changed = configured(&stored("Till", true, COMMAND), &client("New", false)).unwrap();
+        assert!(changed.disabled && changed.name == "New");
+    }
 }

@@ -1,10 +1,11 @@
 //! Commands about people, devices and clients.
 
 use super::Ended;
-use crate::app::{App, Context, devices, people};
+use crate::app::{App, Context, devices, people, startup};
+use countersign_store::sql::StoredClient;
 use countersign_store::{Commit, Write};
 use countersign_trust::audit::Kind;
-use countersign_trust::client::Client;
+use countersign_trust::client::{Client, ClientAuth};
 use countersign_trust::device::DeviceState;
 use countersign_trust::principal::{PersonState, Role};
 use countersign_wire::{b64, mac};
@@ -28,6 +29,8 @@ pub enum PersonCommand {
 
 #[derive(clap::Subcommand)]
 pub enum DeviceCommand {
+    /// Devices of a person.
+    List { login: String },
     /// Stop a device for now.
     Suspend { id: String },
     /// Let a suspended device act again.
@@ -126,8 +129,9 @@ pub async fn person(app: &App, what: PersonCommand, json: bool) -> Result<(), En
 }
 
 /// `countersign device`.
-pub async fn device(app: &App, what: DeviceCommand) -> Result<(), Ended> {
+pub async fn device(app: &App, what: DeviceCommand, json: bool) -> Result<(), Ended> {
     let (id, to) = match &what {
+        DeviceCommand::List { login } => return devices_of(app, login, json).await,
         DeviceCommand::Ended => {
             for id in app.store.devices_ended().await.map_err(|e| Ended::store(e.to_string()))? {
                 println!("{id}");
@@ -141,15 +145,51 @@ pub async fn device(app: &App, what: DeviceCommand) -> Result<(), Ended> {
     Ok(devices::by_operator(app, &context(app), id, to).await?)
 }
 
+async fn devices_of(app: &App, login: &str, json: bool) -> Result<(), Ended> {
+    let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
+    let named = app.store.person_by_login(login).await.map_err(store)?;
+    let named = named.ok_or_else(|| Ended::refused("no such login"))?;
+    let now = app.now();
+    for d in app.store.devices_of(&named.person.id).await.map_err(store)? {
+        let (v, state) = (&d.device, d.device.state.as_str());
+        let limited = v.limited_until.filter(|t| now < *t).map(countersign_wire::Time::seconds);
+        if json {
+            println!("{}", json!({"id": v.id, "name": d.name, "state": state, "key": v.key.as_str(),
+                "added_at": v.added_at.seconds(), "limited_until": limited}));
+        } else {
+            let limited = if limited.is_some() { "  (reduced rights)" } else { "" };
+            println!("{}  {state:10} {}{limited}", v.id, d.name);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a client proves itself by a secret.
+fn uses_secret(client: &Client) -> bool {
+    matches!(client.auth, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost)
+}
+
+/// A secret of 256 bits; the client keeps its hash.
+fn renew(app: &App, client: &mut Client) -> String {
+    let secret = b64::encode(&app.random::<32>());
+    client.secret_hash = Some(b64::encode(&mac::h(secret.as_bytes())));
+    secret
+}
+
 /// `countersign client`.
 pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), Ended> {
     let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
     match what {
         ClientCommand::Add { file } => {
             let text = std::fs::read_to_string(&file).map_err(|e| Ended::usage(format!("cannot read `{}`: {e}", file.display())))?;
-            let client: Client = serde_json::from_str(&text).map_err(|e| Ended::usage(format!("registration: {e}")))?;
+            let mut client: Client = serde_json::from_str(&text).map_err(|e| Ended::usage(format!("registration: {e}")))?;
+            let secret = (uses_secret(&client) && client.secret_hash.is_none()).then(|| renew(app, &mut client));
             crate::config::registrable(&client).map_err(Ended::usage)?;
-            put(app, &client, "command").await
+            put(app, &client).await?;
+            if let Some(secret) = secret {
+                println!("{secret}");
+            }
+            Ok(())
         }
         ClientCommand::List => {
             for c in app.store.clients().await.map_err(store)? {
@@ -169,29 +209,37 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
         }
         ClientCommand::Disable { id } => {
             let old = known(app, &id).await?;
-            put(app, &Client { disabled: true, ..old }, "command").await
+            put(app, &Client { disabled: true, ..old.client }).await
         }
         ClientCommand::Enable { id } => {
             let old = known(app, &id).await?;
-            put(app, &Client { disabled: false, ..old }, "command").await
+            put(app, &Client { disabled: false, ..old.client }).await
         }
         ClientCommand::Secret { id } => {
             let old = known(app, &id).await?;
-            let secret = b64::encode(&app.random::<32>());
-            put(app, &Client { secret_hash: Some(b64::encode(&mac::h(secret.as_bytes()))), ..old }, "command").await?;
+            if !uses_secret(&old.client) {
+                return Err(Ended::refused("this client proves itself without a secret"));
+            }
+            if app.config.clients.iter().any(|c| c.id == old.client.id) {
+                return Err(Ended::refused("the configuration holds this client's secret_hash: change it there"));
+            }
+            let mut new = old.client;
+            let secret = renew(app, &mut new);
+            put(app, &new).await?;
             println!("{secret}");
             Ok(())
         }
     }
 }
 
-async fn known(app: &App, id: &str) -> Result<Client, Ended> {
+async fn known(app: &App, id: &str) -> Result<StoredClient, Ended> {
     let id = id.parse().map_err(|_| Ended::usage("a client id"))?;
     let found = app.store.client(&id).await.map_err(|e| Ended::store(e.to_string()))?;
-    found.map(|c| c.client).ok_or_else(|| Ended::refused("no such client"))
+    found.ok_or_else(|| Ended::refused("no such client"))
 }
 
-async fn put(app: &App, client: &Client, source: &str) -> Result<(), Ended> {
+async fn put(app: &App, client: &Client) -> Result<(), Ended> {
+    let source = startup::COMMAND;
     let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
     let now = app.now();
     let mut event = app.event(Kind::ClientChanged, &app.txn(now), now).fact("by", source);

@@ -14,6 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// A configuration to begin with.
+const TEMPLATE: &str = include_str!("template.toml");
+
 /// Sign in on one device, complete on another; alive only while both devices deserve it.
 #[derive(Parser)]
 #[command(name = "countersign", version, about, propagate_version = true)]
@@ -93,6 +96,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
+    /// Print a file to begin with.
+    Template,
     /// Read everything and name whatever lowers security.
     Check {
         /// Exit with 1 if anything lowers security.
@@ -131,7 +136,8 @@ impl From<crate::app::Fault> for Ended {
 
 impl From<StartFault> for Ended {
     fn from(fault: StartFault) -> Ended {
-        Ended::store(fault.0)
+        // The part that failed stands before the colon; only the store's own faults are not the operator's to mend.
+        if ["store", "keys", "log"].iter().any(|part| fault.0.starts_with(part)) { Ended::store(fault.0) } else { Ended::usage(fault.0) }
     }
 }
 
@@ -166,6 +172,10 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
         return Ok(());
     }
+    if let Command::Config { what: ConfigCommand::Template } = cli.command {
+        print!("{TEMPLATE}");
+        return Ok(());
+    }
     let config = load(&cli)?;
     logging(&config);
     let json = cli.json;
@@ -174,12 +184,12 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Config { what: ConfigCommand::Check { strict } } => check(&config, strict, json),
         Command::Invite { name, login, role } => admin::invite(&*acting(config).await?, &name, &login, &role, json).await,
         Command::Person { what } => admin::person(&*acting(config).await?, what, json).await,
-        Command::Device { what } => admin::device(&*acting(config).await?, what).await,
+        Command::Device { what } => admin::device(&*acting(config).await?, what, json).await,
         Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,
-        Command::Completions { .. } => Ok(()),
+        Command::Completions { .. } | Command::Config { what: ConfigCommand::Template } => Ok(()),
     }
 }
 
@@ -245,4 +255,36 @@ fn logging(config: &Config) {
         .with_ansi(std::io::stderr().is_terminal());
     // A second subscriber in one process is refused; the first one stays.
     let _ = if config.log_json { builder.json().try_init() } else { builder.try_init() };
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use countersign_trust::Refusal;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["countersign", "restore", "file"]).is_err(), "what ended since must be said");
+        assert!(Cli::try_parse_from(["countersign", "restore", "file", "--revoked", "ids"]).is_ok());
+    }
+
+    #[test]
+    fn exit_codes_tell_refusal_usage_and_store_apart() {
+        assert_eq!(Ended::from(crate::app::Fault::because(Refusal::Denied, "x")).code, 1);
+        assert_eq!(Ended::from(crate::app::Fault::from(countersign_store::StoreError::Unavailable)).code, 3);
+        assert_eq!(Ended::from(StartFault("store: gone".into())).code, 3);
+        assert_eq!(Ended::from(StartFault("policies: bad".into())).code, 2);
+    }
+
+    #[test]
+    fn the_template_is_the_default_configuration_and_its_remarks_are_settings() {
+        let plain = Config::parse(TEMPLATE, std::iter::empty()).unwrap();
+        let none = Config::parse("", std::iter::empty()).unwrap();
+        assert_eq!((plain.issuer, plain.database, plain.listen), (none.issuer, none.database, none.listen));
+        assert_eq!((plain.organisation, plain.attestation, plain.decide_s), (none.organisation, none.attestation, none.decide_s));
+        let client = TEMPLATE.split("# [[clients]]").nth(1).unwrap().replace("# ", "");
+        assert_eq!(Config::parse(&format!("[[clients]]{client}"), std::iter::empty()).unwrap().clients.len(), 1);
+    }
 }

@@ -33,7 +33,7 @@ pub fn error(app: &App, status: StatusCode, headline: &str, body: &str, referenc
 /// `GET /sign-in/{flow}`: bound to the browser that asked.
 pub async fn sign_in(State(app): Shared, Path(flow): Path<String>, r: Incoming) -> Response {
     let browser = r.browser().unwrap_or_default();
-    let bad = |app: &App| error(app, StatusCode::NOT_FOUND, "bad_start.headline", "bad_start.body", Some(&r.ctx.reference));
+    let bad = |app: &App| error(app, StatusCode::NOT_FOUND, "sign_in.bad_start.headline", "sign_in.bad_start.body", Some(&r.ctx.reference));
     let Ok(request) = open_request(&app, &flow, &browser, r.ctx.now).await else { return bad(&app) };
     let Ok(Some(client)) = app.store.client(&request.facts.client).await else { return bad(&app) };
     let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());

@@ -62,7 +62,7 @@ async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fault) -> Res
         _ => StatusCode::BAD_REQUEST,
     };
     let (headline, body) = match status {
-        StatusCode::BAD_REQUEST => ("bad_start.headline", "bad_start.body"),
+        StatusCode::BAD_REQUEST => ("sign_in.bad_start.headline", "sign_in.bad_start.body"),
         _ => ("error.headline", "error.help"),
     };
     crate::http::shells::error(app, status, headline, body, Some(&ctx.reference))
