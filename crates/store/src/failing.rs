@@ -126,6 +126,11 @@ impl Faults {
         self.plan().deaf = deaf;
     }
 
+    /// Forgets what was planned and did not happen yet.
+    pub fn forget(&self) {
+        self.plan().commits.clear();
+    }
+
     /// How many commits were attempted.
     pub fn commits_seen(&self) -> usize {
         self.plan().seen

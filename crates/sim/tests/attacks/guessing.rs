@@ -10,34 +10,40 @@ use std::collections::HashSet;
 #[tokio::test]
 async fn x03_handles_are_random_and_wrong_ones_get_one_answer() {
     let scene = stage().scene().await;
-    // As many as budgets allow in a few seconds: 30 a minute from one source, 600 for a client.
+    // As many as budgets allow in a few seconds; a window may turn over in between, so one source
+    // is asked for two windows' worth and must meet its limit.
     let (mut handles, mut cids, mut codes, mut cks) = (vec![], HashSet::new(), HashSet::new(), HashSet::new());
-    for _ in 0..14 {
+    let mut limited = false;
+    for source in 0..6 {
         let mut terminal = scene.terminal(&place());
         let (_, page) = scene.arrive(&terminal, "stock", "openid").await;
-        for n in 0..31 {
+        for _ in 0..if source == 0 { 62 } else { 30 } {
             terminal.key = SoftwareKey::generate().unwrap();
-            let opened = terminal.open(&page).await;
-            if n == 30 {
-                assert!(scene.refused(opened, "too_many").await.retry_after_s.is_some());
-                continue;
-            }
-            let ceremony = opened.unwrap();
+            let ceremony = match terminal.open(&page).await {
+                Ok(ceremony) => ceremony,
+                refused => {
+                    assert!(scene.refused(refused, "too_many").await.retry_after_s.is_some());
+                    limited = true;
+                    break;
+                }
+            };
             handles.push(ceremony.handle);
             cids.insert(ceremony.cid.to_string());
             codes.insert(ceremony.user_code.clone());
             cks.insert(ceremony.ck);
         }
     }
+    assert!(limited, "no source met its limit");
     let n = handles.len();
-    assert_eq!(n, 420);
+    assert!(n >= 100, "only {n} handles");
     assert_eq!((cids.len(), codes.len(), cks.len()), (n, n, n));
     let starts: HashSet<[u8; 5]> = handles.iter().map(|h| h[..5].try_into().unwrap()).collect();
     assert_eq!(starts.len(), n, "handles share their beginnings");
     for bit in 0..128 {
         let ones = handles.iter().filter(|h| h[bit / 8] >> (bit % 8) & 1 == 1).count();
-        // 210 expected, one standard deviation is 10.
-        assert!((140..=280).contains(&ones), "bit {bit} is set in {ones} of {n}");
+        // Half expected; seven standard deviations to either side.
+        let off = (ones as f64 - n as f64 / 2.0).abs();
+        assert!(off <= 3.5 * (n as f64).sqrt(), "bit {bit} is set in {ones} of {n}");
     }
     for pair in handles.windows(2) {
         let step = u128::from_be_bytes(pair[1]).abs_diff(u128::from_be_bytes(pair[0]));
