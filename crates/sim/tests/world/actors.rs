@@ -209,6 +209,10 @@ impl Screen {
     pub fn frames(&self, now: Time, behind: i64, pair: bool) -> Vec<String> {
         let Some((handle, ck)) = &self.code else { return vec![] };
         let at = frame::index_at(now.ms_since(self.opened)) - behind;
+        if behind > 0 && at < 0 {
+            // A screen this young has no frame that old.
+            return vec![];
+        }
         let one = |i: i64| Frame::make(ck, *handle, u16::try_from(i.clamp(0, 65_535)).unwrap()).text();
         if pair { vec![one(at - 1), one(at)] } else { vec![one(at)] }
     }

@@ -42,6 +42,9 @@ const FACTS: &str = "SELECT (SELECT COUNT(*) FROM person), (SELECT SUM(version) 
     (SELECT SUM(version) FROM ceremony), (SELECT COUNT(*) FROM session), (SELECT SUM(version) FROM session), (SELECT COUNT(*) FROM code), \
     (SELECT SUM(version) FROM code), (SELECT COUNT(*) FROM token), (SELECT SUM(version) FROM token)";
 
+/// Where the sum of the ceremonies' versions stands among the facts.
+const CEREMONY_VERSIONS: usize = 10;
+
 async fn rows(engine: &Engine, sql: &'static str) -> Result<Vec<Row>, String> {
     engine.query(Query::new(sql, []).long()).await.map_err(|e| format!("the world cannot look: {e:?}"))
 }
@@ -75,7 +78,13 @@ impl Before {
                 return Err(format!("a refused step gave something: {}", did.what));
             }
             let said = kinds.iter().any(|k| k != "step.refused");
-            if facts != self.facts && !said {
+            // A refused scan or wrong digits are counted on the ceremony itself, beside their record.
+            let counted = kinds.iter().any(|k| k == "step.refused") && facts[CEREMONY_VERSIONS] == self.facts[CEREMONY_VERSIONS] + 1;
+            let mut but_counts = facts.clone();
+            if counted {
+                but_counts[CEREMONY_VERSIONS] = self.facts[CEREMONY_VERSIONS];
+            }
+            if but_counts != self.facts && !said {
                 return Err(format!("a refused step changed what it did not write down: {}\n{:?}\n{facts:?}", did.what, self.facts));
             }
         }

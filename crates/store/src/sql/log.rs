@@ -22,7 +22,7 @@ impl Store {
     /// Everything recorded about one ceremony, in order.
     pub async fn story(&self, cid: &CeremonyId) -> Result<Vec<Line>, StoreError> {
         let q = Query::new(
-            event_query!("WHERE ceremony = $1 ORDER BY written_at, place LIMIT 500"),
+            event_query!("WHERE ceremony = $1 ORDER BY COALESCE(seq, 9223372036854775807), written_at, place LIMIT 500"),
             [cid.as_str().into()],
         );
         self.engine.query(q).await?.iter().map(line).collect()
@@ -30,7 +30,7 @@ impl Store {
     /// Everything of one cause, in order.
     pub async fn transaction(&self, txn: &str) -> Result<Vec<Line>, StoreError> {
         let q = Query::new(
-            event_query!("WHERE txn = $1 ORDER BY written_at, place LIMIT 1000"),
+            event_query!("WHERE txn = $1 ORDER BY COALESCE(seq, 9223372036854775807), written_at, place LIMIT 1000"),
             [txn.into()],
         );
         self.engine.query(q).await?.iter().map(line).collect()

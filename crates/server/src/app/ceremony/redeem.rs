@@ -129,6 +129,11 @@ async fn sign_in(
     };
     let id = SessionId::new(ctx.now, app.id10());
     let step = c.redeem(&proof.jti, Some(id.clone()), &ruling, ctx.now);
+    if let Err(refusal) = step.answer {
+        // Late, or refused by the state: it ends, and nothing goes along with it.
+        settle(app, ctx, c, step, Around::default().burn(proof)).await?;
+        return Err(refusal.into());
+    }
     let greet = matches!(&step.next, Some(State::Redeemed(r)) if r.greet);
     let started = sessions::start(
         app,
@@ -218,6 +223,11 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
         Ok((_, ruling)) => ruling,
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
     };
+    let step = c.redeem(&proof.jti, None, &ruling, ctx.now);
+    if let Err(refusal) = step.answer {
+        settle(app, ctx, c, step, Around::default().burn(proof)).await?;
+        return Err(refusal.into());
+    }
     let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, &scan.device, &proof.jkt, &c.opening.txn);
     let mut around = Around {
         person: Some(scan.person.clone()),
@@ -232,7 +242,6 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
             .fact("why", "further")
             .fact("invitation", facts.id.as_str()),
     );
-    let step = c.redeem(&proof.jti, None, &ruling, ctx.now);
     // A ticket is bound to the new device's key and used in its own commit: it counts as claimed.
     let step = claimed_at_once(step);
     settle(app, ctx, c, step, around).await?;
