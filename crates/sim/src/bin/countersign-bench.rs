@@ -55,18 +55,17 @@ async fn main() {
     let scene = stage.scene().await;
     let mut players = Vec::new();
     for n in 0..options.screens {
-        let home = place();
-        players.push((scene.phone(&format!("Person {n}"), &home).await, home));
+        players.push(scene.phone(&format!("Person {n}"), &place()).await);
     }
     // Warm: connections, caches, the first pages of the store.
-    round(&scene, &players, options.sign_ins / 10, 0).await;
+    round(&scene, &mut players, options.sign_ins / 10, 0).await;
     let (before, begun) = (cpu(pid), Instant::now());
-    let mut waits = round(&scene, &players, options.sign_ins, 1).await;
+    let mut waits = round(&scene, &mut players, options.sign_ins, 1).await;
     let (used, took) = (cpu(pid) - before, begun.elapsed());
     waits.sort_unstable();
     let at = |part: usize| waits[(waits.len() * part / 100).min(waits.len() - 1)];
     let alone = {
-        let mut waits = round(&scene, &players[..1], 100, 2).await;
+        let mut waits = round(&scene, &mut players[..1], 100, 2).await;
         waits.sort_unstable();
         (waits[waits.len() / 2], waits[waits.len() * 99 / 100])
     };
@@ -94,16 +93,16 @@ async fn main() {
 }
 
 /// Runs `count` sign-ins spread over the players; answers the time from approval to redemption.
-async fn round(scene: &Scene<'_>, players: &[(Phone, String)], count: usize, salt: usize) -> Vec<Duration> {
+async fn round(scene: &Scene<'_>, players: &mut [Phone], count: usize, salt: usize) -> Vec<Duration> {
     let each = count / players.len();
-    let all = players.iter().enumerate().map(|(n, (phone, home))| async move {
+    let all = players.iter_mut().enumerate().map(|(n, phone)| async move {
         let mut waits = Vec::with_capacity(each);
         for i in 0..each {
             // Each round has a person's own clients: a newer scan for one ends the older.
             let client = format!("bench-{}", (n * 8 + i + salt) % CLIENTS);
-            // Budgets are for each source; screen and phone stand at the same one.
-            let _ = home;
+            // Budgets are for each source: screen and phone move on together.
             let here = place();
+            phone.http = scene.http(&here);
             let attempt = scene.open(&client, "openid profile", &here).await;
             waits.push(sign_in(scene, phone, &attempt).await);
         }
