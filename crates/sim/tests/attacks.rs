@@ -14,6 +14,8 @@ mod distance;
 mod doors;
 #[path = "attacks/examples.rs"]
 mod examples;
+#[path = "attacks/greeting.rs"]
+mod greeting;
 #[path = "attacks/guessing.rs"]
 mod guessing;
 #[path = "attacks/killed.rs"]

@@ -8,6 +8,7 @@ use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::{Event, Kind};
+use countersign_trust::ceremony::State;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::presence::Presence;
 use countersign_trust::session::{Session, SessionFacts};
@@ -174,8 +175,9 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         if stale || must_ask || !serves || !f.earned.satisfies(&r.acr_values) {
             return Err(Fault::because(Refusal::NoSession, "the session does not answer this request"));
         }
+        let unclaimed = unclaimed(app, &session).await?;
         let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(&r.client)).await?;
-        let (next, writes, event) = code(app, &session, &request, None, &vetoes, ctx.now)?;
+        let (next, writes, event) = code(app, &session, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);
         resumed.person = Some(f.person.clone());
         resumed.client = Some(r.client.clone());
@@ -188,6 +190,18 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         Ok(Next { next })
     })
     .await
+}
+
+/// The ceremony whose result was not used yet, for the code that will claim it. While its greeting
+/// waits for an answer the session serves nobody: "You are …?" has no way around.
+async fn unclaimed(app: &App, session: &Session) -> Result<Option<CeremonyId>, Fault> {
+    let Some(id) = &session.facts.ceremony else { return Ok(None) };
+    let Some(c) = app.store.ceremony(id).await? else { return Ok(None) };
+    match &c.state {
+        State::Redeemed(r) if r.claimed => Ok(None),
+        State::Redeemed(r) if !r.greet => Ok(Some(id.clone())),
+        _ => Err(Fault::because(Refusal::NoSession, "the greeting was not answered")),
+    }
 }
 
 /// An open request of this browser.
