@@ -40,9 +40,13 @@ fn is_ordinary(refusal: Refusal) -> bool {
     )
 }
 
-/// A result as an answer.
-pub async fn answer<T: Serialize>(app: &App, ctx: &Context, ok: StatusCode, result: Result<T, Fault>) -> Response {
-    match result {
+/// Does the act and answers with what came of it.
+pub async fn answer<T, A>(app: &App, ctx: &Context, ok: StatusCode, act: A) -> Response
+where
+    T: Serialize,
+    A: Future<Output = Result<T, Fault>>,
+{
+    match act.await {
         Ok(body) if ok == StatusCode::NO_CONTENT => {
             drop(body);
             ok.into_response()

@@ -20,7 +20,7 @@ type Shared = State<Arc<App>>;
 
 /// `POST /device/scans`.
 pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::CREATED, async {
         // Proof before anything is looked up: an unenrolled observer learns nothing.
         let framed = json::<Scan>(&r.headers, &body).is_ok_and(|s| !s.frames.is_empty());
         let (device, proof) = r.device(&app, &body, framed).await?;
@@ -28,83 +28,75 @@ pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
         let cookie = r.browser();
         let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
         scanning::scan(&app, &r.ctx, &by, &sent).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::CREATED, result).await
+    })
+    .await
 }
 
 /// `GET /device/pending`.
 pub async fn pending(State(app): Shared, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let (device, _) = r.device(&app, b"", false).await?;
         Ok::<_, Fault>(Pending { pending: scanning::pending(&app, &r.ctx, &device).await? })
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `GET /device/overview`.
 pub async fn overview(State(app): Shared, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let (device, _) = r.device(&app, b"", false).await?;
         devices::overview(&app, &r.ctx, &device).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `GET /device/ceremonies/{cid}`.
 pub async fn ceremony(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let (device, _) = r.device(&app, b"", false).await?;
         scanning::look(&app, &r.ctx, &device, &cid).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `GET /device/ceremonies/{cid}/story`.
 pub async fn story(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let (device, _) = r.device(&app, b"", false).await?;
         stories::of_person(&app, &device, &cid).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /device/ceremonies/{cid}/take`.
 pub async fn take(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let (device, proof) = r.device(&app, &body, false).await?;
         let _: Nothing = json(&r.headers, &body)?;
         let cookie = r.browser();
         let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
         scanning::take(&app, &r.ctx, &by, &cid).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /device/ceremonies/{cid}/confirm`.
 pub async fn confirm(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let device = r.device_once(&app, &body).await?;
         let typed: Confirm = json(&r.headers, &body)?;
         scanning::confirm(&app, &r.ctx, &device, &cid, &typed.digits).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /device/ceremonies/{cid}/decision`.
 pub async fn decision(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let sent: DecisionBody = json(&r.headers, &body)?;
         decide::decide(&app, &r.ctx, &cid, &sent).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /device/sessions/end`: all of them.
@@ -118,7 +110,7 @@ pub async fn end_one(State(app): Shared, Path(id): Path<String>, r: Incoming, bo
 }
 
 async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let device = r.device_once(&app, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
         if device.device.state != DeviceState::Active {
@@ -126,9 +118,8 @@ async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> 
         }
         let n = sessions::end_from_device(&app, &r.ctx, &device.device.person, which.as_deref()).await?;
         Ok(object!({"ended": n}))
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /device/devices/{id}/{rename,lost,allow,not-mine}`.
@@ -138,22 +129,26 @@ pub async fn manage(
     r: Incoming,
     body: Bytes,
 ) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let device = r.device_once(&app, &body).await?;
         match verb.as_str() {
             "rename" => {
                 let sent: Rename = json(&r.headers, &body)?;
                 devices::rename(&app, &r.ctx, &device, &id, &sent.name).await?;
             }
-            "lost" => devices::lost(&app, &r.ctx, &device, &id).await?,
-            "allow" => devices::allow(&app, &r.ctx, &device, &id).await?,
-            "not-mine" => devices::not_mine(&app, &r.ctx, &device, &id).await?,
-            _ => return Err(Fault::because(Refusal::NoSuchThing, "no such act")),
+            verb => {
+                let _: Nothing = json(&r.headers, &body)?;
+                match verb {
+                    "lost" => devices::lost(&app, &r.ctx, &device, &id).await?,
+                    "allow" => devices::allow(&app, &r.ctx, &device, &id).await?,
+                    "not-mine" => devices::not_mine(&app, &r.ctx, &device, &id).await?,
+                    _ => return Err(Fault::because(Refusal::NoSuchThing, "no such act")),
+                }
+            }
         }
         Ok(object!({}))
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /device/notices/{id}/{undo,ok}`.
@@ -163,26 +158,25 @@ pub async fn notice(
     r: Incoming,
     body: Bytes,
 ) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let device = r.device_once(&app, &body).await?;
+        let _: Nothing = json(&r.headers, &body)?;
         match verb.as_str() {
             "undo" => devices::notice_undo(&app, &r.ctx, &device, &id).await?,
             "ok" => devices::notice_ok(&app, &r.ctx, &device, &id).await?,
             _ => return Err(Fault::because(Refusal::NoSuchThing, "no such act")),
         }
         Ok(object!({}))
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /device/invitations`.
 pub async fn invite(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::CREATED, async {
         let device = r.device_once(&app, &body).await?;
         let sent: Invite = json(&r.headers, &body)?;
         people::invite_by_device(&app, &r.ctx, &device, &sent).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::CREATED, result).await
+    })
+    .await
 }

@@ -15,55 +15,50 @@ type Shared = State<Arc<App>>;
 
 /// `POST /enrolments/look`.
 pub async fn look(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let proof = r.key_proof(&app, &body)?;
         let sent: Token = json(&r.headers, &body)?;
         enrol::look(&app, &r.ctx, &proof, &sent.token).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /enrolments/begin`.
 pub async fn begin(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let proof = r.key_proof(&app, &body)?;
         let sent: Token = json(&r.headers, &body)?;
         enrol::begin(&app, &r.ctx, &proof, &sent.token).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /enrolments/finish`.
 pub async fn finish(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::CREATED, async {
         let proof = r.key_proof(&app, &body)?;
         let sent: FinishEnrolment = json(&r.headers, &body)?;
         enrol::finish(&app, &r.ctx, &proof, &sent).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::CREATED, result).await
+    })
+    .await
 }
 
 /// `POST /rebind/options`.
 pub async fn rebind_options(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let proof = r.key_proof(&app, &body)?;
         let _: Nothing = json(&r.headers, &body)?;
         rebind::options(&app, &r.ctx, &proof).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /rebind/finish`.
 pub async fn rebind_finish(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::CREATED, async {
         let proof = r.key_proof(&app, &body)?;
         let sent: Rebind = json(&r.headers, &body)?;
         rebind::finish(&app, &r.ctx, &proof, &sent).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::CREATED, result).await
+    })
+    .await
 }

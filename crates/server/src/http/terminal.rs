@@ -25,7 +25,7 @@ pub struct Nothing {}
 
 /// `POST /ceremonies`.
 pub async fn open(State(app): Shared, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::CREATED, async {
         let asked: Open = json(&r.headers, &body)?;
         let opener = match r.browser() {
             Some(b) => {
@@ -37,30 +37,27 @@ pub async fn open(State(app): Shared, r: Incoming, body: Bytes) -> Response {
         };
         let proof = r.terminal_proof(&app)?;
         opening::open(&app, &r.ctx, &opener, &proof, &asked).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::CREATED, result).await
+    })
+    .await
 }
 
 /// `POST /ceremonies/{cid}/confirm`.
 pub async fn confirm(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let holder = r.holder(&app, true)?;
         let typed: Confirm = json(&r.headers, &body)?;
         terminal::confirm(&app, &r.ctx, &cid, &holder, &typed.digits).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /ceremonies/{cid}/abandon`.
 pub async fn abandon(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::NO_CONTENT, async {
         let holder = r.holder(&app, true)?;
         terminal::abandon(&app, &r.ctx, &cid, &holder).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::NO_CONTENT, result).await
+    })
+    .await
 }
 
 /// `POST /ceremonies/{cid}/redeem`.
@@ -95,46 +92,42 @@ fn no_session() -> Fault {
 
 /// `POST /ceremonies/{cid}/continue`.
 pub async fn go_on(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         r.own_page(&app)?;
         let cookie = r.session().ok_or_else(no_session)?;
         let proof = r.terminal_proof(&app)?;
         redeeming::go_on(&app, &r.ctx, &cid, &cookie, &proof).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /sign-in/{flow}/resume`.
 pub async fn resume(State(app): Shared, Path(flow): Path<String>, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let browser = r.own_browser(&app)?;
         let cookie = r.session().ok_or_else(no_session)?;
         let proof = r.terminal_proof(&app)?;
         sessions::resume(&app, &r.ctx, &flow, &browser, &cookie, &proof).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /sign-in/{flow}/cancel`.
 pub async fn cancel(State(app): Shared, Path(flow): Path<String>, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let browser = r.own_browser(&app)?;
         sessions::cancel(&app, &r.ctx, &flow, &browser).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /sign-in/{flow}/passkey/options`.
 pub async fn passkey_options(State(app): Shared, Path(flow): Path<String>, r: Incoming) -> Response {
-    let result = async {
+    answer(&app, &r.ctx, StatusCode::OK, async {
         let browser = r.own_browser(&app)?;
         passkeys::options(&app, &r.ctx, &flow, &browser).await
-    }
-    .await;
-    answer(&app, &r.ctx, StatusCode::OK, result).await
+    })
+    .await
 }
 
 /// `POST /sign-in/{flow}/passkey`.
