@@ -97,6 +97,13 @@ pub struct Proof {
     pub burn_until: Time,
 }
 
+impl Proof {
+    /// What is burnt: a `jti` is unique among the proofs of its key.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.jkt, self.jti)
+    }
+}
+
 /// Why a proof was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofFault {

@@ -246,11 +246,7 @@ async fn fell(app: &App, target: &Device, to: DeviceState, now: Time, commit: &m
     if to != DeviceState::Suspended {
         commit.write(Write::credentials_ended(&target.id));
     }
-    let (writes, events) = sessions::end_all_of_device(app, &target.id, to.as_str(), now).await?;
-    commit.writes(writes);
-    for event in events {
-        commit.event(event);
-    }
+    commit.also(sessions::end_all_of_device(app, &target.id, to.as_str(), now).await?);
     cut(app, target, "device", now, commit).await
 }
 
@@ -259,11 +255,7 @@ pub(super) async fn cut(app: &App, target: &Device, why: &str, now: Time, commit
     for c in app.store.ceremonies_of_person(&target.person).await? {
         if c.scan_facts().is_some_and(|s| s.device == target.id) {
             let step = c.cut(why, now);
-            let (writes, events) = ended_along(app, &c, &step, now);
-            commit.writes(writes);
-            for event in events {
-                commit.event(event);
-            }
+            commit.also(ended_along(app, &c, &step, now));
         }
     }
     Ok(())

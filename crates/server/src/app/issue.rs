@@ -58,22 +58,23 @@ impl Vetoes {
 
     /// The same without the passkey, for a commit that itself writes the passkey's counter.
     pub fn guards_but_credential(&self) -> Vec<(Table, String, i64)> {
-        let mut all = vec![
-            (Table::Person, self.person.id.to_string(), self.person.version),
-            (Table::Device, self.device.id.to_string(), self.device.version),
-        ];
-        if let Some(client) = &self.client {
-            all.push((Table::Client, client.client.id.to_string(), client.version));
-        }
-        all
+        resting_on(&self.person, &self.device, self.client.as_ref())
     }
 
     /// Adds the guards to a commit.
     pub fn guard(&self, commit: &mut Commit) {
-        for (table, id, version) in self.guards() {
-            commit.guard(table, &id, version);
-        }
+        commit.guards(self.guards());
     }
+}
+
+/// Guards for whatever rests on a person, a device and perhaps a client.
+pub fn resting_on(person: &Person, device: &Device, client: Option<&StoredClient>) -> Vec<(Table, String, i64)> {
+    let mut all = vec![
+        (Table::Person, person.id.to_string(), person.version),
+        (Table::Device, device.id.to_string(), device.version),
+    ];
+    all.extend(client.map(|c| (Table::Client, c.client.id.to_string(), c.version)));
+    all
 }
 
 /// What the thing to be made rests on.

@@ -197,17 +197,13 @@ impl Keys {
                 Ok(commit)
             }
             Step::Move { moves } => {
-                let mut commit: Option<Commit> = None;
-                for (key, state) in moves {
-                    let kind = if state == "active" { Kind::KeyMade } else { Kind::KeyRetired };
-                    let moved = event(kind, &key.purpose, &key.alg, state, key.serial).fact("kid", key.id.as_str());
-                    let write = Write::key_moved(&key, state);
-                    match &mut commit {
-                        None => commit.insert(Commit::new(moved)).write(write),
-                        Some(commit) => commit.event(moved).write(write),
-                    };
-                }
-                commit.ok_or(KeysFault::Broken("nothing to move"))
+                let events = moves.iter().map(|(key, state)| {
+                    let kind = if *state == "active" { Kind::KeyMade } else { Kind::KeyRetired };
+                    event(kind, &key.purpose, &key.alg, state, key.serial).fact("kid", key.id.as_str())
+                });
+                let mut commit = Commit::of(events).ok_or(KeysFault::Broken("nothing to move"))?;
+                commit.writes(moves.iter().map(|(key, state)| Write::key_moved(key, state)));
+                Ok(commit)
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod hub;
 pub mod issue;
 pub mod keys;
+pub mod once;
 pub mod passkey;
 pub mod people;
 pub mod rebind;

@@ -147,30 +147,20 @@ async fn attempt(
     commit.write(burn(proof)).write(Write::challenge_used(&hashed(&challenge)));
     commit.write(Write::credential_used(&credential, verified.counter));
     commit.write(Write::session_opened(&facts)).writes(code_writes);
-    for (table, id, version) in vetoes.guards_but_credential() {
-        commit.guard(table, &id, version);
-    }
+    commit.guards(vetoes.guards_but_credential());
     for device in app.store.devices_of(&facts.person).await? {
         commit.write(Write::count_forgiven(&digit_counter(&facts.person, &device.device.id, now)));
     }
     for other in app.store.ceremonies_of_browser(&browser_hash).await? {
         if other.is_pending() {
             let step = other.abandon("another_redeemed", now);
-            let (writes, events) = ended_along(app, &other, &step, now);
-            commit.writes(writes);
-            for event in events {
-                commit.event(event);
-            }
+            commit.also(ended_along(app, &other, &step, now));
         }
     }
     if let Some(cookie) = former
         && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
     {
-        let (writes, events) = sessions::ending(app, &last, "next_person", now).await?;
-        commit.writes(writes);
-        for event in events {
-            commit.event(event);
-        }
+        commit.also(sessions::ending(app, &last, "next_person", now).await?);
     }
     commit.write(Write::requests_moved(&browser_hash, &hashed(cookies.browser.as_bytes())));
     app.commit(commit).await?;

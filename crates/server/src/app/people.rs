@@ -75,10 +75,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
             guards.push((Table::Device, by.device.device.id.to_string(), by.device.device.version));
         }
         let mut commit = Commit::new(event);
-        commit.writes(writes);
-        for (table, id, version) in guards {
-            commit.guard(table, &id, version);
-        }
+        commit.writes(writes).guards(guards);
         app.commit(commit).await?;
         Ok(Invitation {
             link: format!("{}/enrol#{token}", app.config.issuer),
@@ -127,19 +124,11 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
         commit.write(Write::person_moved(&named.person, to));
         if to != PersonState::Active {
             for session in app.store.sessions_of(&named.person.id).await? {
-                let (writes, events) = sessions::ending(app, &session, to.as_str(), now).await?;
-                commit.writes(writes);
-                for event in events {
-                    commit.event(event);
-                }
+                commit.also(sessions::ending(app, &session, to.as_str(), now).await?);
             }
             for c in app.store.ceremonies_of_person(&named.person.id).await? {
                 let step = c.cut(to.as_str(), now);
-                let (writes, events) = super::ceremony::ended_along(app, &c, &step, now);
-                commit.writes(writes);
-                for event in events {
-                    commit.event(event);
-                }
+                commit.also(super::ceremony::ended_along(app, &c, &step, now));
             }
         }
         if to == PersonState::Ended {

@@ -260,14 +260,13 @@ pub async fn ending(app: &App, session: &Session, why: &str, now: Time) -> Resul
 
 /// Ends a session now.
 pub async fn end(app: &App, session: &Session, why: &str, now: Time) -> Result<(), Fault> {
+    end_with(app, session, why, now, None).await
+}
+
+async fn end_with(app: &App, session: &Session, why: &str, now: Time, extra: Option<Write>) -> Result<(), Fault> {
     let (writes, events) = ending(app, session, why, now).await?;
-    let mut events = events.into_iter();
-    let Some(first) = events.next() else { return Ok(()) };
-    let mut commit = Commit::new(first);
-    for event in events {
-        commit.event(event);
-    }
-    commit.writes(writes);
+    let Some(mut commit) = Commit::of(events) else { return Ok(()) };
+    commit.writes(writes).writes(extra);
     app.commit(commit).await?;
     Ok(())
 }
@@ -277,16 +276,7 @@ pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> 
     app.settled(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
         let session = of_terminal(app, cookie, proof, ctx.now).await?;
-        let (writes, events) = ending(app, &session, "signed_out", ctx.now).await?;
-        let mut events = events.into_iter();
-        let Some(first) = events.next() else { return Ok(()) };
-        let mut commit = Commit::new(first);
-        for event in events {
-            commit.event(event);
-        }
-        commit.writes(writes).write(burn(proof));
-        app.commit(commit).await?;
-        Ok(())
+        end_with(app, &session, "signed_out", ctx.now, Some(burn(proof))).await
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! Headers become facts: where a request came from, which proofs it carries.
 
 use super::cookies;
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, once};
 use crate::app::ceremony::terminal::Holder;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
@@ -177,8 +177,7 @@ impl Incoming {
     /// who heard it can do it again.
     pub async fn device_once(&self, app: &App, body: &[u8]) -> Result<StoredDevice, Fault> {
         let (device, proof) = self.device(app, body, false).await?;
-        let name = format!("{}/{}", proof.jkt, proof.jti);
-        if app.store.burn_first("dpop", &name, proof.burn_until).await? {
+        if app.store.burn_first(once::DPOP, &proof.name(), proof.burn_until).await? {
             Ok(device)
         } else {
             Err(Fault::because(Refusal::BadProof, "a jti used before"))

@@ -14,7 +14,7 @@ use super::params::Params;
 use super::record;
 use crate::app::ceremony::{Around, burn, hashed, settle};
 use crate::app::issue::gate_in_session;
-use crate::app::{App, Fault};
+use crate::app::{App, Fault, once};
 use crate::http::answer::put_nonce;
 use crate::http::request::Incoming;
 use axum::Json;
@@ -168,10 +168,7 @@ async fn attempt(
     match &f.ceremony {
         None => {
             let mut commit = Commit::new(issued);
-            commit.writes(writes).before(code.until);
-            for (table, id, version) in guards {
-                commit.guard(table, &id, version);
-            }
+            commit.writes(writes).before(code.until).guards(guards);
             app.commit(commit).await?;
         }
         Some(cid) => {
@@ -212,7 +209,7 @@ fn check_bound(params: &Params, code: &StoredCode, proof: Option<&Proof>) -> Res
 /// The same message sent twice is told so, without harm to what its first copy got.
 async fn refuse_repetition(app: &App, known: &Known, proof: Option<&Proof>) -> Result<(), Fault> {
     if let Some(proof) = proof
-        && app.store.is_burnt("dpop", &format!("{}/{}", proof.jkt, proof.jti)).await?
+        && once::is_burnt(app, proof).await?
     {
         return Err(Fault::because(Refusal::BadProof, "a jti used before"));
     }

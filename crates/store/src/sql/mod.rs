@@ -59,6 +59,13 @@ impl Commit {
             writes: Vec::new(),
         }
     }
+    /// One that records all of these, in order; `None` where there is nothing to record.
+    pub fn of(events: impl IntoIterator<Item = Event>) -> Option<Commit> {
+        let mut events = events.into_iter();
+        let mut commit = Commit::new(events.next()?);
+        commit.more.extend(events);
+        Some(commit)
+    }
     /// Only if the row still has this version.
     pub fn guard(&mut self, table: Table, id: &str, version: i64) -> &mut Commit {
         self.guards.push(Guard::Version {
@@ -66,6 +73,12 @@ impl Commit {
             id: id.to_owned(),
             version,
         });
+        self
+    }
+    /// Only if all of these rows still have these versions.
+    pub fn guards(&mut self, rows: impl IntoIterator<Item = (Table, String, i64)>) -> &mut Commit {
+        let version = |(table, id, version)| Guard::Version { table, id, version };
+        self.guards.extend(rows.into_iter().map(version));
         self
     }
     /// Only if it is written before `end`, by the store's clock.
@@ -86,6 +99,12 @@ impl Commit {
     /// Also this record.
     pub fn event(&mut self, event: Event) -> &mut Commit {
         self.more.push(event);
+        self
+    }
+    /// Also what ends or begins along with it: its changes and their records.
+    pub fn also(&mut self, (writes, events): (Vec<Write>, Vec<Event>)) -> &mut Commit {
+        self.writes.extend(writes);
+        self.more.extend(events);
         self
     }
     /// All its records, in order.

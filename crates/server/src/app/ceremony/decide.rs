@@ -1,9 +1,10 @@
 //! Step 4: the person decides on the device that scanned.
 
-use super::{Around, client_of, scan_counter, settle, statement_digest};
-use crate::app::{App, Context, Fault};
+use super::{Around, scan_counter, settle, statement_digest};
+use crate::app::issue::resting_on;
+use crate::app::{App, Context, Fault, sessions};
 use countersign_store::sql::{Counter, Quarantine};
-use countersign_store::{Commit, Table, Write};
+use countersign_store::{Commit, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::decide::Proven;
 use countersign_trust::ceremony::{Ceremony, Scan, State};
@@ -93,10 +94,7 @@ async fn approve(
         Some(scan) if matches!(c.state, State::Confirmed(_)) && scan.device == device.id => {
             let found = prove(app, c, scan, decision, body).await?;
             let person = app.store.person(&scan.person).await?.ok_or(Refusal::Denied)?;
-            let client = match client_of(c) {
-                Some(id) => Some(app.store.client(&id).await?.ok_or(Refusal::Denied)?),
-                None => None,
-            };
+            let client = super::client(app, c).await?;
             let facts = Facts::of(
                 &person,
                 device,
@@ -116,11 +114,7 @@ async fn approve(
                     say: None,
                 });
             }
-            around.guards.push((Table::Person, person.id.to_string(), person.version));
-            around.guards.push((Table::Device, device.id.to_string(), device.version));
-            if let Some(client) = &client {
-                around.guards.push((Table::Client, client.client.id.to_string(), client.version));
-            }
+            around.guards.extend(resting_on(&person, device, client.as_ref()));
             if let Some((credential, counter, _)) = &found {
                 around.writes.push(Write::credential_used(credential, *counter));
             }
@@ -215,10 +209,7 @@ async fn refuse(
         event.person = Some(device.person.clone());
         event.device = Some(device.id.clone());
         let mut commit = Commit::new(event);
-        commit.writes(around.writes);
-        for event in around.events {
-            commit.event(event);
-        }
+        commit.also((around.writes, around.events));
         app.commit(commit).await?;
         return Ok(());
     }
@@ -277,9 +268,7 @@ async fn quarantine(
     }
     for session in app.store.sessions_of(person).await? {
         if session.facts.jkt == o.jkt && c.session() != Some(&session.facts.id) {
-            let (writes, events) = crate::app::sessions::ending(app, &session, "not_me", now).await?;
-            around.writes.extend(writes);
-            around.events.extend(events);
+            around.also(sessions::ending(app, &session, "not_me", now).await?);
         }
     }
     let notice = countersign_store::sql::Notice {

@@ -9,14 +9,15 @@ pub mod story;
 pub mod terminal;
 
 use super::{App, Context, Fault, sessions};
-use countersign_store::sql::Counter;
+pub use super::once::{burn, hashed, refuse_if_burnt};
+use countersign_store::sql::{Counter, StoredClient};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::{Ceremony, State, Step};
 use countersign_trust::policy::Ruling;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::statement::{Channel, Purpose};
-use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, mac, statement};
+use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, statement};
 
 /// What goes into the commit beside the step itself.
 #[derive(Default)]
@@ -39,19 +40,12 @@ impl Around {
         self.writes.push(burn(proof));
         self
     }
-}
-
-/// Uses up the `jti` of a proof.
-pub fn burn(proof: &countersign_wire::dpop::Proof) -> Write {
-    Write::burnt("dpop", &format!("{}/{}", proof.jkt, proof.jti), proof.burn_until)
-}
-
-/// Whether the `jti` of a proof was used before; asked when a commit met a conflict.
-pub async fn refuse_if_burnt(app: &App, attempt: usize, proof: &countersign_wire::dpop::Proof) -> Result<(), Fault> {
-    if attempt > 0 && app.store.is_burnt("dpop", &format!("{}/{}", proof.jkt, proof.jti)).await? {
-        return Err(Fault::because(Refusal::BadProof, "a jti used before"));
+    /// What ends or begins along with it.
+    pub fn also(&mut self, (writes, events): (Vec<Write>, Vec<Event>)) -> &mut Around {
+        self.writes.extend(writes);
+        self.events.extend(events);
+        self
     }
-    Ok(())
 }
 
 /// Keeps a step: its state under its version and deadline, its records, and whatever ends with it.
@@ -84,7 +78,7 @@ pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: 
         }
     }
     let recorded = !events.is_empty();
-    let mut events = events.into_iter().map(|mut event| {
+    let events = events.into_iter().map(|mut event| {
         event.ceremony.get_or_insert_with(|| o.id.clone());
         if o.asker.id.as_str() != countersign_trust::policy::OWN {
             event.client.get_or_insert_with(|| o.asker.id.clone());
@@ -97,18 +91,11 @@ pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: 
         }
         event
     });
-    if let Some(first) = events.next() {
-        let mut commit = Commit::new(first);
-        for event in events {
-            commit.event(event);
-        }
+    if let Some(mut commit) = Commit::of(events) {
         if let Some(end) = step.before {
             commit.before(end);
         }
-        for (table, id, version) in around.guards {
-            commit.guard(table, &id, version);
-        }
-        commit.writes(writes);
+        commit.guards(around.guards).writes(writes);
         app.commit(commit).await?;
     }
     match step.answer {
@@ -139,6 +126,14 @@ pub fn client_of(c: &Ceremony) -> Option<ClientId> {
     (c.opening.purpose != Purpose::EnrolDevice).then(|| c.opening.asker.id.clone())
 }
 
+/// The same, as registered now.
+pub async fn client(app: &App, c: &Ceremony) -> Result<Option<StoredClient>, Fault> {
+    match client_of(c) {
+        Some(id) => Ok(Some(app.store.client(&id).await?.ok_or(Refusal::Denied)?)),
+        None => Ok(None),
+    }
+}
+
 /// Digest of the statement as it was kept.
 pub fn statement_digest(c: &Ceremony) -> Result<[u8; 32], Fault> {
     let scan = c.scan_facts().ok_or(Refusal::NoSuchCeremony)?;
@@ -162,11 +157,6 @@ pub fn digit_counter(person: &PersonId, device: &DeviceId, now: Time) -> Counter
 /// Counts scans of a device that nobody decided yet.
 pub fn scan_counter(device: &DeviceId, now: Time) -> Counter {
     Counter::new("scan", device.as_str(), 600, limits::UNDECIDED_SCANS_10_MIN, now)
-}
-
-/// base64url SHA-256: how secrets that machines made are kept.
-pub fn hashed(secret: &[u8]) -> String {
-    b64::encode(&mac::h(secret))
 }
 
 /// Cuts a ceremony, whoever is waiting for it.

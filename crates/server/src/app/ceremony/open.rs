@@ -121,13 +121,7 @@ async fn attempt_open(
     commit.write(Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)));
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&handle), Some(&hashed(user_code.as_bytes()))));
     commit.writes(budgets.iter().chain(&push_budgets).map(Write::counted));
-    commit.writes(around.writes);
-    for event in around.events {
-        commit.event(event);
-    }
-    for (table, id, version) in around.guards {
-        commit.guard(table, &id, version);
-    }
+    commit.also((around.writes, around.events)).guards(around.guards);
     app.commit(commit).await?;
     let ck = frame::channel_key(k.expose(), id.as_str(), proof.jkt.as_str());
     let left_ms = if push { protocol::PUSH_S } else { protocol::OPENED_S } * 1_000;
@@ -255,9 +249,7 @@ async fn abandon_previous(
         && c.is_pending()
     {
         let step = c.abandon("renewed", ctx.now);
-        let (writes, events) = ended_along(app, &c, &step, ctx.now);
-        around.writes.extend(writes);
-        around.events.extend(events);
+        around.also(ended_along(app, &c, &step, ctx.now));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::terminal::{Holder, held};
 use super::{Around, client_of, ended_along, hashed, refuse_if_burnt, settle};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Fresh, Started};
-use crate::app::{App, Context, Fault, enrol};
+use crate::app::{App, Context, Fault, enrol, once};
 use countersign_store::Write;
 use countersign_store::sql::AuthRequest;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
@@ -56,7 +56,7 @@ async fn attempt(
     let State::Approved(approved) = &c.state else {
         // Not approved, or redeemed before: the state answers, and a replay takes back.
         let won = matches!(&c.state, State::Redeemed(r) if r.jti == proof.jti);
-        let burnt = app.store.is_burnt("dpop", &format!("{}/{}", proof.jkt, proof.jti)).await?;
+        let burnt = once::is_burnt(app, proof).await?;
         if burnt && !won {
             return Err(Fault::because(Refusal::BadProof, "a jti used before"));
         }
@@ -170,18 +170,14 @@ async fn sign_in(
     for other in app.store.ceremonies_of_browser(&old_hash).await? {
         if other.opening.id != c.opening.id && other.is_pending() {
             let step = other.abandon("another_redeemed", ctx.now);
-            let (writes, events) = ended_along(app, &other, &step, ctx.now);
-            around.writes.extend(writes);
-            around.events.extend(events);
+            around.also(ended_along(app, &other, &step, ctx.now));
         }
     }
     if let Some(cookie) = former
         && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
         && last.ended.is_none()
     {
-        let (writes, events) = sessions::ending(app, &last, "next_person", ctx.now).await?;
-        around.writes.extend(writes);
-        around.events.extend(events);
+        around.also(sessions::ending(app, &last, "next_person", ctx.now).await?);
     }
     let mut next = None;
     if let (false, Some(request)) = (greet, &request) {

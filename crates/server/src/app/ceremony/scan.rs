@@ -1,9 +1,10 @@
 //! Step 2: an enrolled device scans, types a code, or takes what was offered.
 
-use super::{Around, burn, channel_word, client_of, digits, ended_along, hashed, refuse_if_burnt, scan_counter, settle, statement_digest};
+use super::{Around, burn, channel_word, digits, ended_along, hashed, refuse_if_burnt, scan_counter, settle, statement_digest};
+use crate::app::issue::resting_on;
 use crate::app::{App, Context, Fault};
 use countersign_store::sql::{Counter, StoredDevice};
-use countersign_store::{Commit, Table, Write};
+use countersign_store::{Commit, Write};
 use countersign_trust::ceremony::scan::ScanBy;
 use countersign_trust::ceremony::{Ceremony, State};
 use countersign_trust::device::DeviceState;
@@ -14,7 +15,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::code::Direction;
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{AssertionAsk, DeviceView, PendingItem, Scan, device_ask};
-use countersign_wire::statement::{Channel, Purpose};
+use countersign_wire::statement::Channel;
 use countersign_wire::{CeremonyId, b64, code, frame, limits as protocol, statement};
 use std::net::IpAddr;
 
@@ -176,10 +177,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if mine {
         return refuse(app, ctx, by, &c, Refusal::Denied, "this screen is in quarantine for this person").await;
     }
-    let client = match client_of(&c) {
-        Some(id) => Some(app.store.client(&id).await?.ok_or(Refusal::Denied)?),
-        None => None,
-    };
+    let client = super::client(app, &c).await?;
     if client.as_ref().is_some_and(|c| c.client.disabled) {
         return refuse(app, ctx, by, &c, Refusal::Denied, "client disabled").await;
     }
@@ -209,11 +207,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         around.writes.push(Write::scan_refused(&d.id, &c.opening.id, now.plus_s(limits::LATE_NOT_ME_S)));
     }
     if changed {
-        around.guards.push((Table::Person, person.id.to_string(), person.version));
-        around.guards.push((Table::Device, d.id.to_string(), d.version));
-        if let Some(client) = &client {
-            around.guards.push((Table::Client, client.client.id.to_string(), client.version));
-        }
+        around.guards.extend(resting_on(&person, d, client.as_ref()));
         around.writes.push(Write::counted(&undecided));
         supersede(app, &c, d, now, &mut around).await?;
     }
@@ -265,9 +259,7 @@ async fn supersede(
         let other = older.opening.id != c.opening.id && older.opening.asker.id == c.opening.asker.id;
         if other && older.scan_facts().is_some() && older.is_pending() {
             let step = older.cut("superseded", now);
-            let (writes, events) = ended_along(app, &older, &step, now);
-            around.writes.extend(writes);
-            around.events.extend(events);
+            around.also(ended_along(app, &older, &step, now));
         }
     }
     Ok(())
@@ -312,9 +304,4 @@ pub async fn view(app: &App, ctx: &Context, c: &Ceremony) -> Result<DeviceView, 
         timeout_ms: view.left_ms,
     });
     Ok(view)
-}
-
-/// Whether a ceremony adds a device.
-pub fn adds_device(c: &Ceremony) -> bool {
-    c.opening.purpose == Purpose::EnrolDevice
 }
