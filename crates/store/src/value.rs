@@ -187,11 +187,6 @@ impl Row {
         }
     }
 
-    /// Bytes of exactly `N`.
-    pub fn array<const N: usize>(&self, i: usize) -> Result<[u8; N], StoreError> {
-        self.bytes(i)?.try_into().map_err(|_| self.corrupt(i))
-    }
-
     /// Text that reads as a `T`: an id, a state, a kind.
     pub fn parsed<T: FromStr>(&self, i: usize) -> Result<T, StoreError> {
         self.text(i)?.parse().map_err(|_| self.corrupt(i))

@@ -101,7 +101,7 @@ impl Store {
              WHERE (source = $1 OR jkt = $2) AND until > $3 LIMIT 200",
             [source.into(), jkt.into(), now.0.into()],
         );
-        self.engine.query(q).await?.iter().map(quarantine).collect()
+        self.many(q, quarantine).await
     }
     /// Whether this device's scan of a ceremony was refused a moment ago.
     pub async fn was_refused(
@@ -115,18 +115,6 @@ impl Store {
             [format!("{device}/{cid}").into(), now.0.into()],
         );
         Ok(self.engine.first(q).await?.is_some())
-    }
-    /// The newest ceremony this device's scan was refused for a moment ago.
-    pub async fn last_refused(
-        &self,
-        device: &DeviceId,
-        now: Time,
-    ) -> Result<Option<CeremonyId>, StoreError> {
-        let q = Query::new(
-            "SELECT id, ceremony FROM refused_scan WHERE device = $1 AND until > $2 ORDER BY until DESC LIMIT 1",
-            [device.as_str().into(), now.0.into()],
-        );
-        self.engine.first(q).await?.map(|r| r.parsed(1)).transpose()
     }
     /// A passkey challenge for a browser's request, if it lives.
     pub async fn challenge(

@@ -21,29 +21,17 @@ impl Store {
     /// A ceremony.
     pub async fn ceremony(&self, id: &CeremonyId) -> Result<Option<Ceremony>, StoreError> {
         let q = Query::new(ceremony_query!("WHERE id = $1"), [id.as_str().into()]);
-        self.engine
-            .first(q)
-            .await?
-            .map(|r| ceremony(&r))
-            .transpose()
+        self.one(q, ceremony).await
     }
     /// The ceremony of a handle, by its hash.
     pub async fn ceremony_by_handle(&self, hash: &str) -> Result<Option<Ceremony>, StoreError> {
         let q = Query::new(ceremony_query!("WHERE handle_hash = $1"), [hash.into()]);
-        self.engine
-            .first(q)
-            .await?
-            .map(|r| ceremony(&r))
-            .transpose()
+        self.one(q, ceremony).await
     }
     /// The ceremony of a typed code, by its hash.
     pub async fn ceremony_by_code(&self, hash: &str) -> Result<Option<Ceremony>, StoreError> {
         let q = Query::new(ceremony_query!("WHERE code_hash = $1"), [hash.into()]);
-        self.engine
-            .first(q)
-            .await?
-            .map(|r| ceremony(&r))
-            .transpose()
+        self.one(q, ceremony).await
     }
     /// Ceremonies of a browser that could still give something.
     pub async fn ceremonies_of_browser(&self, hash: &str) -> Result<Vec<Ceremony>, StoreError> {
@@ -54,7 +42,7 @@ impl Store {
             ),
             [hash.into()],
         );
-        self.engine.query(q).await?.iter().map(ceremony).collect()
+        self.many(q, ceremony).await
     }
     /// Ceremonies of a person that are not over, newest first: scanned by or offered to them.
     pub async fn ceremonies_of_person(
@@ -68,7 +56,7 @@ impl Store {
             ),
             [person.as_str().into()],
         );
-        self.engine.query(q).await?.iter().map(ceremony).collect()
+        self.many(q, ceremony).await
     }
     /// Ceremonies whose state has run out.
     pub async fn ceremonies_due(&self, now: Time, limit: i64) -> Result<Vec<Ceremony>, StoreError> {
@@ -78,18 +66,7 @@ impl Store {
             ),
             [now.0.into(), limit.into()],
         );
-        self.engine.query(q).await?.iter().map(ceremony).collect()
-    }
-    /// Ceremonies that anything still depends on, for a restore to end.
-    pub async fn ceremonies_alive(&self, limit: i64) -> Result<Vec<Ceremony>, StoreError> {
-        let q = Query::new(
-            ceremony_query!(
-                "WHERE state IN ('opened', 'scanned', 'confirmed', 'approved', 'redeemed') AND deadline IS NOT NULL LIMIT $1"
-            ),
-            [limit.into()],
-        )
-        .long();
-        self.engine.query(q).await?.iter().map(ceremony).collect()
+        self.many(q, ceremony).await
     }
 }
 

@@ -29,7 +29,7 @@ impl Store {
             "SELECT id, version, source, body FROM client WHERE id = $1",
             [id.as_str().into()],
         );
-        self.engine.first(q).await?.map(|r| client(&r)).transpose()
+        self.one(q, client).await
     }
     /// All clients.
     pub async fn clients(&self) -> Result<Vec<StoredClient>, StoreError> {
@@ -38,7 +38,7 @@ impl Store {
             [],
         )
         .long();
-        self.engine.query(q).await?.iter().map(client).collect()
+        self.many(q, client).await
     }
 }
 

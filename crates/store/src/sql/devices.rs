@@ -49,6 +49,11 @@ macro_rules! credential_query {
         )
     };
 }
+macro_rules! notice_query {
+    ($where:literal) => {
+        concat!("SELECT id, version, person, kind, device, at, state, undo_until FROM notice ", $where)
+    };
+}
 
 fn device(row: &Row) -> Result<StoredDevice, StoreError> {
     let key = match row.text(6)? {
@@ -106,12 +111,12 @@ impl Store {
         jkt: &Thumbprint,
     ) -> Result<Option<StoredDevice>, StoreError> {
         let q = Query::new(device_query!("WHERE jkt = $1"), [jkt.as_str().into()]);
-        self.engine.first(q).await?.map(|r| device(&r)).transpose()
+        self.one(q, device).await
     }
     /// A device.
     pub async fn device(&self, id: &DeviceId) -> Result<Option<StoredDevice>, StoreError> {
         let q = Query::new(device_query!("WHERE id = $1"), [id.as_str().into()]);
-        self.engine.first(q).await?.map(|r| device(&r)).transpose()
+        self.one(q, device).await
     }
     /// All devices of a person, oldest first.
     pub async fn devices_of(&self, person: &PersonId) -> Result<Vec<StoredDevice>, StoreError> {
@@ -119,7 +124,7 @@ impl Store {
             device_query!("WHERE person = $1 ORDER BY added_at LIMIT 100"),
             [person.as_str().into()],
         );
-        self.engine.query(q).await?.iter().map(device).collect()
+        self.many(q, device).await
     }
     /// Every device whose life is over.
     pub async fn devices_ended(&self) -> Result<Vec<DeviceId>, StoreError> {
@@ -128,16 +133,12 @@ impl Store {
             [],
         )
         .long();
-        self.engine.query(q).await?.iter().map(|r| r.parsed(0)).collect()
+        self.many(q, |r| r.parsed(0)).await
     }
     /// A passkey.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
         let q = Query::new(credential_query!("WHERE id = $1"), [id.as_str().into()]);
-        self.engine
-            .first(q)
-            .await?
-            .map(|r| credential(&r))
-            .transpose()
+        self.one(q, credential).await
     }
     /// All live passkeys of a person.
     pub async fn credentials_of(&self, person: &PersonId) -> Result<Vec<Credential>, StoreError> {
@@ -145,24 +146,20 @@ impl Store {
             credential_query!("WHERE person = $1 AND live = 1 ORDER BY added_at LIMIT 100"),
             [person.as_str().into()],
         );
-        self.engine.query(q).await?.iter().map(credential).collect()
+        self.many(q, credential).await
     }
     /// Notices of a person, newest first.
     pub async fn notices_of(&self, person: &PersonId) -> Result<Vec<Notice>, StoreError> {
         let q = Query::new(
-            "SELECT id, version, person, kind, device, at, state, undo_until FROM notice \
-             WHERE person = $1 AND state = 'open' ORDER BY at DESC LIMIT 20",
+            notice_query!("WHERE person = $1 AND state = 'open' ORDER BY at DESC LIMIT 20"),
             [person.as_str().into()],
         );
-        self.engine.query(q).await?.iter().map(notice).collect()
+        self.many(q, notice).await
     }
     /// One notice.
     pub async fn notice(&self, id: &NoticeId) -> Result<Option<Notice>, StoreError> {
-        let q = Query::new(
-            "SELECT id, version, person, kind, device, at, state, undo_until FROM notice WHERE id = $1",
-            [id.as_str().into()],
-        );
-        self.engine.first(q).await?.map(|r| notice(&r)).transpose()
+        let q = Query::new(notice_query!("WHERE id = $1"), [id.as_str().into()]);
+        self.one(q, notice).await
     }
 }
 

@@ -1,7 +1,6 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_trust::enrolment::{Invitation, InvitationFacts};
-use countersign_wire::InvitationId;
 
 fn invitation(row: &Row) -> Result<Invitation, StoreError> {
     Ok(Invitation {
@@ -18,23 +17,7 @@ impl Store {
             "SELECT id, version, state, body FROM invitation WHERE token_hash = $1",
             [hash.into()],
         );
-        self.engine
-            .first(q)
-            .await?
-            .map(|r| invitation(&r))
-            .transpose()
-    }
-    /// An invitation.
-    pub async fn invitation(&self, id: &InvitationId) -> Result<Option<Invitation>, StoreError> {
-        let q = Query::new(
-            "SELECT id, version, state, body FROM invitation WHERE id = $1",
-            [id.as_str().into()],
-        );
-        self.engine
-            .first(q)
-            .await?
-            .map(|r| invitation(&r))
-            .transpose()
+        self.one(q, invitation).await
     }
 }
 

@@ -47,7 +47,7 @@ impl Store {
              WHERE state <> 'retired' ORDER BY made_at",
             [],
         );
-        self.engine.query(q).await?.iter().map(key).collect()
+        self.many(q, key).await
     }
 }
 

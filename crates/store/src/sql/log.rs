@@ -25,7 +25,7 @@ impl Store {
             event_query!("WHERE ceremony = $1 ORDER BY COALESCE(seq, 9223372036854775807), written_at, place LIMIT 500"),
             [cid.as_str().into()],
         );
-        self.engine.query(q).await?.iter().map(line).collect()
+        self.many(q, line).await
     }
     /// Everything of one cause, in order.
     pub async fn transaction(&self, txn: &str) -> Result<Vec<Line>, StoreError> {
@@ -33,7 +33,7 @@ impl Store {
             event_query!("WHERE txn = $1 ORDER BY COALESCE(seq, 9223372036854775807), written_at, place LIMIT 1000"),
             [txn.into()],
         );
-        self.engine.query(q).await?.iter().map(line).collect()
+        self.many(q, line).await
     }
     /// What happened to a person lately, newest first.
     pub async fn activity(&self, person: &PersonId, limit: i64) -> Result<Vec<Line>, StoreError> {
@@ -45,7 +45,7 @@ impl Store {
             ),
             [person.as_str().into(), limit.into()],
         );
-        self.engine.query(q).await?.iter().map(line).collect()
+        self.many(q, line).await
     }
     /// The refusal with this reference.
     pub async fn by_reference(&self, reference: &str) -> Result<Option<Line>, StoreError> {
@@ -54,7 +54,7 @@ impl Store {
             [format!("%\"ref\":\"{reference}\"%").into()],
         )
         .long();
-        self.engine.first(q).await?.map(|r| line(&r)).transpose()
+        self.one(q, line).await
     }
     /// Newest events, newest first.
     pub async fn latest(&self, limit: i64) -> Result<Vec<Line>, StoreError> {
@@ -63,6 +63,6 @@ impl Store {
             [limit.into()],
         )
         .long();
-        self.engine.query(q).await?.iter().map(line).collect()
+        self.many(q, line).await
     }
 }

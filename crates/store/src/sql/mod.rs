@@ -23,7 +23,7 @@ pub use requests::{AuthRequest, RequestFacts};
 pub use restored::restored;
 pub use tokens::{CodeFacts, OwedLogout, StoredCode, StoredToken};
 
-use crate::{Batch, Committed, Engine, EventRow, Guard, Row, Statement, StoreError, Table};
+use crate::{Batch, Committed, Engine, EventRow, Guard, Query, Row, Statement, StoreError, Table};
 use countersign_trust::audit::Event;
 use countersign_wire::Time;
 use serde::Serialize;
@@ -158,6 +158,14 @@ impl Store {
     /// Keeps a commit; see [`Engine::commit`].
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         self.engine.commit(commit.into_batch()).await
+    }
+    /// The noun in the first row of the answer, if there is one.
+    async fn one<T>(&self, query: Query, read: fn(&Row) -> Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        self.engine.first(query).await?.as_ref().map(read).transpose()
+    }
+    /// A noun from every row of the answer.
+    async fn many<T>(&self, query: Query, read: fn(&Row) -> Result<T, StoreError>) -> Result<Vec<T>, StoreError> {
+        self.engine.query(query).await?.iter().map(read).collect()
     }
 }
 

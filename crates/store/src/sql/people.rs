@@ -14,6 +14,15 @@ pub struct Named {
     pub login: String,
 }
 
+macro_rules! named_query {
+    ($where:literal) => {
+        concat!(
+            "SELECT p.id, p.version, p.state, p.role, n.name, n.login FROM person p JOIN name n ON n.person = p.id ",
+            $where
+        )
+    };
+}
+
 fn person(row: &Row) -> Result<Person, StoreError> {
     Ok(Person {
         id: row.parsed(0)?,
@@ -38,35 +47,26 @@ impl Store {
             "SELECT id, version, state, role FROM person WHERE id = $1",
             [id.as_str().into()],
         );
-        self.engine.first(q).await?.map(|r| person(&r)).transpose()
+        self.one(q, person).await
     }
     /// A person with the name.
     pub async fn named(&self, id: &PersonId) -> Result<Option<Named>, StoreError> {
-        let q = Query::new(
-            "SELECT p.id, p.version, p.state, p.role, n.name, n.login \
-             FROM person p JOIN name n ON n.person = p.id WHERE p.id = $1",
-            [id.as_str().into()],
-        );
-        self.engine.first(q).await?.map(|r| named(&r)).transpose()
+        let q = Query::new(named_query!("WHERE p.id = $1"), [id.as_str().into()]);
+        self.one(q, named).await
     }
     /// The person of a login name.
     pub async fn person_by_login(&self, login: &str) -> Result<Option<Named>, StoreError> {
-        let q = Query::new(
-            "SELECT p.id, p.version, p.state, p.role, n.name, n.login \
-             FROM person p JOIN name n ON n.person = p.id WHERE n.login = $1",
-            [login.into()],
-        );
-        self.engine.first(q).await?.map(|r| named(&r)).transpose()
+        let q = Query::new(named_query!("WHERE n.login = $1"), [login.into()]);
+        self.one(q, named).await
     }
     /// Everybody, by login name.
     pub async fn people(&self, after: &str, limit: i64) -> Result<Vec<Named>, StoreError> {
         let q = Query::new(
-            "SELECT p.id, p.version, p.state, p.role, n.name, n.login \
-             FROM person p JOIN name n ON n.person = p.id WHERE n.login > $1 ORDER BY n.login LIMIT $2",
+            named_query!("WHERE n.login > $1 ORDER BY n.login LIMIT $2"),
             [after.into(), limit.into()],
         )
         .long();
-        self.engine.query(q).await?.iter().map(named).collect()
+        self.many(q, named).await
     }
     /// Whether there is any administrator who can act.
     pub async fn has_administrator(&self) -> Result<bool, StoreError> {

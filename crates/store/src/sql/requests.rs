@@ -70,7 +70,7 @@ impl Store {
             "SELECT id, version, browser_hash, state, expires_at, body FROM request WHERE id = $1",
             [id.as_str().into()],
         );
-        self.engine.first(q).await?.map(|r| request(&r)).transpose()
+        self.one(q, request).await
     }
 }
 

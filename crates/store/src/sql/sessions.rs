@@ -1,7 +1,7 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_trust::session::{Session, SessionFacts};
-use countersign_wire::{DeviceId, PersonId, SessionId, Thumbprint, Time};
+use countersign_wire::{DeviceId, PersonId, SessionId, Time};
 
 macro_rules! session_query {
     ($where:literal) => {
@@ -26,12 +26,12 @@ impl Store {
     /// A session, ended or not.
     pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
         let q = Query::new(session_query!("WHERE id = $1"), [id.as_str().into()]);
-        self.engine.first(q).await?.map(|r| session(&r)).transpose()
+        self.one(q, session).await
     }
     /// The session of a cookie, by its hash.
     pub async fn session_by_cookie(&self, hash: &str) -> Result<Option<Session>, StoreError> {
         let q = Query::new(session_query!("WHERE cookie_hash = $1"), [hash.into()]);
-        self.engine.first(q).await?.map(|r| session(&r)).transpose()
+        self.one(q, session).await
     }
     /// Sessions of a person that were not ended, newest first.
     pub async fn sessions_of(&self, person: &PersonId) -> Result<Vec<Session>, StoreError> {
@@ -39,7 +39,7 @@ impl Store {
             session_query!("WHERE person = $1 AND ended IS NULL ORDER BY id DESC LIMIT 100"),
             [person.as_str().into()],
         );
-        self.engine.query(q).await?.iter().map(session).collect()
+        self.many(q, session).await
     }
     /// Sessions that a device opened and that were not ended.
     pub async fn sessions_by_device(&self, device: &DeviceId) -> Result<Vec<Session>, StoreError> {
@@ -47,15 +47,7 @@ impl Store {
             session_query!("WHERE device = $1 AND ended IS NULL ORDER BY id DESC LIMIT 1000"),
             [device.as_str().into()],
         );
-        self.engine.query(q).await?.iter().map(session).collect()
-    }
-    /// Sessions on a terminal that were not ended.
-    pub async fn sessions_on_terminal(&self, jkt: &Thumbprint) -> Result<Vec<Session>, StoreError> {
-        let q = Query::new(
-            session_query!("WHERE jkt = $1 AND ended IS NULL ORDER BY id DESC LIMIT 100"),
-            [jkt.as_str().into()],
-        );
-        self.engine.query(q).await?.iter().map(session).collect()
+        self.many(q, session).await
     }
     /// Sessions whose time is over and that were not ended yet.
     pub async fn sessions_due(&self, now: Time, limit: i64) -> Result<Vec<Session>, StoreError> {
@@ -63,7 +55,7 @@ impl Store {
             session_query!("WHERE ended IS NULL AND idle_until <= $1 ORDER BY idle_until LIMIT $2"),
             [now.0.into(), limit.into()],
         );
-        self.engine.query(q).await?.iter().map(session).collect()
+        self.many(q, session).await
     }
     /// Activity: the idle deadline moves, no decision rests on it, no version changes.
     pub async fn session_seen(&self, id: &SessionId, idle_until: Time) -> Result<(), StoreError> {
