@@ -1,5 +1,7 @@
 //! What must still hold when the store writes.
 
+use crate::StoreError;
+
 /// A condition the engine checks again inside the transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
@@ -12,10 +14,23 @@ pub enum Guard {
         /// The version the decision was made on.
         version: i64,
     },
-    /// The store's clock is before this, microseconds; otherwise [`StoreError::Late`](crate::StoreError::Late).
+    /// The store's clock is before this, microseconds; otherwise [`StoreError::Late`].
     Before(i64),
-    /// The store's clock is at or after this, microseconds; otherwise [`StoreError::Conflict`](crate::StoreError::Conflict).
+    /// The store's clock is at or after this, microseconds; otherwise [`StoreError::Conflict`].
     NotBefore(i64),
+}
+
+impl Guard {
+    /// Whether it holds now. `kept` is the version of its row, where it names one.
+    pub(crate) fn holds(&self, kept: Option<i64>, now: i64) -> Result<(), StoreError> {
+        match self {
+            Self::Version { version, .. } if kept == Some(*version) => Ok(()),
+            Self::Before(end) if now < *end => Ok(()),
+            Self::NotBefore(start) if now >= *start => Ok(()),
+            Self::Before(_) => Err(StoreError::Late),
+            Self::Version { .. } | Self::NotBefore(_) => Err(StoreError::Conflict),
+        }
+    }
 }
 
 macro_rules! tables {

@@ -1,6 +1,6 @@
 //! SQL with its values. One text serves both engines; places are `$1`, `$2`, ….
 
-use crate::{EventRow, Guard, Value};
+use crate::{EventRow, Guard, StoreError, Value};
 
 /// A question. At most [`ROWS_MAX`](crate::limits::ROWS_MAX) rows come back.
 #[derive(Clone, Debug)]
@@ -67,6 +67,14 @@ impl Statement {
             params: params.into(),
             expect: Expect::Any,
         }
+    }
+
+    /// Passes on how many rows it touched, if it may touch so many.
+    pub(crate) fn judge(&self, rows: u64) -> Result<u64, StoreError> {
+        if self.expect == Expect::One && rows != 1 {
+            return Err(StoreError::Conflict);
+        }
+        Ok(rows)
     }
 }
 

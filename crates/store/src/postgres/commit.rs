@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 
 use super::value::{Trouble, places, trouble};
 use super::{NOW, Postgres};
-use crate::{Batch, Expect, Guard, Statement, StoreError, Table, Value, limits};
+use crate::{Batch, Guard, Statement, StoreError, Table, Value, limits};
 
 const APPEND: &str = "INSERT INTO event \
     (id, txn, kind, at, ceremony, session, person, device, client, body, place, written_at) \
@@ -184,7 +184,7 @@ impl<'b> Flight<'b> {
             ));
         }
         for (place, event) in (0_i64..).zip(&batch.events) {
-            let mut values = event.clone().into_values().to_vec();
+            let mut values = Vec::from(event.clone().into_values());
             values.push(place.into());
             steps.push(Step::Change(APPEND, prepare(APPEND).await?, values.into()));
         }
@@ -266,30 +266,17 @@ fn judge(
     let at = store.inner.clock.as_ref().map_or(read, |clock| clock.now());
     let versions: BTreeMap<_, _> = locks.keys().zip(&numbers).collect();
     for guard in &batch.guards {
-        match guard {
-            Guard::Version { table, id, version } => {
-                if versions
-                    .get(&(*table, id.as_str()))
-                    .copied()
-                    .copied()
-                    .flatten()
-                    != Some(*version)
-                {
-                    return Err(StoreError::Conflict.into());
-                }
+        let kept = match guard {
+            Guard::Version { table, id, .. } => {
+                versions.get(&(*table, id.as_str())).and_then(|kept| **kept)
             }
-            Guard::Before(end) if at < *end => {}
-            Guard::Before(_) => return Err(StoreError::Late.into()),
-            Guard::NotBefore(start) if at >= *start => {}
-            Guard::NotBefore(_) => return Err(StoreError::Conflict.into()),
-        }
+            Guard::Before(_) | Guard::NotBefore(_) => None,
+        };
+        guard.holds(kept, at)?;
     }
     let mut total = 0;
     for (statement, rows) in batch.statements.iter().zip(&touched) {
-        if statement.expect == Expect::One && *rows != 1 {
-            return Err(StoreError::Conflict.into());
-        }
-        total += rows;
+        total += statement.judge(*rows)?;
     }
     first_trouble.map_or(Ok(Done { at, touched: total }), Err)
 }

@@ -15,7 +15,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::connection::Link;
-use crate::{Clock, EventRow, Expect, Guard, Statement, StoreError, limits};
+use crate::{Clock, EventRow, Guard, Statement, StoreError, limits};
 
 const HEAD: &str = "SELECT seq, at FROM event_head WHERE id = 'head'";
 const HEAD_MOVE: &str = "UPDATE event_head SET seq = $1, at = $2 WHERE id = 'head'";
@@ -188,68 +188,28 @@ impl Writer {
             return Err(StoreError::Unavailable);
         }
         for guard in &job.guards {
-            self.check(guard, at)?;
+            let kept = match guard {
+                Guard::Version { table, id, .. } => {
+                    self.link.query_int(table.version_sql(), &[id.into()])?
+                }
+                Guard::Before(_) | Guard::NotBefore(_) => None,
+            };
+            guard.holds(kept, at)?;
         }
         let mut touched = 0;
         for statement in &job.statements {
-            let rows = self.link.execute(statement.sql, &statement.params)?;
-            if statement.expect == Expect::One && rows != 1 {
-                return Err(StoreError::Conflict);
-            }
-            touched += rows;
+            touched += statement.judge(self.link.execute(statement.sql, &statement.params)?)?;
         }
         let mut seq = None;
         for (place, event) in (0_i64..).zip(job.events.drain(..)) {
             head.seq += 1;
             head.at = head.at.max(at);
             seq = Some(head.seq);
-            let [
-                id,
-                txn,
-                kind,
-                decided,
-                ceremony,
-                session,
-                person,
-                device,
-                client,
-                body,
-            ] = event.into_values();
-            let values = [
-                id,
-                txn,
-                kind,
-                decided,
-                ceremony,
-                session,
-                person,
-                device,
-                client,
-                body,
-                head.seq.into(),
-                at.into(),
-                place.into(),
-            ];
+            let mut values = Vec::from(event.into_values());
+            values.extend([head.seq.into(), at.into(), place.into()]);
             self.link.execute(APPEND, &values)?;
         }
         Ok(Done { at, seq, touched })
-    }
-
-    fn check(&mut self, guard: &Guard, now: i64) -> Result<(), StoreError> {
-        match guard {
-            Guard::Version { table, id, version } => {
-                let kept = self.link.query_int(table.version_sql(), &[id.into()])?;
-                if kept == Some(*version) {
-                    Ok(())
-                } else {
-                    Err(StoreError::Conflict)
-                }
-            }
-            Guard::Before(end) if now < *end => Ok(()),
-            Guard::Before(_) => Err(StoreError::Late),
-            Guard::NotBefore(start) if now >= *start => Ok(()),
-            Guard::NotBefore(_) => Err(StoreError::Conflict),
-        }
     }
 
     /// The batch that ends a restore, inside the transaction the restore opened.
