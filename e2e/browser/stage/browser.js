@@ -15,17 +15,22 @@ export class Browser {
   asked = [];
   complaints = [];
 
-  /** `phone` turns the fake camera on; `settings` go to the context (viewport, colours). */
-  static async launch({ phone = false, ...settings } = {}) {
+  /**
+   * `phone` turns the fake camera on; `visitor` says where it stands and whom it trusts (`House.visitor`); `settings` go to
+   * the context (viewport, colours).
+   */
+  static async launch({ phone = false, visitor, ...settings } = {}) {
     const browser = new Browser();
     browser.directory = mkdtempSync(join(tmpdir(), 'countersign-profile-'));
     browser.film = join(browser.directory, 'camera.y4m');
     dark(browser.film);
+    visitor?.prepare(browser.directory);
     const camera = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${browser.film}`];
     browser.context = await chromium.launchPersistentContext(browser.directory, {
       executablePath: PROGRAM,
       headless: false,
-      args: [...FLAGS, ...(phone ? camera : [])],
+      args: [...FLAGS, ...(phone ? camera : []), ...(visitor?.arguments ?? [])],
+      ...(visitor && { env: { ...process.env, HOME: browser.directory } }),
       ignoreDefaultArgs: ['--enable-automation'],
       viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
       locale: 'en-GB',

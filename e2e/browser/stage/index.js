@@ -9,11 +9,11 @@ export const ORGANISATION = 'Harbour Books';
 const FRAME_MS = 3_000;
 
 export class Stage {
-  /** Everything runs; the phone is enrolled unless `enrolled` is false. */
-  static async open({ enrolled = true, screen = {}, phone = {} } = {}) {
+  /** Everything runs, in `house` if there is one; the phone is enrolled unless `enrolled` is false. */
+  static async open({ enrolled = true, screen = {}, phone = {}, house } = {}) {
     const stage = new Stage();
-    stage.till = new Till({ id: 'till', name: 'Harbour Books Till', scope: 'openid profile' });
-    stage.server = await serve({ organisation: ORGANISATION, clients: [await stage.till.open()] });
+    stage.till = new Till({ id: 'till', name: 'Harbour Books Till', scope: 'openid profile', fetch: house?.fetch });
+    stage.server = await serve({ organisation: ORGANISATION, clients: [await stage.till.open()], house });
     stage.issuer = stage.server.issuer;
     await stage.till.connect(stage.issuer);
     [stage.screen, stage.phone] = await Promise.all([Browser.launch(screen), Browser.launch({ phone: true, ...phone })]);
@@ -49,6 +49,16 @@ export class Stage {
     await on.goto(`${this.issuer}/q`);
     await screenIs(on, 'digits_shown', 'digits_asked', 'statement', 'code_not_live', 'too_far', 'denied');
     return shots;
+  }
+
+  /** Reads the code off the screen and types it on the phone; gives the code. */
+  async typeCode({ from = this.screen.page, on = this.phone.page } = {}) {
+    await from.click('#typed-link');
+    const code = await from.locator('.state .typed').innerText();
+    await on.goto(`${this.issuer}/code`);
+    await on.fill('#user-code', code.toLowerCase().replace('-', ' '));
+    await on.press('#user-code', 'Enter');
+    return code;
   }
 
   /** Reads the digits off the phone and types them on the screen. */

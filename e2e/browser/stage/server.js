@@ -37,16 +37,20 @@ scopes = [${scopes.map((one) => `"${one}"`).join(', ')}]
 ${more}
 `;
 
-/** Starts it; `clients` are told their port. `{ issuer, link, log(), stop() }` */
-export async function serve({ organisation, clients }) {
-  const countersign = program('countersign');
-  const directory = mkdtempSync(join(tmpdir(), 'countersign-e2e-'));
+/** Where it is when nothing is said: this machine, without TLS */
+async function nearby() {
   const port = await freePort();
   const issuer = `http://localhost:${port}`;
+  return { issuer, fetch, settings: `issuer = "${issuer}"\nlisten = "127.0.0.1:${port}"\n` };
+}
+
+/** Starts it, in `house` if there is one. `{ issuer, link, log(), stop() }` */
+export async function serve({ organisation, clients, house }) {
+  const countersign = program('countersign');
+  const directory = mkdtempSync(join(tmpdir(), 'countersign-e2e-'));
+  const { issuer, settings, fetch } = house ?? (await nearby());
   const file = join(directory, 'countersign.toml');
-  const text = `issuer = "${issuer}"
-listen = "127.0.0.1:${port}"
-database = "sqlite:${join(directory, 'countersign.db')}"
+  const text = `${settings}database = "sqlite:${join(directory, 'countersign.db')}"
 seal_key_file = "${join(directory, 'countersign.seal')}"
 organisation = "${organisation}"
 ${clients.map(client).join('')}`;
@@ -66,7 +70,7 @@ ${clients.map(client).join('')}`;
   };
   const until = Date.now() + START_MS;
   for (;;) {
-    const link = /http:\/\/localhost:\d+\/enrol#[\w-]+/.exec(said)?.[0];
+    const link = /https?:\/\/\S+\/enrol#[\w-]+/.exec(said)?.[0];
     const ready = link && (await fetch(`${issuer}/readyz`).then((answer) => answer.ok).catch(() => false));
     if (ready) return { issuer, link, log: () => said, stop };
     if (running.exitCode !== null || Date.now() > until) {

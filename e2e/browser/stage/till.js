@@ -20,7 +20,9 @@ export class Till {
   #issuer = '';
   #server;
 
-  constructor({ id, name, scope }) {
+  /** `fetch`: how it reaches the issuer, where that is not by the machine's own means */
+  constructor({ id, name, scope, fetch = globalThis.fetch }) {
+    this.fetch = fetch;
     this.id = id;
     this.name = name;
     this.scope = scope;
@@ -42,7 +44,7 @@ export class Till {
   /** Learns from the issuer's metadata where everything is. */
   async connect(issuer) {
     this.#issuer = issuer;
-    this.meta = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
+    this.meta = await (await this.fetch(`${issuer}/.well-known/openid-configuration`)).json();
     if (this.meta.issuer !== issuer) throw new Error('another issuer');
   }
 
@@ -122,7 +124,7 @@ export class Till {
     const body = new URLSearchParams({ grant_type: 'authorization_code', code: url.searchParams.get('code') ?? '', redirect_uri: `${this.origin}/back`, client_id: this.id, code_verifier: started.verifier });
     let answer;
     for (let tries = 0; tries < 2; tries += 1) {
-      answer = await fetch(this.meta.token_endpoint, { method: 'POST', body, headers: { DPoP: this.#proof('POST', this.meta.token_endpoint) } });
+      answer = await this.fetch(this.meta.token_endpoint, { method: 'POST', body, headers: { DPoP: this.#proof('POST', this.meta.token_endpoint) } });
       this.#nonce = answer.headers.get('dpop-nonce') ?? this.#nonce;
       if (answer.ok || (await answer.clone().json()).error !== 'use_dpop_nonce') break;
     }
@@ -134,7 +136,7 @@ export class Till {
     const { userinfo_endpoint } = this.meta;
     let about;
     for (let tries = 0; tries < 2; tries += 1) {
-      about = await fetch(userinfo_endpoint, { headers: { authorization: `DPoP ${tokens.access_token}`, DPoP: this.#proof('GET', userinfo_endpoint, tokens.access_token) } });
+      about = await this.fetch(userinfo_endpoint, { headers: { authorization: `DPoP ${tokens.access_token}`, DPoP: this.#proof('GET', userinfo_endpoint, tokens.access_token) } });
       this.#nonce = about.headers.get('dpop-nonce') ?? this.#nonce;
       if (about.status !== 401) break;
     }
@@ -147,7 +149,7 @@ export class Till {
   async #verified(token) {
     const [head, payload, signature] = token.split('.');
     const { alg, kid } = JSON.parse(Buffer.from(head, 'base64url'));
-    const { keys } = await (await fetch(this.meta.jwks_uri)).json();
+    const { keys } = await (await this.fetch(this.meta.jwks_uri)).json();
     const jwk = keys.find((one) => one.kid === kid);
     if (alg !== 'ES256' || !jwk) throw new Error('signed by nobody we know');
     const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' };
