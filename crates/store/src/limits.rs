@@ -18,6 +18,9 @@ pub const STATEMENTS_MAX: usize = 512;
 pub const CLOCK_BEHIND_MAX_US: i64 = 5_000_000;
 /// Pages the write-ahead log grows to before it is copied into the file: hot pages are then copied less often.
 pub const WAL_PAGES: i64 = 4_000;
+/// How much of the file is read in place instead of being copied page by page, bytes. Every commit
+/// makes readers forget their pages, so without it each question would copy its pages anew.
+pub const MAPPED_BYTES: i64 = 1024 * 1024 * 1024;
 /// Size the write-ahead log is cut back to after a checkpoint, bytes.
 pub const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 /// Times a PostgreSQL transaction is run again after a serialisation failure or a deadlock.

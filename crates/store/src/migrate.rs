@@ -28,6 +28,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0003_indexes",
         sql: include_str!("../migrations/0003_indexes.sql"),
     },
+    Migration {
+        id: "0004_lean",
+        sql: include_str!("../migrations/0004_lean.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\
@@ -95,6 +99,7 @@ pub(crate) fn sqlite_text(sql: &str) -> String {
     sql.replace("BYTEA", "BLOB")
         .replace("BIGINT", "INTEGER")
         .replace("/* STRICT */", "STRICT")
+        .replace("/* STRICT, WITHOUT ROWID */", "STRICT, WITHOUT ROWID")
 }
 
 pub(crate) fn sqlite_places(sql: &str) -> String {
@@ -184,7 +189,7 @@ mod tests {
             );
             assert_eq!(
                 migration.sql.matches("CREATE TABLE").count(),
-                migration.sql.matches("/* STRICT */;").count(),
+                migration.sql.matches(") /* STRICT").count(),
                 "{}: a table without the STRICT mark",
                 migration.id
             );

@@ -100,6 +100,12 @@ pub(crate) fn tables(migrations: &[Migration]) -> Vec<&'static str> {
                     tables.push(name)
                 }
                 (Some("DROP"), Some("TABLE"), Some(name)) => tables.retain(|known| *known != name),
+                (Some("ALTER"), Some("TABLE"), Some(name)) => {
+                    let renamed = words.skip_while(|w| *w != "RENAME").nth(2);
+                    if let (Some(at), Some(new)) = (tables.iter().position(|t| *t == name), renamed) {
+                        tables.splice(at..=at, [new]);
+                    }
+                }
                 _ => {}
             }
         }
@@ -173,9 +179,9 @@ mod tests {
         };
         let two = Migration {
             id: "2",
-            sql: "DROP TABLE b;\nCREATE TABLE lease(\nCREATE TABLE c (",
+            sql: "DROP TABLE b;\nCREATE TABLE lease(\nCREATE TABLE c (\nALTER TABLE a RENAME TO d;\nALTER TABLE c ADD COLUMN e TEXT;",
         };
-        assert_eq!(tables(&[one, two]), ["a", "c"]);
+        assert_eq!(tables(&[one, two]), ["d", "c"]);
         assert_eq!(tables(migrate::MIGRATIONS)[0], "event");
     }
 

@@ -113,18 +113,22 @@ impl Write {
         ))
     }
     /// A ceremony goes on from the version it was loaded with. When it ends, its handle and code
-    /// are forgotten.
+    /// are forgotten; before that their columns are not named, so that their indexes stay untouched.
     pub fn ceremony_moved(from: &Ceremony, next: State) -> Write {
         let to = Ceremony {
             state: next,
             ..from.clone()
         };
         let [person, device, session, deadline] = derived(&to);
-        Write(Statement::one(
+        let sql = if to.is_over() {
             "UPDATE ceremony SET state = $3, person = $4, device = $5, session = $6, deadline = $7, body = $8, \
-             handle_hash = CASE WHEN $9 = 1 THEN NULL ELSE handle_hash END, \
-             code_hash = CASE WHEN $9 = 1 THEN NULL ELSE code_hash END, \
-             version = version + 1 WHERE id = $1 AND version = $2",
+             handle_hash = NULL, code_hash = NULL, version = version + 1 WHERE id = $1 AND version = $2"
+        } else {
+            "UPDATE ceremony SET state = $3, person = $4, device = $5, session = $6, deadline = $7, body = $8, \
+             version = version + 1 WHERE id = $1 AND version = $2"
+        };
+        Write(Statement::one(
+            sql,
             [
                 from.opening.id.as_str().into(),
                 from.version.into(),
@@ -134,7 +138,6 @@ impl Write {
                 session,
                 deadline,
                 json(&to.state).into(),
-                i64::from(to.is_over()).into(),
             ],
         ))
     }

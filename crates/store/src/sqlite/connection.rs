@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -50,6 +51,9 @@ impl Link {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags).map_err(unreachable)?;
         conn.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
+        // Without it a statement may be compiled anew whenever its values change.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .map_err(unreachable)?;
         conn.busy_timeout(Duration::from_millis(limits::BUSY_MS))
             .map_err(unreachable)?;
         let mode = enter_wal(&conn)?;
@@ -64,7 +68,8 @@ impl Link {
         };
         conn.execute_batch(&format!(
             "PRAGMA synchronous = {sync}; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
-             PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}; {}",
+             PRAGMA temp_store = MEMORY; PRAGMA mmap_size = {}; PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}; {}",
+            limits::MAPPED_BYTES,
             limits::WAL_KEPT_BYTES,
             limits::WAL_PAGES,
             match role {

@@ -14,11 +14,12 @@ use crate::presence::Presence;
 use crate::principal::Person;
 use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
-    Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    ParseErrors, PolicyId, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use countersign_wire::statement::{Purpose, Rights};
 use countersign_wire::{ClientId, Time};
 use select::Index;
+use std::collections::HashMap;
 use std::str::FromStr;
 
 /// The default rules, shipped with the program.
@@ -160,6 +161,34 @@ pub struct PolicySet {
     index: Index,
     authorizer: Authorizer,
     entities: Entities,
+    notes: HashMap<PolicyId, Notes>,
+    names: Names,
+}
+
+/// What a policy says of itself in annotations.
+struct Notes {
+    id: String,
+    code: Option<Refusal>,
+    say: Option<String>,
+}
+
+/// Names that every request uses, parsed once.
+struct Names {
+    person: EntityTypeName,
+    client: EntityTypeName,
+    actions: HashMap<Action, EntityUid>,
+}
+
+impl Names {
+    fn parse() -> Result<Names, ParseErrors> {
+        let action = EntityTypeName::from_str("Action")?;
+        let uid = |a: Action| EntityUid::from_type_name_and_id(action.clone(), EntityId::new(a.as_str()));
+        Ok(Names {
+            person: EntityTypeName::from_str("Person")?,
+            client: EntityTypeName::from_str("Client")?,
+            actions: Action::ALL.into_iter().map(|a| (a, uid(a))).collect(),
+        })
+    }
 }
 
 /// Why a set does not take effect.
@@ -187,10 +216,21 @@ impl PolicySet {
         if let Some(error) = checked.validation_errors().next() {
             return Err(fault("policies", error));
         }
+        let note = |policy: &cedar_policy::Policy, name: &str| policy.annotation(name).map(str::to_owned);
+        let notes = set.policies().map(|p| {
+            let notes = Notes {
+                id: note(p, "id").unwrap_or_else(|| p.id().to_string()),
+                code: note(p, "code").as_deref().and_then(Refusal::parse),
+                say: note(p, "say"),
+            };
+            (p.id().clone(), notes)
+        });
         Ok(PolicySet {
+            notes: notes.collect(),
             index: Index::build(&set)?,
             authorizer: Authorizer::new(),
             entities: Entities::empty(),
+            names: Names::parse().map_err(|e| fault("names", &e))?,
         })
     }
 
@@ -211,13 +251,10 @@ impl PolicySet {
             refusal: Refusal::Unavailable,
             say: None,
         };
-        let (Some(principal), Some(act), Some(resource)) = (
-            uid("Person", &facts.person),
-            uid("Action", action.as_str()),
-            uid("Client", &facts.client),
-        ) else {
-            return closed;
-        };
+        let uid = |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
+        let Some(act) = self.names.actions.get(&action).cloned() else { return closed };
+        let principal = uid(&self.names.person, &facts.person);
+        let resource = uid(&self.names.client, &facts.client);
         let Some(context) = context(facts, scope) else { return closed };
         let chosen = self.index.candidates(action, &principal, &resource, all);
         let Ok(request) = Request::new(principal, act, resource, context, None) else {
@@ -233,14 +270,11 @@ impl PolicySet {
             refusal: Refusal::Denied,
             say: None,
         };
-        for id in answer.diagnostics().reason() {
-            let note = |name: &str| chosen.annotation(id, name).map(str::to_owned);
-            decision.policies.push(note("id").unwrap_or_else(|| id.to_string()));
+        for notes in answer.diagnostics().reason().filter_map(|id| self.notes.get(id)) {
+            decision.policies.push(notes.id.clone());
             if !decision.allowed {
-                if let Some(code) = note("code").as_deref().and_then(Refusal::parse) {
-                    decision.refusal = code;
-                }
-                decision.say = decision.say.or_else(|| note("say"));
+                decision.refusal = notes.code.unwrap_or(decision.refusal);
+                decision.say = decision.say.or_else(|| notes.say.clone());
             }
         }
         decision.policies.sort();
@@ -284,11 +318,6 @@ impl PolicySet {
             cut,
         })
     }
-}
-
-fn uid(kind: &str, id: &str) -> Option<EntityUid> {
-    let kind = EntityTypeName::from_str(kind).ok()?;
-    Some(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
 fn context(facts: &Facts, scope: &str) -> Option<Context> {

@@ -1,6 +1,6 @@
 //! Step 1: a terminal opens a ceremony with a key it made for this opening alone.
 
-use super::{Around, burn, ended_along, hashed, refuse_if_burnt};
+use super::{Around, ended_along, hashed};
 use crate::app::{App, Context, Fault};
 use countersign_store::sql::Counter;
 use countersign_store::{Commit, Table, Write};
@@ -50,7 +50,7 @@ async fn attempt_open(
     body: &Open,
     attempt: usize,
 ) -> Result<Opened, Fault> {
-    refuse_if_burnt(app, attempt, proof).await?;
+    // A terminal key serves one opening, so the proof that names it needs no record of its own.
     if attempt > 0 && app.store.is_burnt("tk", proof.jkt.as_str()).await? {
         return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
     }
@@ -117,7 +117,6 @@ async fn attempt_open(
     let mut commit = Commit::new(event);
     let mut around = Around { guards: wanted.guard, ..Around::default() };
     abandon_previous(app, ctx, &collector_hash, body.prev.as_deref(), &mut around).await?;
-    commit.write(burn(proof));
     commit.write(Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)));
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&handle), Some(&hashed(user_code.as_bytes()))));
     commit.writes(budgets.iter().chain(&push_budgets).map(Write::counted));
