@@ -28,6 +28,10 @@ impl Presence {
             Presence::Strong => "strong",
         }
     }
+    /// The class of this name.
+    pub fn parse(text: &str) -> Option<Presence> {
+        [Presence::Unproven, Presence::Weak, Presence::Medium, Presence::Strong].into_iter().find(|p| p.as_str() == text)
+    }
     /// The class of the strongest piece of evidence.
     pub fn of(near: &[Near]) -> Presence {
         near.iter().map(|n| match n {

@@ -61,6 +61,11 @@ pub struct SessionFacts {
 }
 
 impl Session {
+    /// A session that begins with these facts, as its row will be.
+    pub fn begun(facts: SessionFacts) -> Session {
+        let idle_until = facts.opened_at.plus_s(facts.idle_s).min(facts.until);
+        Session { version: 1, ended: None, facts, idle_until }
+    }
     /// Whether it lives at `now`.
     pub fn is_live(&self, now: Time) -> bool {
         self.ended.is_none() && now < self.facts.until && now < self.idle_until

@@ -56,6 +56,18 @@ pub enum Channel {
     Push,
 }
 
+impl Channel {
+    /// The word in the statement, in policies and in tokens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Channel::Frame => "frame",
+            Channel::Pair => "pair",
+            Channel::UserCode => "user_code",
+            Channel::Push => "push",
+        }
+    }
+}
+
 /// One piece of evidence that person and terminal are in one place, weakest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

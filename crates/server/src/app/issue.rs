@@ -95,6 +95,23 @@ pub struct Ground<'a> {
     pub purpose: Purpose,
 }
 
+impl<'a> Ground<'a> {
+    /// Of something made in a running session, with what its ceremony showed.
+    pub fn of(session: &'a Session, acr_values: &'a [String], scopes: &'a [String]) -> Ground<'a> {
+        let f = &session.facts;
+        let shown = |name: &str| f.shown.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        Ground {
+            session: Some(session),
+            earned: f.earned,
+            acr_values,
+            scopes,
+            channel: channel_word(shown("channel")),
+            presence: Presence::parse(shown("near")).unwrap_or(Presence::Unproven),
+            purpose: Purpose::SignIn,
+        }
+    }
+}
+
 /// Judges once more whether `product` may be made.
 pub fn gate(
     app: &App,
@@ -147,17 +164,7 @@ pub async fn gate_in_session(
 ) -> Result<(Permit, Vetoes), Fault> {
     let f = &session.facts;
     let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(client)).await?;
-    let shown = |name: &str| f.shown.get(name).and_then(serde_json::Value::as_str).unwrap_or("");
-    let ground = Ground {
-        session: Some(session),
-        earned: f.earned,
-        acr_values,
-        scopes,
-        channel: channel_word(shown("channel")),
-        presence: presence_word(shown("near")),
-        purpose: Purpose::SignIn,
-    };
-    let (permit, _) = gate(app, product, &vetoes, &ground, now)?;
+    let (permit, _) = gate(app, product, &vetoes, &Ground::of(session, acr_values, scopes), now)?;
     Ok((permit, vetoes))
 }
 
@@ -166,11 +173,4 @@ fn channel_word(text: &str) -> &'static str {
         .into_iter()
         .find(|w| *w == text)
         .unwrap_or("unknown")
-}
-
-fn presence_word(text: &str) -> Presence {
-    [Presence::Weak, Presence::Medium, Presence::Strong]
-        .into_iter()
-        .find(|p| p.as_str() == text)
-        .unwrap_or(Presence::Unproven)
 }

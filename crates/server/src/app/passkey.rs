@@ -1,21 +1,22 @@
 //! A passkey used on the terminal itself: the safest way, offered first.
 
-use super::ceremony::{burn, digit_counter, ended_along, hashed, refuse_if_burnt};
+use super::ceremony::digit_counter;
 use super::issue::{Ground, Vetoes, gate};
+use super::once::{burn, hashed, refuse_if_burnt};
 use super::sessions::{self, Fresh, Started, open_request};
 use super::{App, Context, Fault};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
+use countersign_trust::device::Credential;
 use countersign_trust::issuance::Product;
 use countersign_trust::presence::Presence;
-use countersign_trust::session::Session;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{AssertionAsk, RedeemedReply};
 use countersign_wire::statement::Purpose;
-use countersign_wire::webauthn::{self, AssertionText};
-use countersign_wire::{CredentialId, SessionId, b64};
+use countersign_wire::webauthn::{self, Assertion, AssertionText, Verified};
+use countersign_wire::{CredentialId, SessionId, Time, b64};
 use serde_json::json;
 
 /// Options for any passkey that the browser can reach; the platform's own first, then a phone by
@@ -30,14 +31,8 @@ pub async fn options(app: &App, ctx: &Context, flow: &str, browser: &str) -> Res
     let until = ctx.now.plus_s(limits::CHALLENGE_S);
     commit.write(Write::challenge_made(&hashed(&challenge), flow, &hashed(browser.as_bytes()), until));
     app.commit(commit).await?;
-    Ok(AssertionAsk {
-        challenge: b64::encode(&challenge),
-        rp_id: app.config.rp_id(),
-        allow: Vec::new(),
-        user_verification: "required".to_owned(),
-        hints: vec!["client-device".to_owned(), "hybrid".to_owned(), "security-key".to_owned()],
-        timeout_ms: limits::CHALLENGE_S * 1_000,
-    })
+    let hints = ["client-device", "hybrid", "security-key"];
+    Ok(ask(app, &challenge, Vec::new(), &hints, limits::CHALLENGE_S * 1_000))
 }
 
 /// What a good passkey gives.
@@ -72,32 +67,10 @@ async fn attempt(
     n: usize,
 ) -> Result<SignedIn, Fault> {
     refuse_if_burnt(app, n, proof).await?;
-    let bad = |why| Fault::because(Refusal::BadProof, why);
     let now = ctx.now;
     let browser_hash = hashed(browser.as_bytes());
     let request = open_request(app, flow, browser, now).await?;
-    let assertion = text.decode()?;
-    let challenge = challenge_of(&assertion.client_data_json).ok_or_else(|| bad("client data"))?;
-    let kept = app.store.challenge(&hashed(&challenge), now).await?.ok_or_else(|| bad("challenge"))?;
-    if kept != (flow.to_owned(), browser_hash.clone()) {
-        return Err(bad("a challenge of another browser or request"));
-    }
-    let id: CredentialId = text.credential_id.parse()?;
-    let credential = app.store.credential(&id).await?.filter(|c| c.live).ok_or_else(|| bad("unknown passkey"))?;
-    let handle = text.user_handle.as_deref().map(b64::decode).transpose()?;
-    if handle.is_some_and(|h| h != credential.person.as_str().as_bytes()) {
-        return Err(bad("a user handle of another person"));
-    }
-    let rp_id = app.config.rp_id();
-    let expected = webauthn::Expected {
-        challenge: &challenge,
-        origin: &app.config.issuer,
-        rp_id: &rp_id,
-        key: &credential.key,
-        counter: credential.counter,
-        backup_eligible: credential.backup_eligible,
-    };
-    let verified = webauthn::verify(&assertion, &expected).map_err(|_| bad("assertion"))?;
+    let Judged { credential, counter, challenge_hash } = judge(app, text, (flow, &browser_hash), now).await?;
     let r = &request.facts;
     let vetoes = Vetoes::load(app, &credential.person, &credential.device, &credential.id, Some(&r.client)).await?;
     let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };
@@ -115,7 +88,7 @@ async fn attempt(
         countersign_trust::policy::Ruling::Allow(a) => a.rights.session_s,
         countersign_trust::policy::Ruling::Deny(_) => return Err(Refusal::Denied.into()),
     };
-    let (facts, cookies) = sessions::start(
+    let (session, cookies) = sessions::start(
         app,
         &permit,
         &vetoes,
@@ -133,7 +106,7 @@ async fn attempt(
         },
         now,
     );
-    let session = Session { version: 1, ended: None, idle_until: now.plus_s(facts.idle_s), facts: facts.clone() };
+    let facts = &session.facts;
     let (next, code_writes, code_event) = sessions::code(app, &session, &request, None, &vetoes, now)?;
     let mut used = app.session_event(Kind::PasskeyUsed, &r.txn, &facts.id, now).fact("acr", earned.acr());
     used.person = Some(facts.person.clone());
@@ -144,32 +117,76 @@ async fn attempt(
     opened.client = Some(r.client.clone());
     let mut commit = Commit::new(used);
     commit.event(opened).event(code_event);
-    commit.write(burn(proof)).write(Write::challenge_used(&hashed(&challenge)));
-    commit.write(Write::credential_used(&credential, verified.counter));
-    commit.write(Write::session_opened(&facts)).writes(code_writes);
+    commit.write(burn(proof)).write(Write::challenge_used(&challenge_hash));
+    commit.write(Write::credential_used(&credential, counter));
+    commit.write(Write::session_opened(&session)).writes(code_writes);
     commit.guards(vetoes.guards_but_credential());
     for device in app.store.devices_of(&facts.person).await? {
         commit.write(Write::count_forgiven(&digit_counter(&facts.person, &device.device.id, now)));
     }
-    for other in app.store.ceremonies_of_browser(&browser_hash).await? {
-        if other.is_pending() {
-            let step = other.abandon("another_redeemed", now);
-            commit.also(ended_along(app, &other, &step, now));
-        }
-    }
-    if let Some(cookie) = former
-        && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
-    {
-        commit.also(sessions::ending(app, &last, "next_person", now).await?);
-    }
-    commit.write(Write::requests_moved(&browser_hash, &hashed(cookies.browser.as_bytes())));
+    commit.also(sessions::take_over(app, &browser_hash, None, former, &cookies, now).await?);
     app.commit(commit).await?;
     let name = app.store.named(&facts.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(SignedIn { reply: RedeemedReply { name, greet: false, next: Some(next), ticket: None }, cookies })
 }
 
+/// Options for a passkey (WebAuthn L3 §7.2); an empty `allow` means any.
+pub fn ask(app: &App, challenge: &[u8], allow: Vec<String>, hints: &[&str], timeout_ms: i64) -> AssertionAsk {
+    AssertionAsk {
+        challenge: b64::encode(challenge),
+        rp_id: app.config.rp_id(),
+        allow,
+        user_verification: "required".to_owned(),
+        hints: hints.iter().map(|&hint| hint.to_owned()).collect(),
+        timeout_ms,
+    }
+}
+
+/// What a passkey signed, if it is over this challenge and was made at our address.
+pub fn check(app: &App, credential: &Credential, assertion: &Assertion, challenge: &[u8]) -> Option<Verified> {
+    let expected = webauthn::Expected {
+        challenge,
+        origin: &app.config.issuer,
+        rp_id: &app.config.rp_id(),
+        key: &credential.key,
+        counter: credential.counter,
+        backup_eligible: credential.backup_eligible,
+    };
+    webauthn::verify(assertion, &expected).ok()
+}
+
+/// A passkey that answered one of our challenges.
+pub struct Judged {
+    /// Whose and which it is.
+    pub credential: Credential,
+    /// Its counter now.
+    pub counter: u32,
+    /// What the challenge is kept as, for the commit that uses it up.
+    pub challenge_hash: String,
+}
+
+/// Judges an answer to a challenge that was made for these two: what it is for, and who asked.
+pub async fn judge(app: &App, text: &AssertionText, made_for: (&str, &str), now: Time) -> Result<Judged, Fault> {
+    let bad = |why| Fault::because(Refusal::BadProof, why);
+    let assertion = text.decode()?;
+    let challenge = challenge_of(&assertion.client_data_json).ok_or_else(|| bad("client data"))?;
+    let challenge_hash = hashed(&challenge);
+    let (purpose, asker) = app.store.challenge(&challenge_hash, now).await?.ok_or_else(|| bad("challenge"))?;
+    if (purpose.as_str(), asker.as_str()) != made_for {
+        return Err(bad("a challenge made for another"));
+    }
+    let id: CredentialId = text.credential_id.parse()?;
+    let credential = app.store.credential(&id).await?.filter(|c| c.live).ok_or_else(|| bad("unknown passkey"))?;
+    let handle = text.user_handle.as_deref().map(b64::decode).transpose()?;
+    if handle.is_some_and(|h| h != credential.person.as_str().as_bytes()) {
+        return Err(bad("a user handle of another person"));
+    }
+    let verified = check(app, &credential, &assertion, &challenge).ok_or_else(|| bad("assertion"))?;
+    Ok(Judged { credential, counter: verified.counter, challenge_hash })
+}
+
 /// The challenge that the client data names; the assertion is checked against it as a whole later.
-pub fn challenge_of(client_data: &[u8]) -> Option<Vec<u8>> {
+fn challenge_of(client_data: &[u8]) -> Option<Vec<u8>> {
     let value: serde_json::Value = serde_json::from_slice(client_data).ok()?;
     b64::decode(value.get("challenge")?.as_str()?).ok()
 }

@@ -1,18 +1,19 @@
 //! A browser that forgot its key comes back by passkey alone: to the same device only if that
 //! passkey cannot have been copied; otherwise as a new device that waits or has reduced rights.
 
-use super::ceremony::{burn, decide::is_name, hashed, refuse_if_burnt};
+use super::ceremony::decide::is_name;
 use super::enrol::notice;
+use super::once::{burn, hashed, refuse_if_burnt};
+use super::passkey::{Judged, ask, judge};
 use super::{App, Context, Fault, devices};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
-use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
+use countersign_trust::device::{Device, DeviceState, KeyClass};
 use countersign_trust::principal::PersonState;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{AssertionAsk, Enrolled, Rebind};
-use countersign_wire::webauthn;
-use countersign_wire::{CredentialId, DeviceId, b64};
+use countersign_wire::DeviceId;
 
 /// What stands in for the request of a challenge that is for re-binding.
 const FOR: &str = "rebind";
@@ -26,14 +27,7 @@ pub async fn options(app: &App, ctx: &Context, proof: &Proof) -> Result<Assertio
     commit.write(burn(proof));
     commit.write(Write::challenge_made(&hashed(&challenge), FOR, proof.jkt.as_str(), until));
     app.commit(commit).await?;
-    Ok(AssertionAsk {
-        challenge: b64::encode(&challenge),
-        rp_id: app.config.rp_id(),
-        allow: Vec::new(),
-        user_verification: "required".to_owned(),
-        hints: vec!["client-device".to_owned()],
-        timeout_ms: limits::CHALLENGE_S * 1_000,
-    })
+    Ok(ask(app, &challenge, Vec::new(), &["client-device"], limits::CHALLENGE_S * 1_000))
 }
 
 /// Judges the passkey and binds the new key.
@@ -47,7 +41,8 @@ pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &Rebind) -> R
 async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usize) -> Result<Enrolled, Fault> {
     refuse_if_burnt(app, n, proof).await?;
     let now = ctx.now;
-    let (credential, counter, challenge) = judge(app, ctx, proof, body).await?;
+    let made_for = (FOR, proof.jkt.as_str());
+    let Judged { credential, counter, challenge_hash } = judge(app, &body.assertion, made_for, now).await?;
     let named = app.store.named(&credential.person).await?.ok_or(Refusal::Denied)?;
     if named.person.state != PersonState::Active {
         return Err(Fault::because(Refusal::Denied, "person not active"));
@@ -81,7 +76,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
     event.device = Some(fresh.id.clone());
     let mut commit = Commit::new(event);
     commit.write(burn(proof));
-    commit.write(Write::challenge_used(&hashed(&challenge)));
+    commit.write(Write::challenge_used(&challenge_hash));
     commit.write(Write::credential_used(&credential, counter));
     commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
     if same {
@@ -100,34 +95,4 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         device_state: fresh.state.as_str().to_owned(),
         name: named.name,
     })
-}
-
-async fn judge(app: &App, ctx: &Context, proof: &Proof, body: &Rebind) -> Result<(Credential, u32, Vec<u8>), Fault> {
-    let bad = |why| Fault::because(Refusal::BadProof, why);
-    let assertion = body.assertion.decode()?;
-    let challenge = super::passkey::challenge_of(&assertion.client_data_json).ok_or_else(|| bad("client data"))?;
-    let kept = app.store.challenge(&hashed(&challenge), ctx.now).await?.ok_or_else(|| bad("challenge"))?;
-    if kept != (FOR.to_owned(), proof.jkt.to_string()) {
-        return Err(bad("a challenge of another key"));
-    }
-    let id: CredentialId = body.assertion.credential_id.parse()?;
-    let credential = app.store.credential(&id).await?.filter(|c| c.live).ok_or_else(|| bad("unknown passkey"))?;
-    let handle = body.assertion.user_handle.as_deref().map(b64::decode).transpose()?;
-    if handle.is_some_and(|h| h != credential.person.as_str().as_bytes()) {
-        return Err(bad("a user handle of another person"));
-    }
-    let rp_id = app.config.rp_id();
-    let verified = webauthn::verify(
-        &assertion,
-        &webauthn::Expected {
-            challenge: &challenge,
-            origin: &app.config.issuer,
-            rp_id: &rp_id,
-            key: &credential.key,
-            counter: credential.counter,
-            backup_eligible: credential.backup_eligible,
-        },
-    )
-    .map_err(|_| bad("assertion"))?;
-    Ok((credential, verified.counter, challenge))
 }

@@ -1,8 +1,9 @@
 //! Countersign's own sessions: begun through the gate, tethered to the terminal's key and to the
 //! device that opened them, ended from either side.
 
-use super::ceremony::{burn, hashed, refuse_if_burnt};
+use super::ceremony::ended_along;
 use super::issue::{Ground, Vetoes, gate};
+use super::once::{burn, hashed, refuse_if_burnt};
 use super::{App, Context, Fault};
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout};
 use countersign_store::{Commit, Write};
@@ -10,12 +11,10 @@ use countersign_trust::acr::Earned;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::State;
 use countersign_trust::issuance::{Permit, Product};
-use countersign_trust::presence::Presence;
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::Next;
-use countersign_wire::statement::Purpose;
 use countersign_wire::{
     CeremonyId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
 };
@@ -57,7 +56,7 @@ pub struct Started {
 }
 
 /// Makes a session that the gate has permitted, and its cookies. The commit is the caller's.
-pub fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (SessionFacts, Fresh) {
+pub fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
     let cookies = Fresh {
         browser: b64::encode(&app.random::<32>()),
         session: b64::encode(&app.random::<32>()),
@@ -84,7 +83,36 @@ pub fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time)
         agent: s.agent,
         shown: s.shown,
     };
-    (facts, cookies)
+    (Session::begun(facts), cookies)
+}
+
+/// The browser changes hands: its other ceremonies and its former session end, and its open requests
+/// follow it to its new cookie. Whatever answers one of these comes before in the commit.
+pub async fn take_over(
+    app: &App,
+    browser_hash: &str,
+    redeemed: Option<&CeremonyId>,
+    former: Option<&str>,
+    fresh: &Fresh,
+    now: Time,
+) -> Result<(Vec<Write>, Vec<Event>), Fault> {
+    let (mut writes, mut events) = (Vec::new(), Vec::new());
+    for other in app.store.ceremonies_of_browser(browser_hash).await? {
+        if redeemed != Some(&other.opening.id) && other.is_pending() {
+            let (w, e) = ended_along(app, &other, &other.abandon("another_redeemed", now), now);
+            writes.extend(w);
+            events.extend(e);
+        }
+    }
+    if let Some(cookie) = former
+        && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
+    {
+        let (w, e) = ending(app, &last, "next_person", now).await?;
+        writes.extend(w);
+        events.extend(e);
+    }
+    writes.push(Write::requests_moved(browser_hash, &hashed(fresh.browser.as_bytes())));
+    Ok((writes, events))
 }
 
 /// The code that answers a request in a session, through the gate: the place to go, the writes,
@@ -99,31 +127,8 @@ pub fn code(
 ) -> Result<(String, Vec<Write>, Event), Fault> {
     let f = &session.facts;
     let r = &request.facts;
-    let presence = match f.shown.get("near").and_then(serde_json::Value::as_str) {
-        Some("weak") => Presence::Weak,
-        Some("medium") => Presence::Medium,
-        Some("strong") => Presence::Strong,
-        _ => Presence::Unproven,
-    };
-    let channel = match f.shown.get("channel").and_then(serde_json::Value::as_str) {
-        Some("frame") => "frame",
-        Some("pair") => "pair",
-        Some("user_code") => "user_code",
-        Some("push") => "push",
-        Some("passkey") => "passkey",
-        _ => "unknown",
-    };
     let scopes: Vec<String> = r.scopes.iter().filter(|s| f.scopes.contains(s)).cloned().collect();
-    let ground = Ground {
-        session: Some(session),
-        earned: f.earned,
-        acr_values: &r.acr_values,
-        scopes: &scopes,
-        channel,
-        presence,
-        purpose: Purpose::SignIn,
-    };
-    let (permit, _) = gate(app, Product::Code, vetoes, &ground, now)?;
+    let (permit, _) = gate(app, Product::Code, vetoes, &Ground::of(session, &r.acr_values, &scopes), now)?;
     let text = b64::encode(&app.random::<32>());
     let facts = CodeFacts {
         txn: r.txn.clone(),

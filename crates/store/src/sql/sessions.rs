@@ -69,7 +69,8 @@ impl Store {
 
 impl Write {
     /// A session begins.
-    pub fn session_opened(s: &SessionFacts) -> Write {
+    pub fn session_opened(session: &Session) -> Write {
+        let s = &session.facts;
         Write(Statement::one(
             "INSERT INTO session (id, version, cookie_hash, person, device, jkt, ended, idle_until, until, body) \
              VALUES ($1, 1, $2, $3, $4, $5, NULL, $6, $7, $8)",
@@ -79,7 +80,7 @@ impl Write {
                 s.person.as_str().into(),
                 s.device.as_str().into(),
                 s.jkt.as_str().into(),
-                s.opened_at.plus_s(s.idle_s).min(s.until).0.into(),
+                session.idle_until.0.into(),
                 s.until.0.into(),
                 json(s).into(),
             ],

@@ -1,8 +1,8 @@
 //! Step 4: the person decides on the device that scanned.
 
-use super::{Around, scan_counter, settle, statement_digest};
+use super::{Around, named, scan_counter, settle, statement_digest};
 use crate::app::issue::resting_on;
-use crate::app::{App, Context, Fault, sessions};
+use crate::app::{App, Context, Fault, passkey, sessions};
 use countersign_store::sql::{Counter, Quarantine};
 use countersign_store::{Commit, Write};
 use countersign_trust::audit::{Event, Kind};
@@ -15,8 +15,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::jose::Jws;
 use countersign_wire::message::{DecisionBody, StateOnly};
-use countersign_wire::webauthn;
-use countersign_wire::{CeremonyId, CredentialId, Thumbprint, b64, jcs, statement};
+use countersign_wire::{CredentialId, Thumbprint, b64, jcs, statement};
 
 /// A decision as it arrived.
 pub async fn decide(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
@@ -25,7 +24,6 @@ pub async fn decide(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) ->
 
 async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
     let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not this device's");
-    let id: CeremonyId = cid.parse().map_err(|_| none())?;
     let kid: Thumbprint = Jws::parse(&body.approval)
         .ok()
         .and_then(|j| j.header_text("kid").map(str::to_owned))
@@ -37,14 +35,14 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
         .await?
         .ok_or(Fault::because(Refusal::BadProof, "an unknown device key"))?
         .device;
-    let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+    let c = named(app, cid).await?.ok_or_else(none)?;
     // Without a scan there is no statement: only an offer, or a scan refused a moment ago, can be answered.
     let sd = if c.scan_facts().is_some() { statement_digest(&c)? } else { statement::digest(b"") };
     let expected = approval::Expected {
         key: &device.dk,
         device: &device.id,
         issuer: &app.config.issuer,
-        cid: &id,
+        cid: &c.opening.id,
         sd: &sd,
     };
     let scanner = c.scan_facts().is_some_and(|s| s.device == device.id);
@@ -58,7 +56,7 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
         Verb::Approve => approve(app, ctx, &c, &device, &decision, body).await?,
         Verb::Refuse | Verb::NotMe => refuse(app, ctx, &c, &device, decision.decision == Verb::NotMe).await?,
     }
-    let after = app.store.ceremony(&id).await?.ok_or_else(none)?;
+    let after = app.store.ceremony(&c.opening.id).await?.ok_or_else(none)?;
     Ok(StateOnly { state: after.state_name().to_owned() })
 }
 
@@ -100,7 +98,7 @@ async fn approve(
                 device,
                 client.as_ref().map(|c| &c.client),
                 c.opening.purpose,
-                super::channel_word(scan.channel),
+                scan.channel.as_str(),
                 Presence::of(&scan.near),
                 ctx.now,
             );
@@ -159,20 +157,8 @@ async fn prove(
     if !credential.live || credential.person != scan.person {
         return Ok(None);
     }
-    let challenge = statement::challenge(&statement_digest(c)?);
-    let rp_id = app.config.rp_id();
-    let verified = webauthn::verify(
-        &assertion,
-        &webauthn::Expected {
-            challenge: &challenge,
-            origin: &app.config.issuer,
-            rp_id: &rp_id,
-            key: &credential.key,
-            counter: credential.counter,
-            backup_eligible: credential.backup_eligible,
-        },
-    );
-    Ok(verified.ok().map(|v| {
+    let verified = passkey::check(app, &credential, &assertion, &super::challenge(c)?);
+    Ok(verified.map(|v| {
         let proven = Proven {
             jws: body.approval.clone(),
             assertion: text.clone(),

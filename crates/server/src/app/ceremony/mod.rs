@@ -16,7 +16,7 @@ use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::{Ceremony, State, Step};
 use countersign_trust::policy::Ruling;
 use countersign_trust::{Refusal, limits};
-use countersign_wire::statement::{Channel, Purpose};
+use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, statement};
 
 /// What goes into the commit beside the step itself.
@@ -111,13 +111,11 @@ pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: 
     }
 }
 
-/// The word policies and tokens use for a channel.
-pub fn channel_word(channel: Channel) -> &'static str {
-    match channel {
-        Channel::Frame => "frame",
-        Channel::Pair => "pair",
-        Channel::UserCode => "user_code",
-        Channel::Push => "push",
+/// The ceremony that a path or a body names, if there is one.
+pub async fn named(app: &App, cid: &str) -> Result<Option<Ceremony>, Fault> {
+    match cid.parse() {
+        Ok(id) => Ok(app.store.ceremony(&id).await?),
+        Err(_) => Ok(None),
     }
 }
 
@@ -147,6 +145,11 @@ pub fn digits(app: &App, c: &Ceremony, direction: code::Direction) -> Result<Str
     let k = app.keys.k_by_serial(c.opening.k).ok_or(Refusal::Gone)?;
     let sd = statement_digest(c)?;
     Ok(code::digits(k.expose(), direction, &sd, scan.device.as_str(), scan.demanded.digits))
+}
+
+/// What the person's passkey must sign to approve.
+pub fn challenge(c: &Ceremony) -> Result<[u8; 32], Fault> {
+    Ok(statement::challenge(&statement_digest(c)?))
 }
 
 /// Counts wrong digits for a person and device over a day.

@@ -1,12 +1,11 @@
 //! Step 5: the terminal that opened takes the result, once; and "Continue" where it must greet.
 
 use super::terminal::{Holder, held};
-use super::{Around, client_of, ended_along, hashed, refuse_if_burnt, settle};
+use super::{Around, client_of, hashed, refuse_if_burnt, settle};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Fresh, Started};
 use crate::app::{App, Context, Fault, enrol, once};
 use countersign_store::Write;
-use countersign_store::sql::AuthRequest;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::audit::Kind;
@@ -94,7 +93,7 @@ fn pass(
         earned: approved.earned,
         acr_values: &c.opening.acr_values,
         scopes: &approved.scan.rights.scopes,
-        channel: super::channel_word(approved.scan.channel),
+        channel: approved.scan.channel.as_str(),
         presence: Presence::of(&near),
         purpose: c.opening.purpose,
     };
@@ -135,7 +134,7 @@ async fn sign_in(
         return Err(refusal.into());
     }
     let greet = matches!(&step.next, Some(State::Redeemed(r)) if r.greet);
-    let started = sessions::start(
+    let (session, cookies) = sessions::start(
         app,
         &permit,
         &vetoes,
@@ -153,7 +152,7 @@ async fn sign_in(
         },
         ctx.now,
     );
-    let (facts, cookies) = started;
+    let facts = &session.facts;
     let mut around = Around {
         person: Some(scan.person.clone()),
         device: Some(scan.device.clone()),
@@ -161,55 +160,21 @@ async fn sign_in(
     }
     .burn(proof);
     around.guards.extend(vetoes.guards());
-    around.writes.push(Write::session_opened(&facts));
+    around.writes.push(Write::session_opened(&session));
     let mut opened = app.session_event(Kind::SessionOpened, &c.opening.txn, &facts.id, ctx.now);
     opened = opened.fact("acr", facts.earned.acr()).fact("scopes", facts.scopes.clone()).fact("until", facts.until.seconds());
     around.events.push(opened);
-    // The browser's other ceremonies end, its open requests follow it, its former session ends.
-    let old_hash = hashed(holder.collector.as_bytes());
-    for other in app.store.ceremonies_of_browser(&old_hash).await? {
-        if other.opening.id != c.opening.id && other.is_pending() {
-            let step = other.abandon("another_redeemed", ctx.now);
-            around.also(ended_along(app, &other, &step, ctx.now));
-        }
-    }
-    if let Some(cookie) = former
-        && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
-        && last.ended.is_none()
-    {
-        around.also(sessions::ending(app, &last, "next_person", ctx.now).await?);
-    }
     let mut next = None;
     if let (false, Some(request)) = (greet, &request) {
-        next = Some(code_for(app, ctx, c, request, &facts, &vetoes, &mut around)?);
+        let (code, writes, event) = sessions::code(app, &session, request, Some(&c.opening.id), &vetoes, ctx.now)?;
+        around.also((writes, vec![event]));
+        next = Some(code);
     }
-    around.writes.push(Write::requests_moved(&old_hash, &hashed(cookies.browser.as_bytes())));
+    let browser = hashed(holder.collector.as_bytes());
+    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former, &cookies, ctx.now).await?);
     settle(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None }, cookies: Some(cookies) })
-}
-
-/// The code for the client, through the gate, answering the request.
-fn code_for(
-    app: &App,
-    ctx: &Context,
-    c: &Ceremony,
-    request: &AuthRequest,
-    facts: &countersign_trust::session::SessionFacts,
-    vetoes: &Vetoes,
-    around: &mut Around,
-) -> Result<String, Fault> {
-    let session = countersign_trust::session::Session {
-        version: 1,
-        ended: None,
-        idle_until: ctx.now.plus_s(facts.idle_s),
-        facts: facts.clone(),
-    };
-    let (code, writes, event) =
-        sessions::code(app, &session, request, Some(&c.opening.id), vetoes, ctx.now)?;
-    around.writes.extend(writes);
-    around.events.push(event);
-    Ok(code)
 }
 
 async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, proof: &Proof) -> Result<Redeemed, Fault> {
@@ -275,8 +240,7 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         let next = if step.answer.is_ok() {
             let (next, writes, event) = sessions::code(app, &session, &request, None, &vetoes, ctx.now)?;
             around.guards.extend(vetoes.guards());
-            around.writes.extend(writes);
-            around.events.push(event);
+            around.also((writes, vec![event]));
             next
         } else {
             String::new()
@@ -298,7 +262,7 @@ fn shown(app: &App, c: &Ceremony, approved: &Approved, vetoes: &Vetoes) -> serde
         .collect();
     let confirm: Vec<&str> = scan.done.iter().map(|d| d.as_str()).collect();
     json!({
-        "channel": super::channel_word(scan.channel),
+        "channel": scan.channel.as_str(),
         "confirm": confirm,
         "near": Presence::of(&scan.near).as_str(),
         "terminal": "unknown",

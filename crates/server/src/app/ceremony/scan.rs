@@ -1,8 +1,8 @@
 //! Step 2: an enrolled device scans, types a code, or takes what was offered.
 
-use super::{Around, burn, channel_word, digits, ended_along, hashed, refuse_if_burnt, scan_counter, settle, statement_digest};
+use super::{Around, burn, challenge, digits, ended_along, hashed, named, refuse_if_burnt, scan_counter, settle};
 use crate::app::issue::resting_on;
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, passkey};
 use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Write};
 use countersign_trust::ceremony::scan::ScanBy;
@@ -14,9 +14,9 @@ use countersign_trust::principal::PersonState;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::code::Direction;
 use countersign_wire::dpop::Proof;
-use countersign_wire::message::{AssertionAsk, DeviceView, PendingItem, Scan, device_ask};
+use countersign_wire::message::{DeviceView, PendingItem, Scan, device_ask};
 use countersign_wire::statement::Channel;
-use countersign_wire::{CeremonyId, b64, code, frame, limits as protocol, statement};
+use countersign_wire::{code, frame, limits as protocol};
 use std::net::IpAddr;
 
 /// What a device brought.
@@ -49,8 +49,7 @@ pub async fn take(app: &App, ctx: &Context, by: &Scanning<'_>, cid: &str) -> Res
     app.settled(|attempt| async move {
         refuse_if_burnt(app, attempt, by.proof).await?;
         let none = || Fault::because(Refusal::NoSuchCeremony, "nothing offered");
-        let id: CeremonyId = cid.parse().map_err(|_| none())?;
-        let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+        let c = named(app, cid).await?.ok_or_else(none)?;
         let theirs = c.opening.offered.as_ref() == Some(&by.device.device.person)
             || c.scan_facts().is_some_and(|s| s.device == by.device.device.id);
         if !theirs {
@@ -92,8 +91,7 @@ pub async fn confirm(app: &App, ctx: &Context, device: &StoredDevice, cid: &str,
 
 async fn scanned_by(app: &App, device: &StoredDevice, cid: &str) -> Result<Ceremony, Fault> {
     let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not scanned by this device");
-    let id: CeremonyId = cid.parse().map_err(|_| none())?;
-    let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+    let c = named(app, cid).await?.ok_or_else(none)?;
     if c.scan_facts().is_some_and(|s| s.device == device.device.id) { Ok(c) } else { Err(none()) }
 }
 
@@ -186,7 +184,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         Err(_) => Vec::new(),
     };
     let registered = client.as_ref().map(|c| &c.client);
-    let facts = Facts::of(&person, d, registered, c.opening.purpose, channel_word(channel), Presence::of(&near), now);
+    let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now);
     let ruling = app.policy.rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
     let scan_by = ScanBy {
         device: d.id.clone(),
@@ -295,13 +293,7 @@ pub async fn view(app: &App, ctx: &Context, c: &Ceremony) -> Result<DeviceView, 
         }
     }
     let credentials = app.store.credentials_of(&scan.person).await?;
-    view.assertion = Some(AssertionAsk {
-        challenge: b64::encode(&statement::challenge(&statement_digest(c)?)),
-        rp_id: app.config.rp_id(),
-        allow: credentials.iter().map(|c| c.id.to_string()).collect(),
-        user_verification: "required".to_owned(),
-        hints: vec!["client-device".to_owned()],
-        timeout_ms: view.left_ms,
-    });
+    let allow = credentials.iter().map(|c| c.id.to_string()).collect();
+    view.assertion = Some(passkey::ask(app, &challenge(c)?, allow, &["client-device"], view.left_ms));
     Ok(view)
 }

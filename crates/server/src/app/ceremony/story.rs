@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 /// The story of a ceremony that concerned this device's person.
 pub async fn of_person(app: &App, device: &StoredDevice, cid: &str) -> Result<Story, Fault> {
     let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or another person's");
-    let id: CeremonyId = cid.parse().map_err(|_| none())?;
-    let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
+    let c = super::named(app, cid).await?.ok_or_else(none)?;
     let theirs = c.scan_facts().map(|s| &s.person).or(c.opening.offered.as_ref()) == Some(&device.device.person);
     if !theirs {
         return Err(none());
     }
-    story(app, &id).await
+    story(app, &c.opening.id).await
 }
 
 /// The story of a ceremony: its events, and a verdict for each of the 17 mitigations.

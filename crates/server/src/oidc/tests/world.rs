@@ -159,7 +159,7 @@ impl World {
             .write(Write::name_given(&person, "Ana Petrović", "ana"))
             .write(Write::device_added(&device, "Phone"))
             .write(Write::credential_added(&credential, "none", T0))
-            .write(Write::session_opened(&session))
+            .write(Write::session_opened(&countersign_trust::session::Session::begun(session.clone())))
             .writes(clients.iter().map(|c| Write::client_added(c, "test")));
         app.commit(commit).await.unwrap();
         let doors = crate::oidc::router().with_state(app.clone());
