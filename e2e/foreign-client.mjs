@@ -9,7 +9,7 @@ import { program, serve } from './browser/stage/server.js';
 
 const PLAY = program('countersign-device');
 const STATE = mkdtempSync(join(tmpdir(), 'countersign-phone-'));
-const more = 'post_logout_redirect_uris = ["http://127.0.0.1/bye"]';
+const more = 'post_logout_redirect_uris = ["http://127.0.0.1/bye"]\nrefresh = "always"';
 const server = await serve({ organisation: 'Harbour Books', clients: [{ id: 'e2e', name: 'Foreign client', redirect: 'http://127.0.0.1/cb', scopes: ['profile'], more }] });
 try {
   const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };

@@ -6,7 +6,7 @@
 // and a public client on the server (names may be changed by the variables in brackets):
 //   id = "e2e" [CLIENT], redirect_uris = ["http://127.0.0.1/cb"] [REDIRECT], scopes = ["profile"],
 //   far = "unproven" if the phone plays from elsewhere,
-//   post_logout_redirect_uris = ["http://127.0.0.1/bye"] [BYE]
+//   post_logout_redirect_uris = ["http://127.0.0.1/bye"] [BYE], refresh = "always"
 import * as oidc from 'openid-client';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -98,10 +98,22 @@ async function signIn() {
   const stolen = await refusal(oidc.fetchUserInfo(config, tokens.access_token, id.sub, { DPoP: other }));
   check('the token with another key is worth nothing', stolen !== 'nothing', stolen);
 
+  const renew = (token, key = DPoP) => oidc.refreshTokenGrant(config, token, undefined, { DPoP: key });
+  const renewed = await renew(tokens.refresh_token);
+  check('a renewal gives another access token', renewed.access_token !== tokens.access_token && renewed.token_type === 'dpop');
+  check('and the next refresh token', renewed.refresh_token && renewed.refresh_token !== tokens.refresh_token);
+  check('both belong to one grant', payload(renewed.access_token).grant_id === access.grant_id, access.grant_id);
+  const told = await renew(tokens.refresh_token);
+  check('a lost answer is told again', told.refresh_token === renewed.refresh_token);
+  const fresh = await oidc.fetchUserInfo(config, renewed.access_token, id.sub, { DPoP });
+  check('the renewed token works', fresh.sub === id.sub);
+  check('a refresh token with another key is worth nothing', (await refusal(renew(renewed.refresh_token, other))) === 'invalid_grant');
+
   const again = await refusal(grant());
   check('a code that comes again is refused', again === 'invalid_grant', again);
   const after = await refusal(oidc.fetchUserInfo(config, tokens.access_token, id.sub, { DPoP }));
   check('and what it gave is taken back', after !== 'nothing', after);
+  check('with what was renewed from it', (await refusal(renew(renewed.refresh_token))) === 'invalid_grant');
 
   const out = (more) =>
     oidc.buildEndSessionUrl(config, { id_token_hint: tokens.id_token, post_logout_redirect_uri: BYE, state, ...more });

@@ -24,6 +24,7 @@ const STEPS = {
   'session.ended': ['story.session_ended', 'lock', ''],
   'code.issued': ['story.code_issued', 'check', ''],
   'tokens.issued': ['story.tokens_issued', 'check', ''],
+  'refresh.replayed': ['story.refresh_replayed', 'warning', 'bad'],
   'code.replayed': ['story.code_replayed', 'warning', 'bad'],
 };
 

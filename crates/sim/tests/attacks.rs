@@ -22,6 +22,8 @@ mod guessing;
 mod killed;
 #[path = "attacks/result.rs"]
 mod result;
+#[path = "attacks/tokens.rs"]
+mod tokens;
 
 use countersign_sim::stage::{Settings, Stage};
 use std::sync::OnceLock;

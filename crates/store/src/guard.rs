@@ -86,8 +86,8 @@ tables! {
     Session = "session",
     /// Authorization codes.
     Code = "code",
-    /// Refresh and access tokens.
-    Token = "token",
+    /// What clients were given.
+    Grant = "oauth_grant",
     /// One-time enrolment links.
     Invitation = "invitation",
     /// The server's keys.

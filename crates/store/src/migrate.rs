@@ -32,6 +32,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0004_lean",
         sql: include_str!("../migrations/0004_lean.sql"),
     },
+    Migration {
+        id: "0005_grants",
+        sql: include_str!("../migrations/0005_grants.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

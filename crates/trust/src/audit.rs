@@ -76,6 +76,10 @@ kinds! {
     CodeIssued = "code.issued": ["PR.AA-04", "PR.PS-04"],
     /// Tokens were made for a client.
     TokensIssued = "tokens.issued": ["PR.AA-04", "PR.AA-05", "PR.PS-04"],
+    /// A client renewed what it was given.
+    TokensRefreshed = "tokens.refreshed": ["PR.AA-04", "PR.AA-05", "PR.PS-04"],
+    /// A refresh token that was used before came again: everything of its session was revoked.
+    RefreshReplayed = "refresh.replayed": ["DE.AE-02", "RS.MI-01", "PR.PS-04"],
     /// A code came twice: what it gave was revoked.
     CodeReplayed = "code.replayed": ["DE.AE-02", "RS.MI-01", "PR.PS-04"],
     /// Somebody was invited to enrol.

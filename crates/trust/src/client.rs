@@ -30,6 +30,22 @@ pub enum Far {
     Unproven,
 }
 
+/// Whether a client may renew what it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refresh {
+    /// Never.
+    #[default]
+    Never,
+    /// Where it asked for the scope `offline_access` (OpenID Connect Core §11).
+    OfflineAccess,
+    /// Always.
+    Always,
+}
+
+/// The scope that asks for a refresh token.
+pub const OFFLINE_ACCESS: &str = "offline_access";
+
 /// A client as registered. Unknown members are refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +77,16 @@ pub struct Client {
     /// Algorithm of ID tokens.
     #[serde(default = "es256")]
     pub id_token_alg: Alg,
+    /// Whether it gets refresh tokens.
+    #[serde(default)]
+    pub refresh: Refresh,
+    /// Its refresh tokens are bound to its DPoP key although it authenticates by other means. Those
+    /// of a public client always are.
+    #[serde(default)]
+    pub refresh_bound: bool,
+    /// A renewal by the program counts as a sign of the person. Lowers security.
+    #[serde(default)]
+    pub refresh_is_activity: bool,
     /// Bearer tokens instead of DPoP-bound ones. Lowers security.
     #[serde(default)]
     pub danger_allow_bearer: bool,
@@ -112,7 +138,9 @@ impl Client {
     pub fn scopes_of(&self, asked: &str) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         for scope in asked.split(' ') {
-            let known = scope == "openid" || self.scopes.iter().any(|s| s == scope);
+            let known = scope == "openid"
+                || scope == OFFLINE_ACCESS && self.refresh != Refresh::Never
+                || self.scopes.iter().any(|s| s == scope);
             if known && !out.iter().any(|s| s == scope) {
                 out.push(scope.to_owned());
             }
@@ -121,6 +149,18 @@ impl Client {
             out.push("openid".to_owned());
         }
         out
+    }
+    /// Whether its refresh tokens serve its key alone.
+    pub fn binds_refresh(&self) -> bool {
+        self.auth == ClientAuth::None || self.refresh_bound
+    }
+    /// Whether a grant with these scopes can be renewed.
+    pub fn may_refresh(&self, scopes: &[String]) -> bool {
+        match self.refresh {
+            Refresh::Never => false,
+            Refresh::OfflineAccess => scopes.iter().any(|s| s == OFFLINE_ACCESS),
+            Refresh::Always => true,
+        }
     }
     /// Whether policy must allow this scope by itself.
     pub fn is_privileged(&self, scope: &str) -> bool {
@@ -175,5 +215,9 @@ mod tests {
     fn unknown_scopes_fall_away_and_none_means_openid() {
         assert_eq!(client().scopes_of("openid refund admin refund"), ["openid", "refund"]);
         assert_eq!(client().scopes_of(""), ["openid"]);
+        assert_eq!(client().scopes_of("openid offline_access"), ["openid"]);
+        let renewing = Client { refresh: Refresh::OfflineAccess, ..client() };
+        let scopes = renewing.scopes_of("openid offline_access");
+        assert!(renewing.may_refresh(&scopes) && !renewing.may_refresh(&["openid".to_owned()]));
     }
 }

@@ -11,6 +11,7 @@ pub mod ceremony;
 pub mod client;
 pub mod device;
 pub mod enrolment;
+pub mod grant;
 pub mod issuance;
 pub mod limits;
 pub mod policy;

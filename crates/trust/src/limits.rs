@@ -37,6 +37,9 @@ pub const UNDO_S: i64 = 72 * 3600;
 pub const CODE_S: i64 = 60;
 /// Access token for people, seconds.
 pub const ACCESS_S: i64 = 300;
+/// A client whose answer was lost may ask for it again for this long, seconds: one retry over a bad
+/// network, far less than an access token lives.
+pub const REFRESH_RETRY_S: i64 = 10;
 /// ID token, seconds.
 pub const ID_TOKEN_S: i64 = 300;
 /// Session without activity, seconds (NIST 800-63B-4 §2.3.3 recommends at most 15 minutes at AAL3).

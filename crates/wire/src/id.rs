@@ -101,6 +101,8 @@ uuid_ids! {
     EventId,
     /// One access token (`jti`).
     TokenId,
+    /// What a client was given in one exchange, with everything renewed from it.
+    GrantId,
     /// One signing or sealing key (`kid`).
     KeyId,
 }

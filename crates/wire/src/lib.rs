@@ -16,6 +16,7 @@ pub mod jose;
 pub mod limits;
 pub mod mac;
 pub mod message;
+pub mod refresh;
 pub mod secret;
 pub mod statement;
 pub mod time;

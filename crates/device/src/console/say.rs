@@ -262,6 +262,7 @@ fn happened(kind: &str) -> String {
         "session.ended" => "The screen was signed out",
         "code.issued" => "The application was told",
         "tokens.issued" => "The application was let in",
+        "refresh.replayed" => "A key of the application came twice, so what it had was closed",
         "code.replayed" => "The result came twice, so it was closed",
         other => return tidy(other),
     }

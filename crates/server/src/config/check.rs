@@ -1,8 +1,9 @@
 //! `countersign config check`: everything in a configuration that lowers security, by name.
 
 use super::{Attestation, Config};
-use countersign_trust::client::{Client, ClientAuth, Far};
+use countersign_trust::client::{Client, ClientAuth, Far, Refresh};
 use countersign_trust::limits;
+use countersign_wire::statement::Boundary;
 
 /// Something that lowers security.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         let at = |name: &str| format!("clients.{}.{name}", c.id);
         if c.danger_allow_bearer {
             add(at("danger_allow_bearer"), "stolen tokens of this client work anywhere until they expire");
+        }
+        if c.refresh_is_activity {
+            add(at("refresh_is_activity"), "a program that renews by itself keeps a session open although nobody is there");
         }
         if c.far == Far::Unproven {
             add(at("far"), "a person far from the screen may approve: live relays become possible for unprivileged rights");
@@ -76,6 +80,15 @@ pub fn client(c: &Client) -> Result<(), String> {
     }
     if (c.auth == ClientAuth::PrivateKeyJwt) == c.keys.is_empty() {
         return wrong("keys go with private_key_jwt, and only with it");
+    }
+    if c.refresh == Refresh::Never && (c.refresh_bound || c.refresh_is_activity) {
+        return wrong("refresh_bound and refresh_is_activity go with refresh");
+    }
+    if c.refresh != Refresh::Never && c.boundary < Boundary::Tokens {
+        return wrong("refresh goes with boundary = \"tokens\"");
+    }
+    if c.refresh != Refresh::Never && c.auth == ClientAuth::None && c.danger_allow_bearer {
+        return wrong("a public client renews by its key alone: refresh does not go with danger_allow_bearer");
     }
     if c.privileged_scopes.iter().any(|s| !c.scopes.contains(s)) {
         return wrong("privileged_scopes must be among its scopes");

@@ -42,7 +42,7 @@ fn document(app: &App) -> Value {
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": super::token::GRANTS,
         "acr_values_supported": Earned::SUPPORTED,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": names(&SIGNING),

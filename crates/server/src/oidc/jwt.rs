@@ -6,7 +6,7 @@ use countersign_trust::client::Client;
 use countersign_trust::session::SessionFacts;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::jose::{Alg, jws};
-use countersign_wire::{Thumbprint, Time, TokenId};
+use countersign_wire::{GrantId, Thumbprint, Time, TokenId};
 use serde_json::{Map, Value, json};
 
 /// `typ` of an access token.
@@ -32,12 +32,14 @@ pub async fn sign(app: &App, alg: Alg, typ: &str, claims: &Value) -> Result<Stri
     jws::encode(header, &payload, &*signer).map_err(|_| broken("signing"))
 }
 
-/// What tokens of one exchange share.
-pub struct Grant<'a> {
+/// What tokens of one answer share.
+pub struct Shared<'a> {
     /// Our issuer.
     pub issuer: &'a str,
     /// The session they speak for.
     pub session: &'a SessionFacts,
+    /// The grant that access tokens name.
+    pub grant: &'a GrantId,
     /// The client they are for.
     pub client: &'a Client,
     /// Scopes that the gate left.
@@ -48,7 +50,7 @@ pub struct Grant<'a> {
     pub now: Time,
 }
 
-impl Grant<'_> {
+impl Shared<'_> {
     /// Until when the access token is good: never beyond the session.
     pub fn access_until(&self) -> Time {
         self.now.plus_s(limits::ACCESS_S).min(self.session.until)
@@ -83,6 +85,7 @@ impl Grant<'_> {
         map.insert("aud".into(), audience);
         map.insert("exp".into(), self.access_until().seconds().into());
         map.insert("jti".into(), id.as_str().into());
+        map.insert("grant_id".into(), self.grant.as_str().into());
         map.insert("client_id".into(), self.client.id.as_str().into());
         map.insert("scope".into(), self.scopes.join(" ").into());
         if let Some(jkt) = self.jkt {

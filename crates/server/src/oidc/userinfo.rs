@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use countersign_trust::Refusal;
 use countersign_trust::issuance::Product;
 use countersign_wire::dpop::{self, Fresh, NumericDate, ProofFault};
-use countersign_wire::{ClientId, PersonId, Secret, SessionId, TokenId};
+use countersign_wire::{ClientId, GrantId, PersonId, Secret, SessionId, Time};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -54,7 +54,8 @@ struct Claims {
     aud: Audience,
     sub: PersonId,
     exp: NumericDate,
-    jti: TokenId,
+    iat: NumericDate,
+    grant_id: GrantId,
     client_id: ClientId,
     scope: String,
     sid: SessionId,
@@ -127,8 +128,9 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
         (None, false) if client.client.danger_allow_bearer => {}
         _ => return Err(bad("a token shown in another way than it is bound")),
     }
-    let row = app.store.token(&c.jti).await.map_err(Fault::from)?.ok_or(bad("an unknown token"))?;
-    if row.revoked || now >= row.until || row.session != c.sid || row.client != c.client_id {
+    let grant = app.store.grant(&c.grant_id).await.map_err(Fault::from)?.ok_or(bad("an unknown grant"))?;
+    let made = Time::from_seconds(c.iat.seconds());
+    if !grant.counts(made, now) || grant.session != c.sid || grant.client != c.client_id {
         return Err(bad("a token that was revoked"));
     }
     let session = app.store.session(&c.sid).await.map_err(Fault::from)?.ok_or(bad("no session"))?;

@@ -85,6 +85,7 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         ),
         client("till", &format!("{scopes}{logout}")),
         client("stock", scopes),
+        client("renew", &format!("{scopes}refresh = \"always\"\n")),
         client("office", &format!("{scopes}{secret}")),
         client("ledger", &secret),
         client("far", &format!("{scopes}far = \"unproven\"\n")),

@@ -49,7 +49,7 @@ async fn turn(transport: &Transport, discovery: &Discovery, phone: &mut Phone, d
     let tokens = flow.exchange(&terminal.http, discovery, &terminal.key, &code).await?;
     let claims = countersign_wire::b64::decode(tokens.access_token.split('.').nth(1).unwrap()).unwrap();
     let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
-    done.lock().unwrap().tokens.push(claims["jti"].as_str().unwrap().to_owned());
+    done.lock().unwrap().tokens.push(claims["grant_id"].as_str().unwrap().to_owned());
     let session = phone.overview().await?.sessions.first().map(|s| s.id.clone());
     if let Some(session) = session {
         phone.end(&session).await?;
@@ -76,7 +76,7 @@ async fn check(engine: &Engine, done: &Acknowledged) {
     for cid in &done.redeemed {
         assert!(opened.get(cid).is_some_and(|s| sessions.contains_key(s)), "an acknowledged session is gone: {cid}");
     }
-    let tokens = pairs(engine, "SELECT id, session FROM token").await;
+    let tokens = pairs(engine, "SELECT id, session FROM oauth_grant").await;
     for id in &done.tokens {
         assert!(tokens.contains_key(id), "an acknowledged token is gone: {id}");
     }
@@ -87,7 +87,7 @@ async fn check(engine: &Engine, done: &Acknowledged) {
     for (what, sql) in [
         ("a ceremony gave two sessions", "SELECT COUNT(*) FROM (SELECT ceremony FROM event WHERE kind = 'session.opened' AND ceremony IS NOT NULL GROUP BY ceremony HAVING COUNT(*) > 1) AS twice"),
         ("a ceremony was redeemed twice", "SELECT COUNT(*) FROM (SELECT ceremony FROM event WHERE kind = 'ceremony.redeemed' GROUP BY ceremony HAVING COUNT(*) > 1) AS twice"),
-        ("a code gave two tokens", "SELECT COUNT(*) FROM (SELECT code FROM token GROUP BY code HAVING COUNT(*) > 1) AS twice"),
+        ("a code gave two grants", "SELECT COUNT(*) FROM (SELECT code FROM oauth_grant GROUP BY code HAVING COUNT(*) > 1) AS twice"),
         ("events without a number", "SELECT COUNT(*) FROM event WHERE seq IS NULL"),
         ("a gap in the log", "SELECT MAX(seq) - COUNT(*) FROM event"),
         ("a log that is not as long as its head says", "SELECT (SELECT seq FROM event_head) - (SELECT MAX(seq) FROM event)"),

@@ -18,7 +18,7 @@ pub struct Before {
     ceremonies: BTreeMap<String, (i64, String)>,
     /// Sessions that were looked at.
     sessions: BTreeSet<String>,
-    /// Codes and tokens that were looked at.
+    /// Codes and grants that were looked at.
     given: BTreeSet<String>,
     /// Which sessions live.
     live: BTreeSet<String>,
@@ -40,7 +40,7 @@ const FACTS: &str = "SELECT (SELECT COUNT(*) FROM person), (SELECT SUM(version) 
     (SELECT SUM(version) FROM device), (SELECT SUM(version) FROM credential), (SELECT SUM(counter) FROM credential), \
     (SELECT SUM(version) FROM client), (SELECT COUNT(*) FROM request), (SELECT SUM(version) FROM request), (SELECT COUNT(*) FROM ceremony), \
     (SELECT SUM(version) FROM ceremony), (SELECT COUNT(*) FROM session), (SELECT SUM(version) FROM session), (SELECT COUNT(*) FROM code), \
-    (SELECT SUM(version) FROM code), (SELECT COUNT(*) FROM token), (SELECT SUM(version) FROM token)";
+    (SELECT SUM(version) FROM code), (SELECT COUNT(*) FROM oauth_grant), (SELECT SUM(version) FROM oauth_grant)";
 
 /// Where the sum of the ceremonies' versions stands among the facts.
 const CEREMONY_VERSIONS: usize = 10;
@@ -174,7 +174,7 @@ impl Before {
         Ok(lines.into_iter().map(|(_, e)| e.kind).collect())
     }
 
-    /// Codes and tokens go back to a request in the same transaction, by way of their session.
+    /// Codes and grants go back to a request in the same transaction, by way of their session.
     /// Answers whether there are new ones.
     async fn everything_given_has_its_chain(&mut self, app: &App, engine: &Engine) -> Result<bool, String> {
         let mut new = false;
@@ -189,11 +189,11 @@ impl Before {
                 self.has_session(app, row.text(1).unwrap()).await?;
             }
         }
-        for row in rows(engine, "SELECT t.id, t.session, c.body FROM token t LEFT JOIN code c ON c.id = t.code").await? {
+        for row in rows(engine, "SELECT t.id, t.session, c.body FROM oauth_grant t LEFT JOIN code c ON c.id = t.code").await? {
             let id = row.text(0).unwrap().to_owned();
             if self.given.insert(id.clone()) {
                 new = true;
-                let body = row.opt_text(2).unwrap().ok_or(format!("token {id} without a code"))?;
+                let body = row.opt_text(2).unwrap().ok_or(format!("grant {id} without a code"))?;
                 let body: serde_json::Value = serde_json::from_str(body).unwrap();
                 let kinds = self.chain(app, body["txn"].as_str().unwrap_or_default()).await?;
                 in_order(&id, &kinds, &["request.accepted", "code.issued", "tokens.issued"])?;

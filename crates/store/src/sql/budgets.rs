@@ -142,7 +142,7 @@ impl Store {
                 Statement::any("DELETE FROM quarantine WHERE until < $1", day()),
                 Statement::any("DELETE FROM request WHERE expires_at < $1", day()),
                 Statement::any("DELETE FROM code WHERE expires_at < $1", day()),
-                Statement::any("DELETE FROM token WHERE expires_at < $1", day()),
+                Statement::any("DELETE FROM oauth_grant WHERE expires_at < $1", day()),
             ])
             .await
     }

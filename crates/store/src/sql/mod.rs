@@ -5,6 +5,7 @@ mod budgets;
 mod ceremonies;
 mod clients;
 mod devices;
+mod grants;
 mod invitations;
 mod keys;
 mod log;
@@ -21,7 +22,7 @@ pub use keys::StoredKey;
 pub use people::Named;
 pub use requests::{AuthRequest, RequestFacts};
 pub use restored::restored;
-pub use tokens::{CodeFacts, OwedLogout, StoredCode, StoredToken};
+pub use tokens::{CodeFacts, OwedLogout, StoredCode};
 
 use crate::{Batch, Committed, Engine, EventRow, Guard, Query, Row, Statement, StoreError, Table};
 use countersign_trust::audit::Event;

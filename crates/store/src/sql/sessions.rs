@@ -86,8 +86,8 @@ impl Write {
             ],
         ))
     }
-    /// A session ends; whatever it gave ends with it.
-    pub fn session_ended(id: &SessionId, why: &str) -> [Write; 3] {
+    /// A session ends; whatever it gave ends with it, as nothing counts without its session.
+    pub fn session_ended(id: &SessionId, why: &str) -> [Write; 2] {
         [
             Write(Statement::any(
                 "UPDATE session SET ended = $2, version = version + 1 WHERE id = $1 AND ended IS NULL",
@@ -95,10 +95,6 @@ impl Write {
             )),
             Write(Statement::any(
                 "UPDATE code SET state = 'revoked', version = version + 1 WHERE session = $1 AND state <> 'revoked'",
-                [id.as_str().into()],
-            )),
-            Write(Statement::any(
-                "UPDATE token SET revoked = 1, version = version + 1 WHERE session = $1 AND revoked = 0",
                 [id.as_str().into()],
             )),
         ]

@@ -1,7 +1,7 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_wire::{
-    CeremonyId, ClientId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TokenId, TxnId,
+    CeremonyId, ClientId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,23 +45,6 @@ pub struct CodeFacts {
     pub nonce: Option<String>,
 }
 
-/// A token that was issued.
-#[derive(Clone, Debug)]
-pub struct StoredToken {
-    /// `jti`.
-    pub id: TokenId,
-    /// Row version.
-    pub version: i64,
-    /// Its session.
-    pub session: SessionId,
-    /// Its client.
-    pub client: ClientId,
-    /// Whether it was revoked.
-    pub revoked: bool,
-    /// Until when.
-    pub until: Time,
-}
-
 /// A relying party that must still be told that a session ended.
 #[derive(Clone, Debug)]
 pub struct OwedLogout {
@@ -99,24 +82,6 @@ impl Store {
         };
         self.engine.first(q).await?.map(read).transpose()
     }
-    /// A token.
-    pub async fn token(&self, id: &TokenId) -> Result<Option<StoredToken>, StoreError> {
-        let q = Query::new(
-            "SELECT id, version, session, client, revoked, expires_at FROM token WHERE id = $1",
-            [id.as_str().into()],
-        );
-        let read = |row: Row| {
-            Ok(StoredToken {
-                id: row.parsed(0)?,
-                version: row.int(1)?,
-                session: row.parsed(2)?,
-                client: row.parsed(3)?,
-                revoked: row.flag(4)?,
-                until: Time(row.int(5)?),
-            })
-        };
-        self.engine.first(q).await?.map(read).transpose()
-    }
     /// Log-outs that are due.
     pub async fn logouts_due(&self, now: Time, limit: i64) -> Result<Vec<OwedLogout>, StoreError> {
         let q = Query::new(
@@ -136,19 +101,6 @@ impl Store {
             })
         };
         self.engine.query(q).await?.iter().map(read).collect()
-    }
-    /// Clients that got tokens in a session.
-    pub async fn clients_of_session(&self, id: &SessionId) -> Result<Vec<ClientId>, StoreError> {
-        let q = Query::new(
-            "SELECT DISTINCT client FROM code WHERE session = $1",
-            [id.as_str().into()],
-        );
-        self.engine
-            .query(q)
-            .await?
-            .iter()
-            .map(|r| r.parsed(0))
-            .collect()
     }
 }
 
@@ -172,27 +124,6 @@ impl Write {
         Write(Statement::one(
             "UPDATE code SET state = 'used', version = version + 1 WHERE id = $1 AND version = $2 AND state = 'open'",
             [c.hash.as_str().into(), c.version.into()],
-        ))
-    }
-    /// A token is made.
-    pub fn token_made(id: &TokenId, f: &CodeFacts, code_hash: &str, until: Time) -> Write {
-        Write(Statement::one(
-            "INSERT INTO token (id, version, session, client, code, revoked, expires_at) \
-             VALUES ($1, 1, $2, $3, $4, 0, $5)",
-            [
-                id.as_str().into(),
-                f.session.as_str().into(),
-                f.client.as_str().into(),
-                code_hash.into(),
-                until.0.into(),
-            ],
-        ))
-    }
-    /// Tokens that came from a replayed code are revoked.
-    pub fn tokens_of_code_revoked(code_hash: &str) -> Write {
-        Write(Statement::any(
-            "UPDATE token SET revoked = 1, version = version + 1 WHERE code = $1 AND revoked = 0",
-            [code_hash.into()],
         ))
     }
     /// A relying party must be told.

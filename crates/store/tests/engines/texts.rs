@@ -13,7 +13,7 @@ const MAY_SCAN: &[&str] = &[
     // A restore ends everything that lived in the backup, once, before anything is served.
     "UPDATE code SET state = 'revoked', version = version + 1 WHERE state <> 'revoked'",
     "UPDATE request SET state = 'done', version = version + 1 WHERE state = 'open'",
-    "UPDATE token SET revoked = 1, version = version + 1 WHERE revoked = 0",
+    "UPDATE oauth_grant SET ended = 'restored', version = version + 1 WHERE ended IS NULL",
 ];
 
 /// The SQL texts in the sources of the nouns, with the macros that begin several texts alike put together.

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod refresh;
 mod world;
 
 use super::backchannel::Courier;
@@ -13,7 +14,7 @@ async fn world() -> World {
     let bearer = client("bearer", json!({"danger_allow_bearer": true}));
     World::new(vec![client("till", json!({})), client("other", json!({})), bearer]).await
 }
-fn text(value: &Value, name: &str) -> String {
+pub fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap().to_owned()
 }
 /// Claims of a JWS that some key of the published set signed.

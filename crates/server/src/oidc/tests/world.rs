@@ -90,6 +90,10 @@ impl Answer {
     }
 }
 
+pub fn form(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
 pub fn client(id: &str, more: Value) -> Client {
     let mut value = json!({
         "id": id, "name": "Till", "redirect_uris": [CB], "scopes": ["profile"],
@@ -170,8 +174,28 @@ impl World {
         self.clock.0.fetch_add(s * 1_000_000, Ordering::SeqCst);
     }
 
+    /// A second server over the same store.
+    pub async fn node(&self) -> World {
+        let old = &self.app;
+        let keys = Keys::load(&old.store, Seal::new(&[3; 32]), old.chance.clone()).await.unwrap();
+        let app = Arc::new(App {
+            store: old.store.clone(),
+            config: old.config.clone(),
+            keys,
+            policy: PolicySet::shipped().unwrap(),
+            chance: old.chance.clone(),
+            hub: Hub::default(),
+            owed: Notify::new(),
+        });
+        let doors = crate::oidc::router().with_state(app.clone());
+        World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), doors }
+    }
+
     /// A code for `client`, as the sign-in page would have got it.
     pub async fn code(&self, client: &str, dpop_jkt: Option<Thumbprint>) -> String {
+        self.code_for(client, dpop_jkt, "openid profile").await
+    }
+    pub async fn code_for(&self, client: &str, dpop_jkt: Option<Thumbprint>, scopes: &str) -> String {
         let (app, now) = (&self.app, self.app.now());
         let text = b64::encode(&app.random::<32>());
         let request = RequestFacts {
@@ -181,7 +205,7 @@ impl World {
             redirect_uri: CB.into(),
             state: Some("s".into()),
             nonce: Some("n-1".into()),
-            scopes: vec!["openid".into(), "profile".into()],
+            scopes: scopes.split(' ').map(str::to_owned).collect(),
             code_challenge: CHALLENGE.into(),
             dpop_jkt: None,
             acr_values: vec![],
@@ -256,15 +280,22 @@ impl World {
     }
 
     pub fn form(client: &str, code: &str) -> String {
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([
-                ("grant_type", "authorization_code"),
-                ("client_id", client),
-                ("code", code),
-                ("redirect_uri", CB),
-                ("code_verifier", VERIFIER),
-            ])
-            .finish()
+        form(&[
+            ("grant_type", "authorization_code"),
+            ("client_id", client),
+            ("code", code),
+            ("redirect_uri", CB),
+            ("code_verifier", VERIFIER),
+        ])
+    }
+    /// Sends a form with a fresh proof.
+    pub async fn post(&self, path: &str, key: &Key, pairs: &[(&str, &str)]) -> Answer {
+        let proof = self.proof(key, "POST", path, None);
+        self.send("POST", path, &[("dpop", &proof)], &form(pairs)).await
+    }
+    /// Renews with a fresh proof.
+    pub async fn renew(&self, client: &str, token: &str, key: &Key) -> Answer {
+        self.post("/token", key, &[("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)]).await
     }
     /// Exchanges a code with a fresh proof.
     pub async fn exchange(&self, client: &str, code: &str, key: &Key) -> Answer {

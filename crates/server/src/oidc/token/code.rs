@@ -1,0 +1,200 @@
+//! A code becomes tokens, once, for the client it was made for (RFC 6749 §4.1.3). It is bound to
+//! client, redirect URI, PKCE and, if the client named one, to the key.
+
+use super::{Asked, No, dead, no};
+use crate::app::Fault;
+use crate::app::ceremony::{Around, settle};
+use crate::app::issue::gate_in_session;
+use crate::app::once::{burn, hashed};
+use crate::oidc::client_auth::Used;
+use crate::oidc::jwt::{self, Shared};
+use crate::oidc::params::Params;
+use countersign_store::sql::StoredCode;
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::Refusal;
+use countersign_trust::audit::Kind;
+use countersign_trust::grant::{Grant, GrantFacts, Renewal};
+use countersign_trust::issuance::Product;
+use countersign_wire::dpop::Proof;
+use countersign_wire::refresh::RefreshToken;
+use countersign_wire::secret::same;
+use countersign_wire::{Time, TokenId, b64, mac};
+use serde_json::Value;
+
+/// Takes the code.
+pub(super) async fn exchange(asked: &Asked<'_>) -> Result<Value, No> {
+    let code = asked.params.one("code").ok_or(no("invalid_request", Refusal::Malformed, "code is missing"))?;
+    let hash = hashed(code.as_bytes());
+    Ok(asked.app.settled(|n| attempt(asked, &hash, n)).await?)
+}
+
+async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault> {
+    let Asked { app, r, params, known, proof } = *asked;
+    let (now, client) = (r.ctx.now, &known.stored.client);
+    let code = app.store.code(hash).await?.ok_or(dead("an unknown code"))?;
+    if code.facts.client != client.id {
+        return Err(dead("a code of another client"));
+    }
+    if n > 0 || code.state != "open" {
+        asked.refuse_repetition().await?;
+    }
+    match code.state.as_str() {
+        "open" => {}
+        "used" => return Err(replayed(asked, &code).await?),
+        _ => return Err(dead("a code whose session ended")),
+    }
+    check_bound(params, &code, proof)?;
+    if now >= code.until {
+        return Err(dead("a code that has expired"));
+    }
+    let f = &code.facts;
+    let session = app.store.session(&f.session).await?.ok_or(dead("no session"))?;
+    let request = app.store.request(&f.request).await?.ok_or(dead("no request"))?;
+    let acr_values = &request.facts.acr_values;
+    let (permit, vetoes) =
+        gate_in_session(app, Product::Tokens, &session, &client.id, acr_values, &f.scopes, now).await?;
+    let scopes = permit.scopes();
+    let grant = code.grant();
+    let jkt = proof.map(|p| &p.jkt);
+    // What would be bound to a key needs one to be bound to.
+    let renewable = client.may_refresh(scopes) && (jkt.is_some() || !client.binds_refresh());
+    let refresh = renewable.then(|| RefreshToken::first(grant.clone(), app.random(), app.random()));
+    let shared = Shared { issuer: &app.config.issuer, session: &session.facts, grant: &grant, client, scopes, jkt, now };
+    let id = TokenId::new(now, app.id10());
+    let mut answer = asked.told(&shared, &id, refresh.as_ref()).await?;
+    if scopes.iter().any(|s| s == "openid") {
+        let token = jwt::sign(app, client.id_token_alg, jwt::ID, &shared.id(f.nonce.as_deref())).await?;
+        if let Some(map) = answer.as_object_mut() {
+            map.insert("id_token".into(), token.into());
+        }
+    }
+    let made = Grant {
+        id: grant.clone(),
+        version: 0,
+        session: f.session.clone(),
+        client: client.id.clone(),
+        ended: None,
+        until: session.facts.until,
+        access_after: Time(0),
+        renewal: refresh.as_ref().map(|token| first(token, now)),
+        facts: GrantFacts {
+            txn: f.txn.clone(),
+            scopes: scopes.to_vec(),
+            acr_values: acr_values.clone(),
+            jkt: jkt.cloned(),
+        },
+    };
+    let mut issued = asked.record(Kind::TokensIssued, &f.txn, &session, &shared, &id).fact("refresh", refresh.is_some());
+    issued.ceremony.clone_from(&session.facts.ceremony);
+    let mut writes = vec![Write::code_used(&code), Write::grant_made(&made, hash)];
+    writes.extend(proof.map(burn));
+    writes.extend(known.assertion.as_ref().map(Used::burn));
+    let mut guards = vetoes.guards();
+    guards.push((Table::Session, f.session.to_string(), session.version));
+    match &f.ceremony {
+        None => {
+            let mut commit = Commit::new(issued);
+            commit.writes(writes).before(code.until).guards(guards);
+            app.commit(commit).await?;
+        }
+        Some(cid) => {
+            let ceremony = app.store.ceremony(cid).await?.ok_or(dead("no ceremony"))?;
+            let step = ceremony.claim(now);
+            // A claim that comes too late is itself a change: what was redeemed is taken back.
+            let around = match step.answer {
+                Ok(()) => Around { writes, guards, events: vec![issued], ..Around::default() },
+                Err(_) => Around::default(),
+            };
+            settle(app, &r.ctx, &ceremony, step, around).await?;
+        }
+    }
+    Ok(answer)
+}
+
+fn first(token: &RefreshToken, now: Time) -> Renewal {
+    Renewal { family: token.family_hash(), current: token.own_hash(), former: None, at: now, k: 0 }
+}
+
+/// The code belongs to this redirect URI, this PKCE verifier and, if one was named, this key.
+fn check_bound(params: &Params, code: &StoredCode, proof: Option<&Proof>) -> Result<(), Fault> {
+    let f = &code.facts;
+    if params.one("redirect_uri") != Some(f.redirect_uri.as_str()) {
+        return Err(dead("another redirect_uri"));
+    }
+    let verifier = params.one("code_verifier").unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(plain) {
+        return Err(dead("no usable code_verifier"));
+    }
+    let challenge = b64::encode(&mac::h(verifier.as_bytes()));
+    if !same(challenge.as_bytes(), f.code_challenge.as_bytes()) {
+        return Err(dead("another code_verifier"));
+    }
+    if f.dpop_jkt.is_some() && f.dpop_jkt.as_ref() != proof.map(|p| &p.jkt) {
+        return Err(dead("another key than dpop_jkt"));
+    }
+    Ok(())
+}
+
+/// A code that comes again: what it gave is revoked (RFC 6749 §4.1.2).
+async fn replayed(asked: &Asked<'_>, code: &StoredCode) -> Result<Fault, Fault> {
+    let (app, ctx, f) = (asked.app, &asked.r.ctx, &code.facts);
+    let mut event =
+        app.session_event(Kind::CodeReplayed, &f.txn, &f.session, ctx.now).fact("ref", ctx.reference.as_str());
+    event.client = Some(f.client.clone());
+    event.ceremony.clone_from(&f.ceremony);
+    event.refusal = Some(Refusal::AlreadyRedeemed);
+    let mut commit = Commit::new(event);
+    commit.write(Write::grant_ended(&code.grant(), "code_replayed"));
+    app.commit(commit).await?;
+    Ok(Fault::because(Refusal::AlreadyRedeemed, "a code that was used before").recorded())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use countersign_store::sql::CodeFacts;
+    use countersign_wire::{RequestId, SessionId, Time, TxnId};
+
+    /// RFC 7636 appendix B.
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn code() -> StoredCode {
+        let at = Time(1);
+        let facts = CodeFacts {
+            txn: TxnId::new(at, [1; 10]),
+            session: SessionId::new(at, [1; 10]),
+            request: RequestId::new(at, [1; 10]),
+            ceremony: None,
+            client: "till".parse().unwrap(),
+            redirect_uri: "https://till.example/cb".into(),
+            code_challenge: CHALLENGE.into(),
+            dpop_jkt: None,
+            scopes: vec!["openid".into()],
+            nonce: None,
+        };
+        StoredCode { hash: "h".into(), version: 1, state: "open".into(), until: at, facts }
+    }
+
+    #[test]
+    fn a_code_is_bound_to_redirect_uri_verifier_and_key() {
+        let check = |form: String, code: &StoredCode| check_bound(&Params::parse(form.as_bytes()).unwrap(), code, None);
+        let uri = "redirect_uri=https://till.example/cb";
+        assert!(check(format!("{uri}&code_verifier={VERIFIER}"), &code()).is_ok());
+        for form in [
+            format!("code_verifier={VERIFIER}"),
+            format!("{uri}/&code_verifier={VERIFIER}"),
+            uri.to_owned(),
+            format!("{uri}&code_verifier={CHALLENGE}"),
+            format!("{uri}&code_verifier=short"),
+            format!("{uri}&code_verifier={}", "a".repeat(129)),
+        ] {
+            assert!(check(form.clone(), &code()).is_err(), "{form}");
+        }
+        let mut bound = code();
+        bound.facts.dpop_jkt = Some("a".repeat(43).parse().unwrap());
+        assert!(check(format!("{uri}&code_verifier={VERIFIER}"), &bound).is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! What applications hold, and everything that must stop it: rows 13, 27.
+
+use countersign_device::http::{Call, Prover};
+use countersign_device::oidc::{CodeFlow, Tokens};
+use countersign_device::phone::Checked;
+use countersign_device::{Fault, Phone, Terminal};
+use countersign_sim::stage::{Attempt, Scene, Settings, Stage, place};
+use url::Url;
+
+/// A renewal, as the program would ask for it.
+async fn renew(scene: &Scene<'_>, attempt: &Attempt, token: &str) -> Result<Tokens, Fault> {
+    let pairs = [("grant_type", "refresh_token"), ("client_id", "renew"), ("refresh_token", token)];
+    let call = Call::form(scene.discovery.token_endpoint.clone(), &pairs);
+    attempt.terminal.http.ask(&call.proved(Prover::terminal(&attempt.terminal.key))).await
+}
+
+/// Whether the refusal stands in the log, under the reference that OAuth errors carry as a sentence.
+async fn recorded(scene: &Scene<'_>, fault: &Fault, code: &str) {
+    let Fault::Refused(refusal) = fault else { panic!("no refusal: {fault}") };
+    let said = refusal.say.clone().unwrap_or_default();
+    scene.recorded(said.strip_prefix("see ").unwrap_or(&refusal.reference), code).await;
+}
+
+#[tokio::test]
+async fn x27_a_refresh_token_used_twice_ends_what_its_session_gave() {
+    // A server of its own: it is restarted.
+    let stage = Stage::set(Settings::default()).await;
+    stage.enrol_administrator().await;
+    let scene = stage.scene().await;
+    let here = place();
+    let phone = scene.phone("Wiederholung", &here).await;
+    let attempt = scene.open("renew", "openid profile", &here).await;
+    let redirect = scene.sign_in(&phone, &attempt).await;
+    let first = scene.tokens(&attempt, &redirect).await.unwrap();
+    let first_token = first.refresh_token.clone().unwrap();
+    let second = renew(&scene, &attempt, &first_token).await.unwrap();
+    let second_token = second.refresh_token.clone().unwrap();
+    // The thief has a copy, and no key: nothing happens.
+    let thief = scene.open("renew", "openid", &here).await;
+    for token in [&first_token, &second_token] {
+        let heard = renew(&scene, &thief, token).await.err().unwrap();
+        assert!(heard.is("invalid_grant"), "{heard}");
+        recorded(&scene, &heard, "gone").await;
+    }
+    // An answer that was lost is told again, and is the same.
+    let again = renew(&scene, &attempt, &first_token).await.unwrap();
+    assert_eq!(again.refresh_token.as_deref(), Some(second_token.as_str()));
+    let third = renew(&scene, &attempt, &second_token).await.unwrap();
+    assert!(scene.works(&attempt, &third).await);
+    // With the key as well, the copy is worth one thing: it ends everything, even after a restart.
+    stage.restart().await;
+    let heard = renew(&scene, &attempt, &first_token).await.err().unwrap();
+    assert!(heard.is("invalid_grant"), "{heard}");
+    recorded(&scene, &heard, "already_redeemed").await;
+    stage.restart().await;
+    for tokens in [&first, &second, &third] {
+        assert!(!scene.works(&attempt, tokens).await);
+        let heard = renew(&scene, &attempt, tokens.refresh_token.as_deref().unwrap()).await.err().unwrap();
+        assert!(heard.is("invalid_grant"), "{heard}");
+    }
+    let told = scene.log().await;
+    assert_eq!(told.iter().filter(|l| l.kind == "refresh.replayed").count(), 1, "recorded once");
+    for line in &told {
+        for secret in first_token.split('.').skip(1).chain(second_token.split('.').skip(2)) {
+            assert!(!line.text.contains(secret), "a secret in the log: {}", line.text);
+        }
+    }
+}
+
+/// One sign-in as far as it came.
+struct Walk<'a> {
+    scene: &'a Scene<'a>,
+    phone: Phone,
+    begun: Option<(Terminal, CodeFlow, String)>,
+    attempt: Option<Attempt>,
+    checked: Option<Checked>,
+    redirect: Option<Url>,
+    tokens: Option<Tokens>,
+}
+
+const STEPS: [&str; 8] = ["open", "scan", "confirm", "approve", "redeem", "exchange", "renew", "userinfo"];
+
+impl Walk<'_> {
+    async fn step(&mut self, name: &str) -> Result<(), Fault> {
+        let scene = self.scene;
+        if name == "open" {
+            let (terminal, flow, page) = self.begun.take().unwrap();
+            let ceremony = terminal.open(&page).await?;
+            self.attempt = Some(Attempt { terminal, flow, page, ceremony });
+            return Ok(());
+        }
+        let attempt = self.attempt.as_ref().unwrap();
+        match name {
+            "scan" => self.phone.scan(&[attempt.ceremony.frame()]).await.map(|c| self.checked = Some(c)),
+            "confirm" => {
+                let digits = self.checked.as_ref().unwrap().digits().unwrap();
+                attempt.terminal.confirm(&attempt.ceremony, digits).await.map(|_| ())
+            }
+            "approve" => self.phone.approve(self.checked.as_ref().unwrap()).await.map(|_| ()),
+            "redeem" => {
+                let reply = attempt.terminal.redeem(&attempt.ceremony).await?;
+                self.redirect = Some(scene.redirect(attempt, reply).await);
+                Ok(())
+            }
+            "exchange" => scene.tokens(attempt, self.redirect.as_ref().unwrap()).await.map(|t| self.tokens = Some(t)),
+            "renew" => {
+                let token = self.tokens.as_ref().unwrap().refresh_token.clone().unwrap();
+                renew(scene, attempt, &token).await.map(|t| self.tokens = Some(t))
+            }
+            _ => {
+                let url = scene.discovery.userinfo_endpoint.clone().unwrap();
+                let token = &self.tokens.as_ref().unwrap().access_token;
+                let prover = Prover { key: &attempt.terminal.key, body: false, token: Some(token) };
+                attempt.terminal.http.call(&Call::fetch(url).proved(prover)).await.map(|_| ())
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn x13_whoever_is_stopped_between_two_steps_gets_no_further() {
+    // A server of its own: a client is switched off.
+    let stage = Stage::set(Settings::default()).await;
+    stage.enrol_administrator().await;
+    let scene = stage.scene().await;
+    for what in ["nothing", "person locked", "person ended", "device suspended", "device revoked", "client off"] {
+        for last in 0..STEPS.len() {
+            let (link, login) = scene.invitation("Gesperrt").await;
+            let here = place();
+            let phone = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
+            let terminal = scene.terminal(&here);
+            let (flow, page) = scene.arrive(&terminal, "renew", "openid profile").await;
+            let begun = Some((terminal, flow, page));
+            let mut walk = Walk { scene: &scene, phone, begun, attempt: None, checked: None, redirect: None, tokens: None };
+            for step in &STEPS[..last] {
+                walk.step(step).await.unwrap_or_else(|fault| panic!("{step} before {what}: {fault}"));
+            }
+            let device = walk.phone.kept().device_id.to_string();
+            let command: &[&str] = match what {
+                "person locked" => &["person", "lock", &login],
+                "person ended" => &["person", "end", &login],
+                "device suspended" => &["device", "suspend", &device],
+                "device revoked" => &["device", "revoke", &device],
+                "client off" => &["client", "disable", "renew"],
+                _ => &["client", "list"],
+            };
+            stage.command(command).unwrap();
+            let before = scene.log().await.len();
+            // Whatever came before the person was known can still be done, and leads nowhere.
+            let mut stopped = None;
+            for step in &STEPS[last..] {
+                if let Err(fault) = walk.step(step).await {
+                    stopped = Some((step, fault));
+                    break;
+                }
+            }
+            if what == "client off" {
+                stage.command(&["client", "enable", "renew"]).unwrap();
+            }
+            let Some((step, fault)) = stopped else {
+                assert_eq!(what, "nothing", "{what} before {}: it went through", STEPS[last]);
+                continue;
+            };
+            assert_ne!(what, "nothing", "{step}: {fault}");
+            assert!(matches!(fault, Fault::Refused(_)), "{what}, {step}: {fault}");
+            let known = last > 1 || *step == STEPS[last] || *step == "scan";
+            assert!(known, "{what} before {}: got as far as {step}", STEPS[last]);
+            let since = &scene.log().await[before..];
+            assert!(since.iter().any(|l| l.body["code"].is_string()), "{what} at {step}: {fault} is not in the log");
+            for kind in ["session.opened", "code.issued", "tokens.issued", "tokens.refreshed"] {
+                assert!(!since.iter().any(|l| l.kind == kind), "{what} before {}: {kind}", STEPS[last]);
+            }
+        }
+    }
+}
