@@ -29,7 +29,7 @@ async fn main() {
     let mut address = std::env::args()
         .nth(1)
         .expect("give the address of an empty database, or `cluster`");
-    let cluster = (address == "cluster").then(|| Cluster::start().unwrap());
+    let cluster = (address == "cluster").then(|| Cluster::start().unwrap()).flatten();
     if let Some(cluster) = &cluster {
         address = cluster.database().await.unwrap();
     }

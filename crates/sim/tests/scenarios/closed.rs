@@ -40,8 +40,7 @@ async fn q6_a_closed_page_kills_its_code() {
 #[tokio::test]
 async fn q9_out_of_order_means_refused() {
     // The store goes away while somebody signs in.
-    let cluster = if std::env::var_os("COUNTERSIGN_WITHOUT_POSTGRES").is_some() { None } else { Some(Cluster::start().unwrap()) };
-    if let Some(cluster) = cluster {
+    if let Some(cluster) = Cluster::start().unwrap() {
         let database = cluster.database().await.unwrap();
         let stage = Stage::set(Settings { database: Some(database), ..Settings::default() }).await;
         stage.enrol_administrator().await;
@@ -78,20 +77,14 @@ async fn q9_out_of_order_means_refused() {
     let stage = Stage::set(Settings::default()).await;
     stage.enrol_administrator().await;
     let here = place();
-    let phone = stage.scene().await.phone("Uhr", &here).await;
     stage.kill();
     let engine = Engine::open(&stage.database).await.unwrap();
     let turn = Statement::any("UPDATE event_head SET at = at + 3600000000", []);
     engine.upkeep(vec![turn]).await.unwrap();
     drop(engine);
     stage.try_restart().await;
-    println!("with the clock turned back the server {}", if stage.runs() { "runs, closed" } else { "does not start" });
-    if stage.runs() {
-        let raw = stage.raw(&here);
-        assert_eq!(raw.send("GET", "/readyz", &[], vec![]).await.status, 503);
-        let heard = phone.scan_code("BCDF-GHJK").await;
-        assert!(heard.is_err_and(|fault| fault.is("clock") || fault.is("unavailable")));
-    }
+    assert!(!stage.runs(), "with the clock turned back the server started");
+    println!("with the clock turned back the server does not start: {}", stage.said().lines().last().unwrap_or_default());
 
     // Rules that cannot be read: the server does not start rather than guess.
     let dir = tempfile::tempdir().unwrap();

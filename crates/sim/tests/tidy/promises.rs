@@ -62,6 +62,23 @@ fn every_attack_that_is_held_names_a_test() {
 }
 
 #[test]
+fn the_attacks_are_thirty_six_and_say_held_only_with_a_test() {
+    let text = read("docs/attacks.md");
+    let attacks: Vec<Vec<String>> = rows(&text).filter(|r| r[0].parse::<u32>().is_ok()).collect();
+    assert_eq!(attacks.len(), 36);
+    for (n, row) in (1..).zip(&attacks) {
+        assert_eq!(row[0], n.to_string());
+        assert_eq!(row.len(), 5, "{row:?}");
+        let named = row[3].trim_matches('`').starts_with(&format!("x{n:02}_"));
+        match row[4].as_str() {
+            "held" | "planned" => assert!(named, "{row:?}"),
+            "later" => assert_eq!(row[3], "—", "{row:?}"),
+            other => panic!("`{other}` is no status"),
+        }
+    }
+}
+
+#[test]
 fn every_scenario_that_works_names_a_test() {
     held("docs/scenarios.md", &["held", "works"]);
 }

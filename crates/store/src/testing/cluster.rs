@@ -26,24 +26,25 @@ impl Cluster {
     /// # Errors
     /// What is missing or failed: a test must not pass because PostgreSQL is not installed.
     pub fn shared() -> Result<Option<&'static Self>, String> {
-        let shared = SHARED.get_or_init(|| {
-            if std::env::var_os("COUNTERSIGN_WITHOUT_POSTGRES").is_some_and(|set| set == "1") {
-                // Straight to the descriptor: the test harness would swallow a printed line.
-                let line =
-                    b"SKIPPED: no PostgreSQL tests, because COUNTERSIGN_WITHOUT_POSTGRES=1\n";
-                let _ = std::io::stderr().write_all(line);
-                return Ok(None);
-            }
-            Self::start().map(Some)
-        });
+        let shared = SHARED.get_or_init(Self::start);
         shared.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
-    /// Starts a server of its own.
+    /// A server for one test alone; `None`, said aloud, as above.
     ///
     /// # Errors
     /// What is missing or failed.
-    pub fn start() -> Result<Self, String> {
+    pub fn start() -> Result<Option<Self>, String> {
+        if std::env::var_os("COUNTERSIGN_WITHOUT_POSTGRES").is_some_and(|set| set == "1") {
+            // Straight to the descriptor: the test harness would swallow a printed line.
+            let line = b"SKIPPED: no PostgreSQL tests, because COUNTERSIGN_WITHOUT_POSTGRES=1\n";
+            let _ = std::io::stderr().write_all(line);
+            return Ok(None);
+        }
+        Self::launch().map(Some)
+    }
+
+    fn launch() -> Result<Self, String> {
         let bin = programs().ok_or(
             "PostgreSQL is not installed (`apt-get install postgresql`); COUNTERSIGN_WITHOUT_POSTGRES=1 leaves these tests out",
         )?;
