@@ -185,6 +185,7 @@ async fn two_screens_of_text_lead_a_person_through() {
 
     let story = world.phone.story(&ceremony.cid).await.unwrap();
     assert_eq!(story.verdicts.len(), 17);
+    assert_eq!(story.verdicts[13]["because"], "software_phone_or_quick", "no page was shown here");
     assert!(!story.events.is_empty());
     world.stop().await;
 }

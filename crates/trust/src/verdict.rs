@@ -45,8 +45,6 @@ pub struct Setting {
     pub cut: bool,
     /// Whether the client has a list of privileged scopes at all.
     pub listed: bool,
-    /// Whether the device shows pages (the software phone shows less).
-    pub page: bool,
 }
 
 /// All 17, in order.
@@ -102,7 +100,7 @@ pub fn verdicts(ceremony: &Ceremony, approved: &Approved, set: &Setting) -> Vec<
     } else {
         v(12, Met::Partial, "session_only")
     };
-    let experience = if set.page && decided_ms >= 2_000 {
+    let experience = if scan.page && decided_ms >= 2_000 {
         v(14, Met::Met, "page_shown_refuse_first")
     } else {
         v(14, Met::Partial, "software_phone_or_quick")

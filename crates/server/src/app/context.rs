@@ -6,6 +6,11 @@ use countersign_trust::presence;
 use countersign_wire::{Time, TxnId, code};
 use std::net::IpAddr;
 
+/// Agent family of our own programs.
+pub const CONSOLE: &str = "Countersign console";
+/// Agent family of whatever is no browser we know.
+pub const PROGRAM: &str = "A program";
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -30,6 +35,10 @@ impl Context {
     /// The network it came from, as budgets and quarantines count it.
     pub fn source(&self) -> String {
         presence::source(self.address)
+    }
+    /// Whether a browser sent it, by its own word: then a page of ours was shown.
+    pub fn is_page(&self) -> bool {
+        self.agent != PROGRAM && self.agent != CONSOLE
     }
     /// An event about a refusal carries the reference.
     pub fn refusal_event(&self, app: &App, txn: &TxnId) -> Event {

@@ -8,7 +8,7 @@ use countersign_trust::Refusal;
 use countersign_trust::acr::Earned;
 use countersign_trust::device::{Credential, Device};
 use countersign_trust::issuance::{self, Facts, Permit, Product};
-use countersign_trust::policy::{self, Action, Ruling};
+use countersign_trust::policy::{self, Action, Allowed, Ruling};
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
@@ -119,7 +119,7 @@ pub fn gate(
     vetoes: &Vetoes,
     ground: &Ground<'_>,
     now: Time,
-) -> Result<(Permit, Ruling), Fault> {
+) -> Result<(Permit, Allowed), Fault> {
     let client = vetoes.client.as_ref().map(|c| &c.client);
     let action = match product {
         Product::Session | Product::EnrolmentTicket => Action::Redeem,
@@ -149,7 +149,10 @@ pub fn gate(
         },
         now,
     )?;
-    Ok((permit, ruling))
+    match ruling {
+        Ruling::Allow(allowed) => Ok((permit, allowed)),
+        Ruling::Deny(denied) => Err(denied.refusal.into()),
+    }
 }
 
 /// For something made in a running session: loads what can veto and asks the gate.

@@ -83,11 +83,7 @@ async fn attempt(
         presence: Presence::Unproven,
         purpose: Purpose::SignIn,
     };
-    let (permit, ruling) = gate(app, Product::Session, &vetoes, &ground, now)?;
-    let session_s = match &ruling {
-        countersign_trust::policy::Ruling::Allow(a) => a.rights.session_s,
-        countersign_trust::policy::Ruling::Deny(_) => return Err(Refusal::Denied.into()),
-    };
+    let (permit, allowed) = gate(app, Product::Session, &vetoes, &ground, now)?;
     let (session, cookies) = sessions::start(
         app,
         &permit,
@@ -100,7 +96,7 @@ async fn attempt(
             earned,
             attested: credential.attested,
             auth_time: now,
-            session_s,
+            session_s: allowed.rights.session_s,
             agent: ctx.agent.clone(),
             shown: json!({"channel": "passkey", "near": "unproven", "terminal": "unknown"}),
         },

@@ -1,6 +1,7 @@
 //! Headers become facts: where a request came from, which proofs it carries.
 
 use super::cookies;
+use crate::app::context::{CONSOLE, PROGRAM};
 use crate::app::{App, Context, Fault, once};
 use crate::app::ceremony::terminal::Holder;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -33,7 +34,7 @@ impl FromRequestParts<Arc<App>> for Incoming {
             .get::<ConnectInfo<SocketAddr>>()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.ip());
         let address = client_address(app, peer, &parts.headers);
-        let agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map_or("A program", family);
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map_or(PROGRAM, family);
         Ok(Incoming {
             ctx: Context::new(app, address, agent.to_owned()),
             headers: parts.headers.clone(),
@@ -67,7 +68,7 @@ fn family(agent: &str) -> &'static str {
     let has = |word: &str| agent.contains(word);
     let mobile = has("Mobile") || has("Android") || has("iPhone");
     match () {
-        () if has("countersign-device") => "Countersign console",
+        () if has("countersign-device") => CONSOLE,
         () if has("Edg/") => "Edge",
         () if has("Firefox/") && mobile => "Firefox on a phone",
         () if has("Firefox/") => "Firefox",
@@ -77,7 +78,7 @@ fn family(agent: &str) -> &'static str {
         () if has("Chrome/") => "Chrome on Linux",
         () if has("Safari/") && mobile => "Safari on a phone",
         () if has("Safari/") => "Safari",
-        () => "A program",
+        () => PROGRAM,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::stage;
 use countersign_device::Phone;
-use countersign_sim::stage::{Line, place};
+use countersign_sim::stage::{Line, Settings, Stage, place};
 use countersign_wire::b64;
 use serde_json::Value;
 
@@ -48,6 +48,7 @@ async fn q5_one_transaction_id_from_opening_to_token() {
     // The person can read it, with a verdict for each of the 17 mitigations; nobody else can.
     let story = phone.story(&attempt.ceremony.cid).await.unwrap();
     assert_eq!(story.verdicts.len(), 17);
+    assert_eq!(of("ceremony.redeemed")["facts"]["verdicts"], Value::Array(story.verdicts));
     assert!(story.events.len() >= 7 && story.events.iter().all(|e| e["txn"] == txn.as_str()));
     let other = scene.phone("Neugierig", &here).await;
     scene.refused(other.story(&attempt.ceremony.cid).await.map(|_| ()), "no_such_ceremony").await;
@@ -163,4 +164,25 @@ async fn a12_purposes_have_names_of_their_own() {
     assert!(terminal.http.jar().value(&scene.stage.issuer, "__Host-cs_s").is_none());
     let made_up = countersign_wire::message::Open { purpose: Some("recover".into()), ..Default::default() };
     scene.refused(scene.terminal(&here).open_as(&made_up).await.map(|_| ()), "malformed").await;
+}
+
+#[tokio::test]
+async fn verdicts_are_those_of_the_day_whatever_is_set_later() {
+    let stage = Stage::set(Settings::default()).await;
+    stage.enrol_administrator().await;
+    let (scene, here) = (stage.scene().await, place());
+    let phone = scene.phone("Stichtag", &here).await;
+    let first = scene.open_till(&here).await;
+    scene.sign_in(&phone, &first).await;
+    let before = phone.story(&first.ceremony.cid).await.unwrap().verdicts;
+    let config = stage.dir().join("countersign.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("declared_filter = true\n{text}")).unwrap();
+    stage.restart().await;
+    let second = scene.open_till(&here).await;
+    scene.sign_in(&phone, &second).await;
+    let after = phone.story(&second.ceremony.cid).await.unwrap().verdicts;
+    assert_eq!(after[4]["because"], "operator_declares_filter");
+    assert_eq!(before[4]["because"], "fixed_prefix");
+    assert_eq!(phone.story(&first.ceremony.cid).await.unwrap().verdicts, before);
 }

@@ -6,6 +6,7 @@ use countersign_device::terminal::Arrival;
 use countersign_device::{Fault, SoftwareKey, Terminal};
 use countersign_sim::stage::{Attempt, place};
 use countersign_wire::message::Open;
+use serde_json::json;
 
 /// An authorization URL of the till with something changed.
 async fn ask(scene: &countersign_sim::stage::Scene<'_>, terminal: &Terminal, client: &str, more: &[(&str, &str)]) -> (countersign_device::oidc::CodeFlow, Result<Arrival, Fault>) {
@@ -196,4 +197,10 @@ async fn q8_privileged_scopes_pass_policy_one_by_one() {
     assert_eq!(phone.take(&ceremony.cid).await.unwrap().statement.rights.scopes, ["openid"]);
     let far = scene.open("far", "openid refund", &place()).await;
     assert_eq!(phone.scan(&[far.ceremony.frame()]).await.unwrap().statement.rights.scopes, ["openid"]);
+    for (cid, cut) in [(&attempt.ceremony.cid, json!([])), (&ceremony.cid, json!(["refund"])), (&far.ceremony.cid, json!(["refund"]))] {
+        let log = scene.log_of(cid.as_str()).await;
+        let facts = &log.iter().find(|l| l.kind == "ceremony.scanned").unwrap().body["facts"];
+        assert_eq!(facts["cut"], cut);
+        assert!(facts["policies"].as_array().is_some_and(|rules| !rules.is_empty()), "{facts}");
+    }
 }

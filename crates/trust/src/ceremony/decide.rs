@@ -47,13 +47,10 @@ impl Ceremony {
             State::Scanned(_) => Step::refused(Refusal::ConfirmFirst),
             State::Confirmed(scan) => {
                 let Some(proof) = proof else { return Step::refused(Refusal::BadProof) };
-                if let Ruling::Deny(deny) = ruling {
-                    let mut step = self.ended(End::Refused, "policy", now).answering(Refusal::Denied);
-                    for record in &mut step.records {
-                        record.facts.insert("policies".into(), deny.policies.clone().into());
-                    }
-                    return step;
-                }
+                let allowed = match ruling {
+                    Ruling::Allow(allowed) => allowed,
+                    Ruling::Deny(denied) => return self.refused_by_policy(denied, now),
+                };
                 let earned = Earned::by_ceremony(scan.channel);
                 let approved = Approved {
                     scan: scan.clone(),
@@ -68,7 +65,8 @@ impl Ceremony {
                 };
                 let record = Record::of(Kind::CeremonyApproved)
                     .fact("acr", earned.acr())
-                    .fact("read_ms", now.ms_since(scan.at));
+                    .fact("read_ms", now.ms_since(scan.at))
+                    .fact("policies", allowed.policies.clone());
                 Step::to(State::Approved(approved), Some(scan.until), record)
             }
         }

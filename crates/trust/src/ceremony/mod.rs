@@ -19,6 +19,7 @@ pub mod scan;
 use crate::Refusal;
 use crate::acr::Earned;
 use crate::audit::Kind;
+use crate::policy::Denied;
 use countersign_wire::code::Direction;
 use countersign_wire::statement::{Asked, Asker, Boundary, Channel, Demanded, Near, Purpose, Rights};
 use countersign_wire::webauthn::AssertionText;
@@ -128,6 +129,9 @@ pub struct Scan {
     pub channel: Channel,
     /// Evidence of nearness.
     pub near: Vec<Near>,
+    /// Whether a page of ours scanned, by the word of the program; others show less.
+    #[serde(default)]
+    pub page: bool,
     /// Digits demanded.
     pub demanded: Demanded,
     /// Directions already confirmed.
@@ -404,6 +408,14 @@ impl Ceremony {
         Step::to(self.end(end, reason, now), None, record)
     }
 
+    fn refused_by_policy(&self, denied: &Denied, now: Time) -> Step {
+        let mut step = self.ended(End::Refused, "policy", now).answering(Refusal::Denied);
+        for record in &mut step.records {
+            record.facts.insert("policies".into(), denied.policies.clone().into());
+        }
+        step
+    }
+
     /// What becomes of a state whose time is over.
     fn timed_out(&self, now: Time) -> Step {
         match self.state {
@@ -429,6 +441,7 @@ mod tests {
             statement: "e30".into(),
             channel: Channel::Frame,
             near: vec![Near::SameNetwork],
+            page: true,
             demanded: Demanded { directions: vec![Direction::TypedOnTerminal], digits: 4 },
             done: Vec::new(),
             tries: 3,

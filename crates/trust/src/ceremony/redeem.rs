@@ -3,7 +3,8 @@
 use super::{Ceremony, End, Record, Redeemed, State, Step};
 use crate::audit::Kind;
 use crate::Refusal;
-use crate::policy::Ruling;
+use crate::policy::{Allowed, Denied};
+use crate::verdict::{Setting, verdicts};
 use countersign_wire::code::Direction;
 use countersign_wire::statement::Purpose;
 use countersign_wire::{SessionId, Time};
@@ -11,9 +12,25 @@ use countersign_wire::{SessionId, Time};
 /// The winner's own repetition is told so, without harm, for this long (milliseconds).
 const REPEAT_MS: i64 = 10_000;
 
+/// What a redemption brings that passed the gate.
+#[derive(Clone, Copy)]
+pub struct Passed<'a> {
+    /// What policy says.
+    pub allowed: &'a Allowed,
+    /// What server and client contribute to the verdicts.
+    pub setting: &'a Setting,
+}
+
 impl Ceremony {
-    /// A redemption whose cookie, wait key and terminal key were all found right.
-    pub fn redeem(&self, jti: &str, session: Option<SessionId>, ruling: &Ruling, now: Time) -> Step {
+    /// A redemption whose cookie, wait key and terminal key were all found right. Its record has a
+    /// verdict for each mitigation of RFC 10027, as things stood when it was taken.
+    pub fn redeem(
+        &self,
+        jti: &str,
+        session: Option<SessionId>,
+        passed: Result<Passed<'_>, &Denied>,
+        now: Time,
+    ) -> Step {
         if let Some(step) = self.clock_fault(now) {
             return step;
         }
@@ -26,13 +43,10 @@ impl Ceremony {
                 Step { answer: Err(Refusal::Pending), ..Step::same() }
             }
             State::Approved(approved) => {
-                if let Ruling::Deny(deny) = ruling {
-                    let mut step = self.ended(End::Refused, "policy", now).answering(Refusal::Denied);
-                    for record in &mut step.records {
-                        record.facts.insert("policies".into(), deny.policies.clone().into());
-                    }
-                    return step;
-                }
+                let Passed { allowed, setting } = match passed {
+                    Ok(passed) => passed,
+                    Err(denied) => return self.refused_by_policy(denied, now),
+                };
                 let greet = self.opening.purpose == Purpose::SignIn
                     && !approved.scan.demanded.directions.contains(&Direction::TypedOnTerminal);
                 let redeemed = Redeemed {
@@ -45,7 +59,9 @@ impl Ceremony {
                 };
                 let record = Record::of(Kind::CeremonyRedeemed)
                     .fact("greet", greet)
-                    .fact("wait_ms", now.ms_since(approved.at));
+                    .fact("wait_ms", now.ms_since(approved.at))
+                    .fact("policies", allowed.policies.clone())
+                    .fact("verdicts", serde_json::to_value(verdicts(self, approved, setting)).unwrap_or_default());
                 Step::to(State::Redeemed(redeemed), Some(approved.until), record)
             }
             State::Redeemed(r) if r.jti == jti && now.ms_since(r.at) < REPEAT_MS => {

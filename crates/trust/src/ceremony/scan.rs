@@ -3,10 +3,10 @@
 use super::{Ceremony, End, Record, Scan, State, Step};
 use crate::audit::Kind;
 use crate::Refusal;
-use crate::policy::Ruling;
+use crate::policy::{Allowed, Ruling};
 use crate::presence::Presence;
 use countersign_wire::code::Direction;
-use countersign_wire::statement::{Channel, Demanded, Near, Purpose, Rights, Screen, Statement};
+use countersign_wire::statement::{Channel, Demanded, Near, Purpose, Screen, Statement};
 use countersign_wire::{DeviceId, PersonId, Thumbprint, Time, b64, limits};
 
 /// Who scans, and how.
@@ -22,6 +22,8 @@ pub struct ScanBy {
     pub channel: Channel,
     /// Evidence of nearness.
     pub near: Vec<Near>,
+    /// Whether a page of ours scans, by the word of the program.
+    pub page: bool,
     /// This server.
     pub issuer: String,
     /// 256 random bits for the statement.
@@ -71,14 +73,14 @@ impl Ceremony {
                     };
                     step.answering(deny.refusal)
                 }
-                Ruling::Allow(allow) => self.scanned(by, &allow.rights, opened.until, now),
+                Ruling::Allow(allowed) => self.scanned(by, allowed, opened.until, now),
             },
             State::Scanned(_) | State::Confirmed(_) | State::Approved(_) if by_scanner => Step::same(),
             _ => Step::refused(Refusal::CodeNotLive),
         }
     }
 
-    fn scanned(&self, by: &ScanBy, rights: &Rights, before: Time, now: Time) -> Step {
+    fn scanned(&self, by: &ScanBy, allowed: &Allowed, before: Time, now: Time) -> Step {
         let presence = Presence::of(&by.near);
         let demanded = demanded(by.channel, presence, self.opening.purpose);
         let life = by.decide_s.clamp(1, limits::SCANNED_MAX_S);
@@ -106,7 +108,7 @@ impl Ceremony {
             channel: by.channel,
             near: by.near.clone(),
             confirm: demanded.clone(),
-            rights: rights.clone(),
+            rights: allowed.rights.clone(),
             n: b64::encode(&by.nonce),
             iat: now.seconds(),
             exp: until.seconds(),
@@ -122,10 +124,11 @@ impl Ceremony {
             statement: b64::encode(&bytes),
             channel: by.channel,
             near: by.near.clone(),
+            page: by.page,
             demanded,
             done: Vec::new(),
             tries: limits::TRIES,
-            rights: rights.clone(),
+            rights: allowed.rights.clone(),
             at: now,
             until,
         };
@@ -133,7 +136,10 @@ impl Ceremony {
             .fact("channel", serde_json::to_value(by.channel).unwrap_or_default())
             .fact("presence", presence.as_str())
             .fact("digits_asked", scan.demanded.directions.len())
-            .fact("age_ms", now.ms_since(o.at));
+            .fact("age_ms", now.ms_since(o.at))
+            .fact("page", by.page)
+            .fact("policies", allowed.policies.clone())
+            .fact("cut", allowed.cut.clone());
         let next = if scan.demanded.directions.is_empty() {
             State::Confirmed(scan)
         } else {

@@ -143,6 +143,13 @@ pub struct Denied {
     pub say: Option<String>,
 }
 
+impl Denied {
+    /// A refusal without rules: a fact that policy is not asked about.
+    pub fn of(refusal: Refusal) -> Denied {
+        Denied { refusal, policies: Vec::new(), say: None }
+    }
+}
+
 /// One Cedar decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -180,7 +187,7 @@ struct Names {
 }
 
 impl Names {
-    fn parse() -> Result<Names, ParseErrors> {
+    fn parse() -> Result<Names, Box<ParseErrors>> {
         let action = EntityTypeName::from_str("Action")?;
         let uid = |a: Action| EntityUid::from_type_name_and_id(action.clone(), EntityId::new(a.as_str()));
         Ok(Names {

@@ -201,6 +201,16 @@ fn not_me_is_recorded_even_when_it_is_over() {
 }
 
 #[test]
+fn a_redemption_is_recorded_with_a_verdict_for_each_mitigation() {
+    let step = Command::Redeem.run(&Place::Approved.make(), Place::Approved.make().began());
+    let facts = &step.records[0].facts;
+    let numbers: Vec<_> = facts["verdicts"].as_array().unwrap().iter().map(|v| v["n"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=17).collect::<Vec<_>>());
+    assert_eq!(facts["policies"][0], "sign-in");
+    assert!(facts["verdicts"].as_array().unwrap().iter().all(|v| v["verdict"].is_string() && v["because"].is_string()));
+}
+
+#[test]
 fn a_change_that_gives_something_holds_only_before_its_deadline() {
     let gives = [
         (Place::Opened, Command::ScanNew),

@@ -1,10 +1,12 @@
 //! Ceremonies in every place of the table, and every command that can meet them.
 
 use countersign_trust::ceremony::decide::Proven;
+use countersign_trust::ceremony::redeem::Passed;
 use countersign_trust::ceremony::scan::ScanBy;
 use countersign_trust::ceremony::{Ceremony, Opening, Step};
 use countersign_trust::policy::{Allowed, Denied, Ruling};
 use countersign_trust::Refusal;
+use countersign_trust::verdict::Setting;
 use countersign_wire::code::Direction;
 use countersign_wire::statement::{Asked, Asker, Boundary, Channel, Near, Purpose, Rights};
 use countersign_wire::webauthn::AssertionText;
@@ -218,10 +220,10 @@ impl Command {
             Command::NotMe => c.refuse(&device(1), &person(9), true, now),
             Command::RefuseOffered => c.refuse(&device(4), &person(1), false, now),
             Command::RefuseStranger => c.refuse(&device(4), &person(9), false, now),
-            Command::Redeem => c.redeem("proof-2", Some(session(2)), &allow(), now),
-            Command::RedeemDenied => c.redeem("proof-2", Some(session(2)), &deny(), now),
+            Command::Redeem => c.redeem("proof-2", Some(session(2)), Ok(passed(&allowed(), &SETTING)), now),
+            Command::RedeemDenied => c.redeem("proof-2", Some(session(2)), Err(&denied()), now),
             Command::RedeemAgain | Command::RedeemLater => {
-                c.redeem("proof-1", Some(session(1)), &allow(), now)
+                c.redeem("proof-1", Some(session(1)), Ok(passed(&allowed(), &SETTING)), now)
             }
             Command::Claim => c.claim(now),
             Command::Abandon => c.abandon("page_closed", now),
@@ -280,19 +282,35 @@ fn by(device_n: u8, person_n: u8, channel: Channel, near: Vec<Near>) -> ScanBy {
         person: person(person_n),
         channel,
         near,
+        page: true,
         issuer: "https://id.example".into(),
         nonce: [7; 32],
         decide_s: countersign_wire::limits::SCANNED_S,
     }
 }
 
-fn allow() -> Ruling {
+const SETTING: Setting =
+    Setting { declared_filter: false, access_s: 300, bound_tokens: true, told: true, cut: false, listed: true };
+
+fn passed<'a>(allowed: &'a Allowed, setting: &'a Setting) -> Passed<'a> {
+    Passed { allowed, setting }
+}
+
+fn allowed() -> Allowed {
     let rights = Rights { scopes: vec!["openid".into()], session_s: 3600, clients: vec![client()] };
-    Ruling::Allow(Allowed { rights, policies: vec!["sign-in".into()], cut: vec![] })
+    Allowed { rights, policies: vec!["sign-in".into()], cut: vec![] }
+}
+
+fn denied() -> Denied {
+    Denied { refusal: Refusal::TooFar, policies: vec!["too-far".into()], say: None }
+}
+
+fn allow() -> Ruling {
+    Ruling::Allow(allowed())
 }
 
 fn deny() -> Ruling {
-    Ruling::Deny(Denied { refusal: Refusal::TooFar, policies: vec!["too-far".into()], say: None })
+    Ruling::Deny(denied())
 }
 
 fn proven() -> Proven {

@@ -9,7 +9,7 @@ use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::decide::Proven;
 use countersign_trust::ceremony::{Ceremony, Scan, State};
 use countersign_trust::device::Credential;
-use countersign_trust::policy::{Action, Facts, Ruling};
+use countersign_trust::policy::{Action, Denied, Facts, Ruling};
 use countersign_trust::presence::Presence;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::approval::{self, Decision, Verb};
@@ -106,11 +106,8 @@ async fn approve(
                 && !client.as_ref().is_some_and(|c| c.client.disabled);
             let mut ruling = app.policy.rule(Action::Approve, &facts, client.as_ref().map(|c| &c.client), &scan.rights.scopes);
             if !active {
-                ruling = Ruling::Deny(countersign_trust::policy::Denied {
-                    refusal: Refusal::Denied,
-                    policies: vec!["person-or-client-not-active".to_owned()],
-                    say: None,
-                });
+                let policies = vec!["person-or-client-not-active".to_owned()];
+                ruling = Ruling::Deny(Denied { policies, ..Denied::of(Refusal::Denied) });
             }
             around.guards.extend(resting_on(&person, device, client.as_ref()));
             if let Some((credential, counter, _)) = &found {
@@ -118,7 +115,7 @@ async fn approve(
             }
             (found.map(|(_, _, proven)| proven), ruling)
         }
-        _ => (None, deny()),
+        _ => (None, Ruling::Deny(Denied::of(Refusal::Denied))),
     };
     let step = c.approve(&device.id, &decision.jti, proof, &ruling, ctx.now);
     if step.next.is_none() {
@@ -131,10 +128,6 @@ async fn approve(
         Ruling::Deny(d) if fault.refusal == Refusal::Denied => fault.saying(d.say.clone()),
         _ => fault,
     })
-}
-
-fn deny() -> Ruling {
-    Ruling::Deny(countersign_trust::policy::Denied { refusal: Refusal::Denied, policies: Vec::new(), say: None })
 }
 
 /// The passkey's part: a good assertion over this statement by a live passkey of the person whose

@@ -12,9 +12,8 @@ use super::{App, Context, Fault, sessions};
 pub use super::once::{burn, hashed, refuse_if_burnt};
 use countersign_store::sql::{Counter, StoredClient};
 use countersign_store::{Commit, Table, Write};
-use countersign_trust::audit::{Event, Kind};
+use countersign_trust::audit::Event;
 use countersign_trust::ceremony::{Ceremony, State, Step};
-use countersign_trust::policy::Ruling;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, statement};
@@ -179,13 +178,4 @@ pub fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> (Vec<Writ
         event
     }).collect();
     (writes, events)
-}
-
-/// What the log needs to know about a ruling.
-pub fn ruling_event(app: &App, c: &Ceremony, kind: Kind, ruling: &Ruling, now: Time) -> Event {
-    let event = app.event(kind, &c.opening.txn, now);
-    match ruling {
-        Ruling::Allow(a) => event.fact("policies", a.policies.clone()).fact("cut", a.cut.clone()),
-        Ruling::Deny(d) => event.fact("policies", d.policies.clone()),
-    }
 }

@@ -9,7 +9,8 @@ use countersign_store::Write;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::audit::Kind;
-use countersign_trust::policy::{Denied, Ruling};
+use countersign_trust::ceremony::redeem::Passed;
+use countersign_trust::policy::{Allowed, Denied};
 use countersign_trust::presence::{self, Presence};
 use countersign_trust::{Refusal, verdict};
 use countersign_wire::dpop::Proof;
@@ -59,7 +60,7 @@ async fn attempt(
         if burnt && !won {
             return Err(Fault::because(Refusal::BadProof, "a jti used before"));
         }
-        let step = c.redeem(&proof.jti, None, &deny(Refusal::Denied), ctx.now);
+        let step = c.redeem(&proof.jti, None, Err(&Denied::of(Refusal::Denied)), ctx.now);
         let mut around = Around::default();
         if step.next.is_some() && !burnt {
             around = around.burn(proof);
@@ -73,10 +74,6 @@ async fn attempt(
     }
 }
 
-fn deny(refusal: Refusal) -> Ruling {
-    Ruling::Deny(Denied { refusal, policies: Vec::new(), say: None })
-}
-
 /// Asks the gate with nearness as it is now: a redemption from elsewhere is judged anew.
 fn pass(
     app: &App,
@@ -85,7 +82,7 @@ fn pass(
     approved: &Approved,
     vetoes: &Vetoes,
     product: Product,
-) -> Result<(Permit, Ruling), Fault> {
+) -> Result<(Permit, Allowed), Fault> {
     let moved = presence::source(ctx.address) != c.opening.source;
     let near = if moved { Vec::new() } else { approved.scan.near.clone() };
     let ground = Ground {
@@ -101,7 +98,7 @@ fn pass(
 }
 
 async fn refuse_at_gate(app: &App, ctx: &Context, c: &Ceremony, proof: &Proof, fault: Fault) -> Result<Redeemed, Fault> {
-    let step = c.redeem(&proof.jti, None, &deny(fault.refusal), ctx.now);
+    let step = c.redeem(&proof.jti, None, Err(&Denied::of(fault.refusal)), ctx.now);
     settle(app, ctx, c, step, Around::default().burn(proof)).await?;
     Err(fault)
 }
@@ -118,7 +115,7 @@ async fn sign_in(
     let scan = &approved.scan;
     let client = client_of(c);
     let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, client.as_ref()).await?;
-    let (permit, ruling) = match pass(app, ctx, c, approved, &vetoes, Product::Session) {
+    let (permit, allowed) = match pass(app, ctx, c, approved, &vetoes, Product::Session) {
         Ok(passed) => passed,
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
     };
@@ -127,7 +124,8 @@ async fn sign_in(
         None => None,
     };
     let id = SessionId::new(ctx.now, app.id10());
-    let step = c.redeem(&proof.jti, Some(id.clone()), &ruling, ctx.now);
+    let setting = setting(app, &vetoes, c, scan);
+    let step = c.redeem(&proof.jti, Some(id.clone()), Ok(Passed { allowed: &allowed, setting: &setting }), ctx.now);
     if let Err(refusal) = step.answer {
         // Late, or refused by the state: it ends, and nothing goes along with it.
         settle(app, ctx, c, step, Around::default().burn(proof)).await?;
@@ -148,7 +146,7 @@ async fn sign_in(
             auth_time: approved.at,
             session_s: scan.rights.session_s,
             agent: c.opening.agent.clone(),
-            shown: shown(app, c, approved, &vetoes),
+            shown: shown(c, approved, &setting),
         },
         ctx.now,
     );
@@ -180,11 +178,12 @@ async fn sign_in(
 async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, proof: &Proof) -> Result<Redeemed, Fault> {
     let scan = &approved.scan;
     let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, None).await?;
-    let ruling = match pass(app, ctx, c, approved, &vetoes, Product::EnrolmentTicket) {
-        Ok((_, ruling)) => ruling,
+    let allowed = match pass(app, ctx, c, approved, &vetoes, Product::EnrolmentTicket) {
+        Ok((_, allowed)) => allowed,
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
     };
-    let step = c.redeem(&proof.jti, None, &ruling, ctx.now);
+    let setting = setting(app, &vetoes, c, scan);
+    let step = c.redeem(&proof.jti, None, Ok(Passed { allowed: &allowed, setting: &setting }), ctx.now);
     if let Err(refusal) = step.answer {
         settle(app, ctx, c, step, Around::default().burn(proof)).await?;
         return Err(refusal.into());
@@ -252,10 +251,9 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
 }
 
 /// What the ceremony showed, kept with the session and put into the `cs` claim.
-fn shown(app: &App, c: &Ceremony, approved: &Approved, vetoes: &Vetoes) -> serde_json::Value {
+fn shown(c: &Ceremony, approved: &Approved, setting: &verdict::Setting) -> serde_json::Value {
     let scan = &approved.scan;
-    let setting = setting(app, vetoes, c, scan);
-    let verdicts: Vec<String> = verdict::verdicts(c, approved, &setting)
+    let verdicts: Vec<String> = verdict::verdicts(c, approved, setting)
         .iter()
         .filter(|v| v.verdict != verdict::Met::Not)
         .map(|v| format!("{}{}", v.n, if v.verdict == verdict::Met::Met { "" } else { "p" }))
@@ -280,6 +278,5 @@ pub fn setting(app: &App, vetoes: &Vetoes, c: &Ceremony, scan: &countersign_trus
         told: client.is_some_and(|c| c.backchannel_logout_uri.is_some()),
         cut: scan.rights.scopes.len() < c.opening.asked.scopes.len(),
         listed: client.is_some_and(|c| !c.privileged_scopes.is_empty()),
-        page: true,
     }
 }

@@ -192,6 +192,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         person: d.person.clone(),
         channel,
         near,
+        page: ctx.is_page(),
         issuer: app.config.issuer.clone(),
         nonce: app.random(),
         decide_s: app.config.decide_s,
