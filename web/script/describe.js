@@ -44,14 +44,12 @@ export const rights = (scopes) => scopes.map((scope) => (SCOPES[scope] ? say(SCO
 
 const listed = (items) => items.flatMap((item, at) => (at === 0 ? [item] : [', ', item]));
 
-/** One requested detail: its type, then its plain members */
-function detail(one) {
-  const plain = Object.entries(one).filter(([key, value]) => key !== 'type' && typeof value !== 'object');
-  return el('dd.detail', {}, name(one.type ?? ''), plain.length > 0 && ': ', listed(plain.map(([key, value]) => el('bdi', {}, `${key} ${value}`))));
-}
-
 const row = (sign, label, value, ...details) =>
   el('div', {}, icon(sign), el('dt', {}, label), el('dd', {}, value), details.flat().map((one) => (one?.tagName === 'DD' ? one : one && el('dd.detail', {}, one))));
+
+/** What one requested detail would do, and all of it, row by row */
+const detail = (one) =>
+  row('open', say('statement.allows'), name(one.title), one.rows.map(({ label, value }) => el('dd.pair', {}, el('span', {}, name(label)), ' ', el('bdi', {}, value))));
 
 /** The statement card: who asks, which screen and how near, what it opens, for how long, as whom */
 export function card(said, me) {
@@ -72,11 +70,11 @@ export function card(said, me) {
     said.client.redirect_host && name(said.client.redirect_host),
     said.rights.scopes.length > 0 && el('dd.detail', {}, listed(rights(said.rights.scopes))),
     said.request.message && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
-    (said.request.details ?? []).map(detail),
   );
   return el(
     'dl.card.rows',
     {},
+    said.request.details.map(detail),
     screen,
     asDevice ? null : opens,
     asDevice || said.rights.session_s <= 0 ? null : row('clock', say('statement.for'), say('statement.for_until', { span: span(said.rights.session_s), time: until })),

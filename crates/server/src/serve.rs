@@ -5,6 +5,7 @@ use crate::app::keys::Keys;
 use crate::app::{App, startup};
 use crate::chance::{self, Chance};
 use crate::config::Config;
+use crate::oidc::details::DetailTypes;
 use crate::seal::Seal;
 use crate::{http, jobs};
 use countersign_store::{Clock, Engine, Store};
@@ -78,7 +79,8 @@ pub async fn open_on(
     let store = Store::new(engine);
     let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
     let policy = startup::policy(&config).map_err(fault("policies"))?;
-    let app = App { store, config: Arc::new(config), keys, policy, chance, hub: Hub::default(), owed: Notify::new() };
+    let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
+    let app = App { store, config: Arc::new(config), keys, policy, details, chance, hub: Hub::default(), owed: Notify::new() };
     hear_sequencer(&app).await?;
     Ok(Arc::new(app))
 }

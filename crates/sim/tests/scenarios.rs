@@ -10,6 +10,8 @@ mod binding;
 mod chain;
 #[path = "scenarios/closed.rs"]
 mod closed;
+#[path = "scenarios/details.rs"]
+mod details;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/tether.rs"]

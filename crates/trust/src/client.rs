@@ -71,6 +71,9 @@ pub struct Client {
     /// Those of them that policy must allow one by one.
     #[serde(default)]
     pub privileged_scopes: Vec<String>,
+    /// Types of `authorization_details` it may ask for (RFC 9396 §10).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detail_types: Vec<String>,
     /// What an approval yields at most.
     #[serde(default = "tokens")]
     pub boundary: Boundary,

@@ -44,6 +44,9 @@ pub struct GrantFacts {
     pub txn: TxnId,
     /// Scopes: a renewal may ask for fewer.
     pub scopes: Vec<String>,
+    /// Authorization details that were approved (RFC 9396 §7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<serde_json::Value>,
     /// Classes that were asked for: a renewal must still satisfy them.
     pub acr_values: Vec<String>,
     /// The key that its first tokens were bound to.
@@ -177,6 +180,7 @@ mod tests {
             facts: GrantFacts {
                 txn: TxnId::new(T, [1; 10]),
                 scopes: vec![],
+                details: vec![],
                 acr_values: vec![],
                 jkt: jkt.map(|t| t.repeat(43).parse().unwrap()),
             },

@@ -9,6 +9,7 @@ pub mod acr;
 pub mod audit;
 pub mod ceremony;
 pub mod client;
+pub mod detail;
 pub mod device;
 pub mod enrolment;
 pub mod grant;

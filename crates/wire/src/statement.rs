@@ -94,11 +94,33 @@ pub struct Asked {
     pub hash: String,
     /// Scopes, in the order asked.
     pub scopes: Vec<String>,
-    /// RFC 9396 details.
-    pub details: Vec<Value>,
+    /// RFC 9396 details, with the words they are shown in.
+    pub details: Vec<Detail>,
     /// The client's own words, shown as a quotation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<String>,
+}
+
+/// One authorization detail (RFC 9396 §2) with the words that the person reads. Both are signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// `type`.
+    pub r#type: String,
+    /// What approving it does.
+    pub title: String,
+    /// All of it, row by row.
+    pub rows: Vec<DetailRow>,
+    /// The detail exactly as it was asked for, and as tokens will carry it.
+    pub asked: Value,
+}
+
+/// One row of a detail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetailRow {
+    /// What it is called.
+    pub label: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// The screen.

@@ -72,7 +72,10 @@ pub fn statement(of: &Statement, person: &str) -> Vec<String> {
             row(&mut lines, "", &format!("It says: “{}”", tidy(message)));
         }
         for detail in &of.request.details {
-            row(&mut lines, "", &tidy(&detail.to_string()));
+            row(&mut lines, "Allows", &tidy(&detail.title));
+            for of in &detail.rows {
+                row(&mut lines, "", &format!("{}: {}", tidy(&of.label), tidy(&of.value)));
+            }
         }
         if of.rights.session_s > 0 {
             let until = clock(of.iat.saturating_add(of.rights.session_s));

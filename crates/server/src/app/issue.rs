@@ -12,7 +12,7 @@ use countersign_trust::policy::{self, Action, Allowed, Ruling};
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
-use countersign_wire::statement::Purpose;
+use countersign_wire::statement::{Detail, Purpose};
 use countersign_wire::{ClientId, CredentialId, DeviceId, PersonId, Time};
 
 /// Facts that can veto, as read just now.
@@ -93,6 +93,8 @@ pub struct Ground<'a> {
     pub presence: Presence,
     /// What for.
     pub purpose: Purpose,
+    /// Authorization details it is about.
+    pub details: &'a [Detail],
 }
 
 impl<'a> Ground<'a> {
@@ -108,6 +110,8 @@ impl<'a> Ground<'a> {
             channel: channel_word(shown("channel")),
             presence: Presence::parse(shown("near")).unwrap_or(Presence::Unproven),
             purpose: Purpose::SignIn,
+            // They were judged when they were approved; what is made of them later only repeats them.
+            details: &[],
         }
     }
 }
@@ -133,7 +137,8 @@ pub fn gate(
         ground.channel,
         ground.presence,
         now,
-    );
+    )
+    .with_details(ground.details);
     let ruling = app.policy.rule(action, &facts, client, ground.scopes);
     let permit = issuance::permit(
         product,

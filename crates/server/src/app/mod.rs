@@ -22,6 +22,7 @@ pub use fault::Fault;
 
 use crate::chance::{self, Chance};
 use crate::config::Config;
+use crate::oidc::details::DetailTypes;
 use countersign_store::{Commit, Committed, Store, StoreError};
 use countersign_trust::Refusal;
 use countersign_trust::audit::{Event, Kind};
@@ -44,6 +45,8 @@ pub struct App {
     pub keys: Keys,
     /// Compiled rules.
     pub policy: PolicySet,
+    /// Types of authorization details.
+    pub details: DetailTypes,
     /// Random bytes.
     pub chance: Arc<dyn Chance>,
     /// Waiting pages.

@@ -82,6 +82,7 @@ async fn attempt(
         channel: "passkey",
         presence: Presence::Unproven,
         purpose: Purpose::SignIn,
+        details: &r.details,
     };
     let (permit, allowed) = gate(app, Product::Session, &vetoes, &ground, now)?;
     let (session, cookies) = sessions::start(

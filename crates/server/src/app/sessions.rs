@@ -177,7 +177,7 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         let stale = r.max_age_s.is_some_and(|max| ctx.now.seconds() - f.auth_time.seconds() > max);
         let must_ask = r.prompt.iter().any(|p| p == "login" || p == "select_account" || p == "consent");
         let serves = f.clients.contains(&r.client);
-        if stale || must_ask || !serves || !f.earned.satisfies(&r.acr_values) {
+        if stale || must_ask || !serves || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
             return Err(Fault::because(Refusal::NoSession, "the session does not answer this request"));
         }
         let unclaimed = unclaimed(app, &session).await?;

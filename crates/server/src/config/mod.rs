@@ -47,6 +47,9 @@ pub struct Config {
     /// File with Cedar policies instead of the shipped ones.
     #[serde(default)]
     pub policies: Option<PathBuf>,
+    /// Files with further types of `authorization_details` (RFC 9396); `payment` and `tool_call` are shipped.
+    #[serde(default)]
+    pub detail_types: Vec<PathBuf>,
     /// The operator's mail and chat filters know the prefix `/q#` (RFC 10027, mitigation 5).
     #[serde(default)]
     pub declared_filter: bool,

@@ -43,7 +43,8 @@ pub async fn sign_in(State(app): Shared, Path(flow): Path<String>, r: Incoming) 
         client_name: client.client.name,
         organisation: app.config.organisation.clone(),
         host: app.config.host().to_owned(),
-        passkey: true,
+        // A passkey here signs nothing that was read: details are approved on the phone.
+        passkey: request.facts.details.is_empty(),
     };
     let mut response = page(StatusCode::OK, pages::sign_in(&shown));
     super::answer::put_nonce(&app, &mut response);

@@ -7,6 +7,7 @@
 //!    to the sign-in page. Nobody is signed in here, whatever cookie there is: that needs a proof by
 //!    the terminal's key, which only the page can make.
 
+use super::details::DetailTypes;
 use super::params::{Params, with_query};
 use super::{discovery, hint, record, refused_here};
 use crate::app::ceremony::hashed;
@@ -23,7 +24,7 @@ use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
 use countersign_trust::client::Client;
 use countersign_trust::{Refusal, limits};
-use countersign_wire::statement::Boundary;
+use countersign_wire::statement::{Boundary, Detail};
 use countersign_wire::{RequestId, Thumbprint, b64, mac};
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ struct Asked {
     acr_values: Vec<String>,
     prompt: Vec<String>,
     max_age_s: Option<i64>,
+    details: Vec<Detail>,
 }
 
 /// An error of RFC 6749 §4.1.2.1 or OpenID Connect Core §3.1.2.6, with a word for developers.
@@ -73,7 +75,7 @@ async fn answer(app: &App, r: &Incoming, raw: &[u8], params: Result<Params, &'st
         Ok(found) => found,
         Err(fault) => return refused_here(app, &r.ctx, "authorize", fault).await,
     };
-    let asked = asked(&params, &target.client).and_then(|asked| match params.one("id_token_hint") {
+    let asked = asked(&params, &target.client, &app.details).and_then(|asked| match params.one("id_token_hint") {
         Some(text) if hint::read(app, text).is_none_or(|h| h.client != target.client.id) => {
             Err(No("invalid_request", "id_token_hint is not an ID token for this client"))
         }
@@ -105,7 +107,7 @@ async fn target(app: &App, params: &Params) -> Result<Target, Fault> {
 }
 
 /// Judges everything that goes back to the client if it is wrong.
-fn asked(params: &Params, client: &Client) -> Result<Asked, No> {
+fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked, No> {
     for (name, error) in [
         ("request", "request_not_supported"),
         ("request_uri", "request_uri_not_supported"),
@@ -150,6 +152,10 @@ fn asked(params: &Params, client: &Client) -> Result<Asked, No> {
         acr_values: acr_values(params)?,
         prompt,
         max_age_s,
+        details: match params.one("authorization_details") {
+            None => Vec::new(),
+            Some(text) => types.read(text, client).map_err(|why| No("invalid_authorization_details", why))?,
+        },
     })
 }
 
@@ -210,6 +216,7 @@ async fn keep(app: &App, r: &Incoming, raw: &[u8], target: Target, asked: Asked)
         acr_values: asked.acr_values,
         prompt: asked.prompt,
         max_age_s: asked.max_age_s,
+        details: asked.details,
         response_mode: "query".to_owned(),
         hash: b64::encode(&mac::h(raw)),
         at: now,
@@ -285,8 +292,12 @@ mod tests {
     const GOOD: &str = "response_type=code&scope=openid+profile+admin&code_challenge_method=S256&\
         code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
+    fn types() -> DetailTypes {
+        DetailTypes::load(&[]).unwrap()
+    }
+
     fn judge(more: &str) -> Result<Asked, &'static str> {
-        asked(&Params::parse(format!("{GOOD}&{more}").as_bytes()).unwrap(), &client()).map_err(|No(e, _)| e)
+        asked(&Params::parse(format!("{GOOD}&{more}").as_bytes()).unwrap(), &client(), &types()).map_err(|No(e, _)| e)
     }
 
     #[test]
@@ -309,6 +320,7 @@ mod tests {
             ("prompt=create", "invalid_request"),
             ("max_age=-1", "invalid_request"),
             ("dpop_jkt=short", "invalid_request"),
+            ("authorization_details=%5B%7B%22type%22%3A%22payment%22%7D%5D", "invalid_authorization_details"),
             ("acr_values=gold", "unmet_authentication_requirements"),
         ] {
             assert_eq!(judge(more).unwrap_err(), error, "{more}");
@@ -323,10 +335,10 @@ mod tests {
             ("profile", "%22", "invalid_scope"),
         ] {
             let params = Params::parse(GOOD.replace(from, to).as_bytes()).unwrap();
-            assert_eq!(asked(&params, &client()).unwrap_err().0, error, "{to}");
+            assert_eq!(asked(&params, &client(), &types()).unwrap_err().0, error, "{to}");
         }
         let session_only = Client { boundary: Boundary::Session, ..client() };
         let params = Params::parse(GOOD.as_bytes()).unwrap();
-        assert_eq!(asked(&params, &session_only).unwrap_err().0, "unauthorized_client");
+        assert_eq!(asked(&params, &session_only, &types()).unwrap_err().0, "unauthorized_client");
     }
 }

@@ -43,6 +43,7 @@ fn document(app: &App) -> Value {
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": super::token::GRANTS,
+        "authorization_details_types_supported": app.details.names(),
         "acr_values_supported": Earned::SUPPORTED,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": names(&SIGNING),

@@ -44,6 +44,8 @@ pub struct Shared<'a> {
     pub client: &'a Client,
     /// Scopes that the gate left.
     pub scopes: &'a [String],
+    /// Authorization details as approved (RFC 9396 §9.1).
+    pub details: &'a [Value],
     /// The client's key; `None` for a client that may use bearer tokens.
     pub jkt: Option<&'a Thumbprint>,
     /// When.
@@ -88,6 +90,9 @@ impl Shared<'_> {
         map.insert("grant_id".into(), self.grant.as_str().into());
         map.insert("client_id".into(), self.client.id.as_str().into());
         map.insert("scope".into(), self.scopes.join(" ").into());
+        if !self.details.is_empty() {
+            map.insert("authorization_details".into(), json!(self.details));
+        }
         if let Some(jkt) = self.jkt {
             map.insert("cnf".into(), json!({ "jkt": jkt.as_str() }));
         }

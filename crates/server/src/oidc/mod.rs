@@ -13,6 +13,7 @@ pub mod authorize;
 pub mod backchannel;
 pub mod client_auth;
 pub mod discovery;
+pub mod details;
 mod egress;
 mod hint;
 mod jwt;

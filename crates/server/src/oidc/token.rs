@@ -136,6 +136,10 @@ impl Asked<'_> {
             "expires_in": shared.access_until().seconds() - shared.now.seconds(),
             "scope": shared.scopes.join(" "),
         });
+        if let (false, Some(map)) = (shared.details.is_empty(), answer.as_object_mut()) {
+            // RFC 9396 §7.
+            map.insert("authorization_details".into(), json!(shared.details));
+        }
         if let (Some(token), Some(map)) = (refresh, answer.as_object_mut()) {
             map.insert("refresh_token".into(), token.text().into());
         }

@@ -86,6 +86,8 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("till", &format!("{scopes}{logout}")),
         client("stock", scopes),
         client("renew", &format!("{scopes}refresh = \"always\"\n")),
+        client("bank", "detail_types = [\"payment\"]\nrefresh = \"always\"\n"),
+        client("far-bank", "detail_types = [\"payment\"]\nfar = \"unproven\"\n"),
         client("office", &format!("{scopes}{secret}")),
         client("ledger", &secret),
         client("far", &format!("{scopes}far = \"unproven\"\n")),

@@ -1,5 +1,6 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError};
+use countersign_wire::statement::Detail;
 use countersign_wire::{ClientId, RequestId, Time, TxnId};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ pub struct RequestFacts {
     pub nonce: Option<String>,
     /// Scopes that the client may ask for.
     pub scopes: Vec<String>,
+    /// Authorization details (RFC 9396), with their words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Detail>,
     /// PKCE challenge (S256).
     pub code_challenge: String,
     /// Thumbprint the code shall be bound to.

@@ -16,7 +16,7 @@ use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
     ParseErrors, PolicyId, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
-use countersign_wire::statement::{Purpose, Rights};
+use countersign_wire::statement::{Detail, Purpose, Rights};
 use countersign_wire::{ClientId, Time};
 use select::Index;
 use std::collections::HashMap;
@@ -81,6 +81,8 @@ pub struct Facts {
     pub device_key: &'static str,
     /// Role of the person.
     pub role: &'static str,
+    /// Types of the authorization details that are asked for.
+    pub details: Vec<String>,
 }
 
 impl Facts {
@@ -105,7 +107,12 @@ impl Facts {
             device_limited: device.is_limited(now),
             device_key: device.key.as_str(),
             role: person.role.as_str(),
+            details: Vec::new(),
         }
+    }
+    /// The same, for a request with these details.
+    pub fn with_details(self, details: &[Detail]) -> Facts {
+        Facts { details: details.iter().map(|d| d.r#type.clone()).collect(), ..self }
     }
 }
 
@@ -340,6 +347,7 @@ fn context(facts: &Facts, scope: &str) -> Option<Context> {
         ("device_key".to_owned(), text(facts.device_key)),
         ("role".to_owned(), text(facts.role)),
         ("scope".to_owned(), text(scope)),
+        ("details".to_owned(), RestrictedExpression::new_set(facts.details.iter().map(|d| text(d)))),
     ])
     .ok()
 }

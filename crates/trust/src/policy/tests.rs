@@ -15,6 +15,7 @@ fn near() -> Facts {
         device_limited: false,
         device_key: "software",
         role: "member",
+        details: Vec::new(),
     }
 }
 
@@ -46,6 +47,7 @@ fn every_shipped_policy_does_what_its_tests_say_and_has_one() {
                 "channel" => facts.channel = word(value, &["frame", "pair", "user_code", "push", "passkey"]),
                 "device_state" => facts.device_state = word(value, &["pending", "active", "lost"]),
                 "purpose" => facts.purpose = serde_json::from_value(value.clone()).unwrap(),
+                "details" => facts.details = serde_json::from_value(value.clone()).unwrap(),
                 "scope" => scope = value.as_str().unwrap(),
                 other => panic!("unknown fact {other}"),
             }

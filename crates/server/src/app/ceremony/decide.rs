@@ -101,7 +101,8 @@ async fn approve(
                 scan.channel.as_str(),
                 Presence::of(&scan.near),
                 ctx.now,
-            );
+            )
+            .with_details(&c.opening.asked.details);
             let active = person.state == countersign_trust::principal::PersonState::Active
                 && !client.as_ref().is_some_and(|c| c.client.disabled);
             let mut ruling = app.policy.rule(Action::Approve, &facts, client.as_ref().map(|c| &c.client), &scan.rights.scopes);

@@ -169,7 +169,7 @@ async fn wanted(app: &App, ctx: &Context, browser_hash: Option<&str>, body: &Ope
         asked: Asked {
             hash: request.facts.hash.clone(),
             scopes: request.facts.scopes.clone(),
-            details: Vec::new(),
+            details: request.facts.details.clone(),
             message: None,
         },
         acr_values: request.facts.acr_values.clone(),

@@ -93,6 +93,7 @@ fn pass(
         channel: approved.scan.channel.as_str(),
         presence: Presence::of(&near),
         purpose: c.opening.purpose,
+        details: &c.opening.asked.details,
     };
     gate(app, product, vetoes, &ground, ctx.now)
 }

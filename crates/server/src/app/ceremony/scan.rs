@@ -184,7 +184,8 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         Err(_) => Vec::new(),
     };
     let registered = client.as_ref().map(|c| &c.client);
-    let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now);
+    let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now)
+        .with_details(&c.opening.asked.details);
     let ruling = app.policy.rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
     let scan_by = ScanBy {
         device: d.id.clone(),

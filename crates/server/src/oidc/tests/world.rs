@@ -6,6 +6,7 @@ use crate::app::keys::Keys;
 use crate::app::{App, sessions};
 use crate::chance::System;
 use crate::config::Config;
+use crate::oidc::details::DetailTypes;
 use crate::seal::Seal;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -111,7 +112,7 @@ impl World {
         let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
         let config = Arc::new(Config::parse("", std::iter::empty()).unwrap());
         let policy = PolicySet::shipped().unwrap();
-        let app = Arc::new(App { store, config, keys, policy, chance, hub: Hub::default(), owed: Notify::new() });
+        let app = Arc::new(App { store, config, keys, policy, details: DetailTypes::load(&[]).unwrap(), chance, hub: Hub::default(), owed: Notify::new() });
         let person = PersonId::new(T0, app.id10());
         let dk = Key::new().public();
         let device = Device {
@@ -179,6 +180,7 @@ impl World {
         let old = &self.app;
         let keys = Keys::load(&old.store, Seal::new(&[3; 32]), old.chance.clone()).await.unwrap();
         let app = Arc::new(App {
+            details: DetailTypes::load(&[]).unwrap(),
             store: old.store.clone(),
             config: old.config.clone(),
             keys,
@@ -199,6 +201,7 @@ impl World {
         let (app, now) = (&self.app, self.app.now());
         let text = b64::encode(&app.random::<32>());
         let request = RequestFacts {
+            details: vec![],
             id: RequestId::new(now, app.id10()),
             txn: app.txn(now),
             client: client.parse().unwrap(),

@@ -59,7 +59,9 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     // What would be bound to a key needs one to be bound to.
     let renewable = client.may_refresh(scopes) && (jkt.is_some() || !client.binds_refresh());
     let refresh = renewable.then(|| RefreshToken::first(grant.clone(), app.random(), app.random()));
-    let shared = Shared { issuer: &app.config.issuer, session: &session.facts, grant: &grant, client, scopes, jkt, now };
+    let details: Vec<Value> = request.facts.details.iter().map(|d| d.asked.clone()).collect();
+    let shared =
+        Shared { issuer: &app.config.issuer, session: &session.facts, grant: &grant, client, scopes, details: &details, jkt, now };
     let id = TokenId::new(now, app.id10());
     let mut answer = asked.told(&shared, &id, refresh.as_ref()).await?;
     if scopes.iter().any(|s| s == "openid") {
@@ -80,6 +82,7 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
         facts: GrantFacts {
             txn: f.txn.clone(),
             scopes: scopes.to_vec(),
+            details: details.clone(),
             acr_values: acr_values.clone(),
             jkt: jkt.cloned(),
         },

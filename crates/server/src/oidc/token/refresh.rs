@@ -81,6 +81,7 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
         grant: &grant.id,
         client,
         scopes: permit.scopes(),
+        details: &grant.facts.details,
         jkt,
         now,
     };
