@@ -6,13 +6,14 @@
 // and a public client on the server (names may be changed by the variables in brackets):
 //   id = "e2e" [CLIENT], redirect_uris = ["http://127.0.0.1/cb"] [REDIRECT], scopes = ["profile"],
 //   far = "unproven" if the phone plays from elsewhere,
-//   post_logout_redirect_uris = ["http://127.0.0.1/bye"] [BYE], refresh = "always"
+//   post_logout_redirect_uris = ["http://127.0.0.1/bye"] [BYE], refresh = "always", audience = "https://api.example"
+// and, where API_SECRET is set, a client `api` with that secret (client_secret_basic), introspects = ["https://api.example"]
 import * as oidc from 'openid-client';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { createHash } from 'node:crypto';
 
-const { ISSUER, PLAY, STATE, CLIENT = 'e2e' } = process.env;
+const { ISSUER, PLAY, STATE, API_SECRET, CLIENT = 'e2e' } = process.env;
 const { REDIRECT = 'http://127.0.0.1/cb', BYE = 'http://127.0.0.1/bye' } = process.env;
 for (const [name, value] of Object.entries({ ISSUER, PLAY, STATE })) {
   if (!value) {
@@ -109,11 +110,23 @@ async function signIn() {
   check('the renewed token works', fresh.sub === id.sub);
   check('a refresh token with another key is worth nothing', (await refusal(renew(renewed.refresh_token, other))) === 'invalid_grant');
 
+  const active = await introspection(server);
+  const seen = await active(renewed.access_token);
+  check('the interface hears whose token it is', seen.active && seen.sub === id.sub && seen.client_id === CLIENT, seen);
+  check('and what it is bound to', seen.cnf?.jkt === jkt && seen.token_type === 'DPoP', seen);
+  check('the same answer comes signed', (await active(renewed.access_token, true)).jti === seen.jti);
+  await oidc.tokenRevocation(config, renewed.access_token);
+  check('a token that was given back counts no more', (await active(renewed.access_token)).active === false);
+  check('and of a refresh token it hears nothing', JSON.stringify(await active(renewed.refresh_token)) === '{"active":false}');
+  const later = await renew(renewed.refresh_token);
+  check('what can be renewed stays', (await active(later.access_token)).active === true);
+
   const again = await refusal(grant());
   check('a code that comes again is refused', again === 'invalid_grant', again);
   const after = await refusal(oidc.fetchUserInfo(config, tokens.access_token, id.sub, { DPoP }));
   check('and what it gave is taken back', after !== 'nothing', after);
-  check('with what was renewed from it', (await refusal(renew(renewed.refresh_token))) === 'invalid_grant');
+  check('with what was renewed from it', (await refusal(renew(later.refresh_token))) === 'invalid_grant');
+  check('and says so at once', (await active(later.access_token)).active === false);
 
   const out = (more) =>
     oidc.buildEndSessionUrl(config, { id_token_hint: tokens.id_token, post_logout_redirect_uri: BYE, state, ...more });
@@ -122,6 +135,18 @@ async function signIn() {
   check('sign-out shows a page that leads back', bye.status === 200 && text.includes(BYE) && text.includes(state));
   const astray = await fetch(out({ post_logout_redirect_uri: 'https://elsewhere.example/' }), { redirect: 'manual' });
   check('sign-out never leads to an unknown place', astray.status === 400, astray.status);
+}
+
+// Asks about tokens as the interface that they are for.
+async function introspection(server) {
+  const insecure = new URL(ISSUER).protocol === 'http:';
+  const caller = (metadata) => {
+    const config = new oidc.Configuration(server, 'api', metadata, oidc.ClientSecretBasic(API_SECRET));
+    if (insecure) oidc.allowInsecureRequests(config);
+    return config;
+  };
+  const [plain, signed] = [caller({}), caller({ introspection_signed_response_alg: 'ES256' })];
+  return (token, jwt = false) => oidc.tokenIntrospection(jwt ? signed : plain, token);
 }
 
 // What is wrong with a request is said where it may be said.

@@ -80,6 +80,8 @@ kinds! {
     TokensRefreshed = "tokens.refreshed": ["PR.AA-04", "PR.AA-05", "PR.PS-04"],
     /// A refresh token that was used before came again: everything of its session was revoked.
     RefreshReplayed = "refresh.replayed": ["DE.AE-02", "RS.MI-01", "PR.PS-04"],
+    /// A client gave back what it was given.
+    TokensRevoked = "tokens.revoked": ["PR.AA-05", "PR.PS-04"],
     /// A code came twice: what it gave was revoked.
     CodeReplayed = "code.replayed": ["DE.AE-02", "RS.MI-01", "PR.PS-04"],
     /// Somebody was invited to enrol.

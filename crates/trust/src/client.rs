@@ -111,6 +111,9 @@ pub struct Client {
     /// Audience of access tokens; the issuer if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
+    /// Audiences that it answers for: it may look at tokens made for them (RFC 7662 §2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub introspects: Vec<String>,
     /// Switched off.
     #[serde(default)]
     pub disabled: bool,

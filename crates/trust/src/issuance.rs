@@ -21,6 +21,8 @@ pub enum Product {
     Tokens,
     /// An answer about the person at the userinfo endpoint.
     UserInfo,
+    /// An answer about a token at the introspection endpoint.
+    Introspection,
     /// A ticket to enrol a further device.
     EnrolmentTicket,
 }
@@ -88,7 +90,7 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
         }
         use countersign_wire::statement::Boundary;
         let needs = match product {
-            Product::Tokens | Product::Code | Product::UserInfo => Boundary::Tokens,
+            Product::Tokens | Product::Code | Product::UserInfo | Product::Introspection => Boundary::Tokens,
             Product::Session => Boundary::Session,
             Product::EnrolmentTicket => return Err(Refusal::Denied),
         };
@@ -103,7 +105,7 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
         if !session.is_live(now) || session.facts.person != person.id || !serves {
             return Err(Refusal::Gone);
         }
-    } else if matches!(product, Product::Code | Product::Tokens | Product::UserInfo) {
+    } else if !matches!(product, Product::Session | Product::EnrolmentTicket) {
         return Err(Refusal::Gone);
     }
     if !earned.satisfies(acr_values) {

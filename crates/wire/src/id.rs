@@ -28,6 +28,13 @@ fn uuid_v7(now: Time, chance: [u8; 10]) -> String {
     text
 }
 
+/// The millisecond that a UUIDv7 begins with.
+fn made(text: &str) -> Time {
+    let digits = text.bytes().filter(|b| *b != b'-').take(12);
+    let ms = digits.fold(0, |ms, b| (ms << 4) | i64::from(char::from(b).to_digit(16).unwrap_or(0)));
+    Time(ms * 1_000)
+}
+
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, b)| match at {
@@ -51,6 +58,10 @@ macro_rules! uuid_ids {
             /// The text form.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+            /// When it was made, to the millisecond.
+            pub fn made(&self) -> Time {
+                made(&self.0)
             }
         }
         impl fmt::Display for $name {

@@ -127,7 +127,7 @@ pub fn gate(
     let client = vetoes.client.as_ref().map(|c| &c.client);
     let action = match product {
         Product::Session | Product::EnrolmentTicket => Action::Redeem,
-        Product::Code | Product::Tokens | Product::UserInfo => Action::Issue,
+        Product::Code | Product::Tokens | Product::UserInfo | Product::Introspection => Action::Issue,
     };
     let facts = policy::Facts::of(
         &vetoes.person,

@@ -50,7 +50,7 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         if c.idle_s > 3600 {
             add(at("idle_s"), "longer without activity than NIST 800-63B-4 recommends at AAL2 (1 h)");
         }
-        if c.backchannel_logout_uri.is_none() {
+        if c.backchannel_logout_uri.is_none() && !c.redirect_uris.is_empty() {
             add(at("backchannel_logout_uri"), "this client is not told when a session ends");
         }
     }
@@ -63,8 +63,11 @@ pub fn client(c: &Client) -> Result<(), String> {
     if c.name.is_empty() || c.name.chars().count() > limits::NAME_CHARS || !countersign_wire::jcs::is_plain(&c.name) {
         return wrong("name of 1 to 80 plain characters");
     }
-    if c.redirect_uris.is_empty() {
-        return wrong("at least one redirect URI");
+    if c.redirect_uris.is_empty() && c.introspects.is_empty() {
+        return wrong("at least one redirect URI, or audiences that it introspects");
+    }
+    if !c.introspects.is_empty() && c.auth == ClientAuth::None {
+        return wrong("introspects goes with a client that authenticates");
     }
     for uri in c.redirect_uris.iter().chain(&c.post_logout_redirect_uris).chain(&c.backchannel_logout_uri) {
         let Ok(url) = url::Url::parse(uri) else { return wrong(&format!("`{uri}` is not a URL")) };

@@ -20,6 +20,8 @@ pub const SIGNING: [Alg; 4] = [Alg::ES256, Alg::EdDSA, Alg::RS256, Alg::PS256];
 const CLAIMS: [&str; 13] = [
     "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "cs", "name", "preferred_username",
 ];
+/// Ways of client authentication; the first is none, which is not enough everywhere.
+const METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 /// `prompt` values that mean something here.
 pub const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
 
@@ -36,6 +38,8 @@ fn document(app: &App) -> Value {
         "issuer": issuer,
         "authorization_endpoint": at("/authorize"),
         "token_endpoint": at("/token"),
+        "introspection_endpoint": at("/introspect"),
+        "revocation_endpoint": at("/revoke"),
         "userinfo_endpoint": at("/userinfo"),
         "jwks_uri": at("/jwks"),
         "end_session_endpoint": at("/logout"),
@@ -47,9 +51,13 @@ fn document(app: &App) -> Value {
         "acr_values_supported": Earned::SUPPORTED,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": names(&SIGNING),
-        "token_endpoint_auth_methods_supported":
-            ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
+        "token_endpoint_auth_methods_supported": METHODS,
         "token_endpoint_auth_signing_alg_values_supported": names(&SIGNING),
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": names(&SIGNING),
+        "introspection_endpoint_auth_methods_supported": METHODS[1..],
+        "introspection_endpoint_auth_signing_alg_values_supported": names(&SIGNING),
+        "introspection_signing_alg_values_supported": names(&SIGNING),
         "claim_types_supported": ["normal"],
         "claims_supported": CLAIMS,
         "claims_parameter_supported": false,

@@ -15,6 +15,8 @@ pub const ACCESS: &str = "at+jwt";
 pub const ID: &str = "JWT";
 /// `typ` of a log-out token.
 pub const LOGOUT: &str = "logout+jwt";
+/// `typ` of a signed answer about a token.
+pub const INTROSPECTION: &str = "token-introspection+jwt";
 /// The event a log-out token carries.
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// Life of a log-out token, seconds (at most two minutes by Back-Channel Logout §2.4).

@@ -3,12 +3,15 @@
 //! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page.
 //! 2. [`token`] takes the code, once, and gives tokens bound to the client's key.
 //! 3. [`userinfo`] answers about the person while the session lives.
-//! 4. [`logout`] ends the session at the client's wish.
-//! 5. [`backchannel`] tells every client that a session ended.
-//! 6. [`discovery`] says what there is.
+//! 4. [`introspect`] answers whether a token counts, [`revoke`] ends what it came from.
+//! 5. [`logout`] ends the session at the client's wish.
+//! 6. [`backchannel`] tells every client that a session ended.
+//! 7. [`discovery`] says what there is.
 //!
 //! Refusals become OAuth errors here and in no other place of the server.
 
+mod access;
+mod answer;
 pub mod authorize;
 pub mod backchannel;
 pub mod client_auth;
@@ -16,9 +19,11 @@ pub mod discovery;
 pub mod details;
 mod egress;
 mod hint;
+pub mod introspect;
 mod jwt;
 pub mod logout;
 mod params;
+pub mod revoke;
 pub mod token;
 pub mod userinfo;
 
@@ -39,6 +44,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/jwks", get(discovery::jwks))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/token", post(token::post))
+        .route("/introspect", post(introspect::post))
+        .route("/revoke", post(revoke::post))
         .route("/userinfo", get(userinfo::get).post(userinfo::post))
         .route("/logout", get(logout::get).post(logout::post))
 }

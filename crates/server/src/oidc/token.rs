@@ -11,17 +11,16 @@
 mod code;
 mod refresh;
 
-use super::client_auth::{self, Known};
+use super::answer::{self, No, kept_by_nobody, no, refused};
+use super::client_auth::Known;
 use super::jwt::{self, Shared};
 use super::params::Params;
-use super::record;
 use crate::app::{App, Fault, once};
 use crate::http::answer::put_nonce;
 use crate::http::request::Incoming;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::Refusal;
 use countersign_trust::audit::{Event, Kind};
@@ -36,30 +35,6 @@ use std::sync::Arc;
 
 /// The grants there are, for the discovery document.
 pub const GRANTS: [&str; 2] = ["authorization_code", "refresh_token"];
-
-/// An error of RFC 6749 §5.2 or RFC 9449.
-struct No {
-    error: &'static str,
-    fault: Fault,
-}
-
-fn no(error: &'static str, refusal: Refusal, because: &'static str) -> No {
-    No { error, fault: Fault::because(refusal, because) }
-}
-
-/// Faults of the exchange itself as their OAuth errors.
-impl From<Fault> for No {
-    fn from(fault: Fault) -> No {
-        let error = match fault.refusal {
-            Refusal::Malformed => "invalid_request",
-            Refusal::UseDpopNonce => "use_dpop_nonce",
-            Refusal::BadProof => "invalid_dpop_proof",
-            Refusal::Unavailable | Refusal::Clock => "temporarily_unavailable",
-            _ => "invalid_grant",
-        };
-        No { error, fault }
-    }
-}
 
 fn dead(because: &'static str) -> Fault {
     Fault::because(Refusal::Gone, because)
@@ -82,18 +57,13 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
             put_nonce(&app, &mut response);
             kept_by_nobody(response)
         }
-        Err(no) => refused(&app, &r, no).await,
+        Err(no) => refused(&app, &r, "token", no).await,
     }
 }
 
 async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
-    let params = Params::of_form(&r.headers, body).map_err(|why| no("invalid_request", Refusal::Malformed, why))?;
-    let known = client_auth::authenticate(app, &r.headers, &params, r.ctx.now).await.map_err(|fault| {
-        match fault.refusal {
-            Refusal::BadProof => No { error: "invalid_client", fault },
-            _ => No::from(fault),
-        }
-    })?;
+    let params = answer::form(r, body)?;
+    let known = answer::client(app, r, &params).await?;
     let grant = params.one("grant_type").ok_or(no("invalid_request", Refusal::Malformed, "grant_type is missing"))?;
     if !GRANTS.contains(&grant) {
         return Err(no("unsupported_grant_type", Refusal::Malformed, "an unknown grant_type"));
@@ -161,34 +131,4 @@ impl Asked<'_> {
         event.client = Some(shared.client.id.clone());
         event
     }
-}
-
-async fn refused(app: &App, r: &Incoming, no: No) -> Response {
-    let No { mut error, fault } = no;
-    if !record(app, &r.ctx, "token", &fault).await {
-        error = "temporarily_unavailable";
-    }
-    let status = match error {
-        "invalid_client" => StatusCode::UNAUTHORIZED,
-        "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    let told = json!({ "error": error, "error_description": format!("see {}", r.ctx.reference) });
-    let mut response = (status, Json(told)).into_response();
-    if status == StatusCode::UNAUTHORIZED && r.headers.contains_key(header::AUTHORIZATION) {
-        let challenge = HeaderValue::from_static("Basic realm=\"token\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    if matches!(error, "use_dpop_nonce" | "invalid_dpop_proof") {
-        put_nonce(app, &mut response);
-    }
-    kept_by_nobody(response)
-}
-
-/// RFC 6749 §5.1.
-fn kept_by_nobody(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    response
 }

@@ -3,8 +3,8 @@
 //! The token must be ours, unexpired, unrevoked and, unless its client is registered otherwise,
 //! shown together with a proof by the key it is bound to (RFC 9449 §7). The one gate judges again.
 
-use super::{jwt, record};
-use crate::app::issue::gate_in_session;
+use super::access::Access;
+use super::record;
 use crate::app::{App, Fault};
 use crate::http::answer::put_nonce;
 use crate::http::request::Incoming;
@@ -14,9 +14,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::Refusal;
 use countersign_trust::issuance::Product;
-use countersign_wire::dpop::{self, Fresh, NumericDate, ProofFault};
-use countersign_wire::{ClientId, GrantId, PersonId, Secret, SessionId, Time};
-use serde::Deserialize;
+use countersign_wire::Secret;
+use countersign_wire::dpop::{self, Fresh, ProofFault};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -46,33 +45,6 @@ impl From<Fault> for No {
         // A gate that says no to a token makes it worthless, for whatever reason.
         No { error: Some("invalid_token"), fault: Box::new(fault) }
     }
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    iss: String,
-    aud: Audience,
-    sub: PersonId,
-    exp: NumericDate,
-    iat: NumericDate,
-    grant_id: GrantId,
-    client_id: ClientId,
-    scope: String,
-    sid: SessionId,
-    #[serde(default)]
-    cnf: Option<Bound>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    List(Vec<String>),
-}
-
-#[derive(Deserialize)]
-struct Bound {
-    jkt: String,
 }
 
 async fn respond(app: &App, r: &Incoming, method: &str) -> Response {
@@ -105,19 +77,11 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
     let now = r.ctx.now;
     let (bound, text) = shown(&r.headers)?;
     let bad = |why| no("invalid_token", why);
-    let own = app.keys.verify_own(text).ok_or(bad("not a token of this server"))?;
-    if own.typ.as_deref() != Some(jwt::ACCESS) {
-        return Err(bad("another kind of token"));
+    let access = Access::read(app, text).ok_or(bad("not an access token of this server"))?;
+    if !access.is_for(&app.config.issuer) {
+        return Err(bad("for somebody else"));
     }
-    let c: Claims = own.claims.read().map_err(|_| bad("claims"))?;
-    let issuer = app.config.issuer.as_str();
-    let for_us = match &c.aud {
-        Audience::One(one) => one == issuer,
-        Audience::List(list) => list.iter().any(|a| a == issuer),
-    };
-    if c.iss != issuer || !for_us || now.seconds() >= c.exp.seconds() {
-        return Err(bad("expired, or for somebody else"));
-    }
+    let c = &access.claims;
     let client = app.store.client(&c.client_id).await.map_err(Fault::from)?.ok_or(bad("an unknown client"))?;
     match (&c.cnf, bound) {
         (Some(key), true) => {
@@ -128,25 +92,15 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
         (None, false) if client.client.danger_allow_bearer => {}
         _ => return Err(bad("a token shown in another way than it is bound")),
     }
-    let grant = app.store.grant(&c.grant_id).await.map_err(Fault::from)?.ok_or(bad("an unknown grant"))?;
-    let made = Time::from_seconds(c.iat.seconds());
-    if !grant.counts(made, now) || grant.session != c.sid || grant.client != c.client_id {
-        return Err(bad("a token that was revoked"));
-    }
-    let session = app.store.session(&c.sid).await.map_err(Fault::from)?.ok_or(bad("no session"))?;
-    if session.facts.person != c.sub {
-        return Err(bad("a session of another person"));
-    }
-    let scopes: Vec<String> = c.scope.split(' ').map(str::to_owned).collect();
-    let (permit, _) =
-        gate_in_session(app, Product::UserInfo, &session, &c.client_id, &[], &scopes, now).await?;
+    let permit = access.permit(app, Product::UserInfo, now).await?;
+    let person = access.person();
     let has = |scope: &str| permit.scopes().iter().any(|s| s == scope);
     if !has("openid") {
         return Err(no("insufficient_scope", "a token without openid"));
     }
-    let mut answer = json!({ "sub": c.sub.as_str() });
+    let mut answer = json!({ "sub": person.as_str() });
     if has("profile")
-        && let Some(named) = app.store.named(&c.sub).await.map_err(Fault::from)?
+        && let Some(named) = app.store.named(person).await.map_err(Fault::from)?
         && let Some(map) = answer.as_object_mut()
     {
         map.insert("name".into(), named.name.into());

@@ -39,6 +39,8 @@ fn doors() -> Vec<(&'static str, bool)> {
         ("/rebind/options", true),
         ("/rebind/finish", true),
         ("/token", false),
+        ("/introspect", false),
+        ("/revoke", false),
         ("/userinfo", false),
     ]
 }

@@ -122,12 +122,14 @@ fn routes(file: &str) -> BTreeSet<String> {
 }
 
 /// Endpoints whose form a standard gives: discovery names them.
-const STANDARD: [&str; 7] = [
+const STANDARD: [&str; 9] = [
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",
     "/jwks",
     "/authorize",
     "/token",
+    "/introspect",
+    "/revoke",
     "/userinfo",
     "/logout",
 ];

@@ -90,6 +90,13 @@ impl Write {
             [g.id.as_str().into(), g.version.into(), next.into(), k.into(), at.0.into()],
         ))
     }
+    /// Access tokens made before `after` are worth nothing.
+    pub fn access_ended(id: &GrantId, after: Time) -> Write {
+        Write(Statement::any(
+            "UPDATE oauth_grant SET access_after = $2, version = version + 1 WHERE id = $1 AND access_after < $2",
+            [id.as_str().into(), after.0.into()],
+        ))
+    }
     /// It ends, with every token that names it.
     pub fn grant_ended(id: &GrantId, why: &str) -> Write {
         Write(Statement::any(

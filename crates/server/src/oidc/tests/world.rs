@@ -171,6 +171,9 @@ impl World {
         World { app, clock, session, cookie, doors }
     }
 
+    pub fn clock_ms(&self, ms: i64) {
+        self.clock.0.fetch_add(ms * 1_000, Ordering::SeqCst);
+    }
     pub fn later(&self, s: i64) {
         self.clock.0.fetch_add(s * 1_000_000, Ordering::SeqCst);
     }

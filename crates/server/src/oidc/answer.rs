@@ -1,0 +1,84 @@
+//! What programs hear: JSON that nobody keeps, and the errors of RFC 6749 §5.2.
+
+use super::client_auth::{self, Known};
+use super::params::Params;
+use super::record;
+use crate::app::{App, Fault};
+use crate::http::answer::put_nonce;
+use crate::http::request::Incoming;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use countersign_trust::Refusal;
+use serde_json::json;
+
+/// An error of RFC 6749 §5.2 or RFC 9449.
+pub struct No {
+    /// Its name.
+    pub error: &'static str,
+    /// What is written down.
+    pub fault: Fault,
+}
+
+/// One with a word for the log.
+pub fn no(error: &'static str, refusal: Refusal, because: &'static str) -> No {
+    No { error, fault: Fault::because(refusal, because) }
+}
+
+/// Faults without an error of their own.
+impl From<Fault> for No {
+    fn from(fault: Fault) -> No {
+        let error = match fault.refusal {
+            Refusal::Malformed => "invalid_request",
+            Refusal::UseDpopNonce => "use_dpop_nonce",
+            Refusal::BadProof => "invalid_dpop_proof",
+            Refusal::Unavailable | Refusal::Clock => "temporarily_unavailable",
+            _ => "invalid_grant",
+        };
+        No { error, fault }
+    }
+}
+
+/// The parameters of a form.
+pub fn form(r: &Incoming, body: &[u8]) -> Result<Params, No> {
+    Params::of_form(&r.headers, body).map_err(|why| no("invalid_request", Refusal::Malformed, why))
+}
+
+/// The client that sent it.
+pub async fn client(app: &App, r: &Incoming, params: &Params) -> Result<Known, No> {
+    client_auth::authenticate(app, &r.headers, params, r.ctx.now).await.map_err(|fault| match fault.refusal {
+        Refusal::BadProof => No { error: "invalid_client", fault },
+        _ => No::from(fault),
+    })
+}
+
+/// A refusal, written down.
+pub async fn refused(app: &App, r: &Incoming, step: &str, no: No) -> Response {
+    let No { mut error, fault } = no;
+    if !record(app, &r.ctx, step, &fault).await {
+        error = "temporarily_unavailable";
+    }
+    let status = match error {
+        "invalid_client" => StatusCode::UNAUTHORIZED,
+        "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let told = json!({ "error": error, "error_description": format!("see {}", r.ctx.reference) });
+    let mut response = (status, Json(told)).into_response();
+    if status == StatusCode::UNAUTHORIZED && r.headers.contains_key(header::AUTHORIZATION) {
+        let challenge = HeaderValue::from_static("Basic realm=\"countersign\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if matches!(error, "use_dpop_nonce" | "invalid_dpop_proof") {
+        put_nonce(app, &mut response);
+    }
+    kept_by_nobody(response)
+}
+
+/// RFC 6749 §5.1.
+pub fn kept_by_nobody(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
