@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod approval;
+pub mod attestation;
 pub mod b64;
+pub mod cbor;
 pub mod code;
+pub mod der;
 pub mod dpop;
 pub mod frame;
 pub mod id;
@@ -21,6 +24,7 @@ pub mod secret;
 pub mod statement;
 pub mod time;
 pub mod webauthn;
+pub mod x509;
 
 pub use id::*;
 pub use secret::Secret;

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::jose::jws::{SignFault, encode};
 use countersign_wire::jose::{Alg, Jwk, Signer};
-use countersign_wire::webauthn::{self, Assertion, AssertionFault, Verified};
+use countersign_wire::webauthn::{self, Asked, Assertion, Fault, Verified};
 use countersign_wire::{CeremonyId, DeviceId, Time, b64, mac, statement};
 use serde_json::{Map, Value, json};
 
@@ -207,11 +207,9 @@ impl Made {
     }
 }
 
-fn judge(assertion: &Assertion, key: &Key, counter: u32, eligible: bool) -> Result<Verified, AssertionFault> {
+fn judge(assertion: &Assertion, key: &Key, counter: u32, eligible: bool) -> Result<Verified, Fault> {
     webauthn::verify(assertion, &webauthn::Expected {
-        challenge: &CHALLENGE,
-        origin: ISSUER,
-        rp_id: "id.example",
+        asked: Asked::strictly(&CHALLENGE, ISSUER, "id.example"),
         key: &key.jwk,
         counter,
         backup_eligible: eligible,
@@ -222,10 +220,10 @@ fn judge(assertion: &Assertion, key: &Key, counter: u32, eligible: bool) -> Resu
 fn a_good_assertion_is_taken_with_its_counter_and_backup_state() {
     let key = Key::new();
     let got = judge(&Made::good().by(&key), &key, 7, false).unwrap();
-    assert_eq!(got, Verified { counter: 8, backup_state: false });
+    assert_eq!(got, Verified { counter: 8, backup_state: false, user_verified: true });
     let synced = Made { flags: UP | UV | BE | BS, counter: 0, ..Made::good() };
     let got = judge(&synced.by(&key), &key, 0, true).unwrap();
-    assert_eq!(got, Verified { counter: 0, backup_state: true });
+    assert_eq!(got, Verified { counter: 0, backup_state: true, user_verified: true });
     // Members that browsers may add later do no harm; absent `crossOrigin` means false.
     let mut added = Made::good();
     added.client["other"] = json!({"x": 1});
@@ -235,7 +233,7 @@ fn a_good_assertion_is_taken_with_its_counter_and_backup_state() {
 
 #[test]
 fn an_assertion_with_any_one_thing_changed_is_refused() {
-    use AssertionFault::{Backup, Challenge, Counter, Malformed, Origin, RpId, Type, User};
+    use Fault::{Backup, Challenge, Counter, Malformed, Origin, RpId, Type, User};
     let key = Key::new();
     let client = [
         ("type", json!("webauthn.create"), Type),
@@ -279,7 +277,7 @@ fn an_assertion_by_another_key_or_with_any_byte_changed_is_refused() {
     let key = Key::new();
     let good = Made::good().by(&key);
     let stranger = Made::good().by(&Key::new());
-    assert_eq!(judge(&stranger, &key, 7, false), Err(AssertionFault::Signature));
+    assert_eq!(judge(&stranger, &key, 7, false), Err(Fault::Signature));
     for at in 0..good.authenticator_data.len() {
         let mut bad = good.clone();
         bad.authenticator_data[at] ^= 1;
@@ -301,7 +299,7 @@ fn an_assertion_by_another_key_or_with_any_byte_changed_is_refused() {
             client_data_json: client.to_vec(),
             signature: good.signature.clone(),
         };
-        assert_eq!(judge(&bad, &key, 7, false), Err(AssertionFault::Malformed));
+        assert_eq!(judge(&bad, &key, 7, false), Err(Fault::Malformed));
     }
 }
 

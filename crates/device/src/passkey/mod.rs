@@ -260,7 +260,7 @@ pub fn host_of(origin: &str) -> &str {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
-    use countersign_wire::webauthn::{AssertionFault, Expected, verify};
+    use countersign_wire::webauthn::{Asked, Expected, Fault as Wrong, verify};
     use serde_json::json;
 
     const ORIGIN: &str = "https://id.harbour.example";
@@ -293,16 +293,14 @@ mod tests {
         let check = |counter: u32, kept: u32| {
             let made = passkey.assert(&ask(&passkey), ORIGIN, counter).unwrap().decode().unwrap();
             verify(&made, &Expected {
-                challenge: &[5; 32],
-                origin: ORIGIN,
-                rp_id: "id.harbour.example",
+                asked: Asked::strictly(&[5; 32], ORIGIN, "id.harbour.example"),
                 key: passkey.key.public(),
                 counter: kept,
                 backup_eligible: false,
             })
         };
         assert_eq!(check(8, 7).unwrap().counter, 8);
-        assert_eq!(check(7, 7).unwrap_err(), AssertionFault::Counter);
+        assert_eq!(check(7, 7).unwrap_err(), Wrong::Counter);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{Creation, Enrolled, FinishEnrolment, Invited};
 use countersign_wire::{
-    CredentialId, DeviceId, InvitationId, NoticeId, PersonId, Thumbprint, Time, TxnId, b64,
+    DeviceId, InvitationId, NoticeId, PersonId, Thumbprint, Time, TxnId, b64,
 };
 
 /// A new invitation: the token for the person, the facts and the write for the commit.
@@ -127,7 +127,7 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     if facts.why == Why::First && others.iter().any(|d| d.device.state == DeviceState::Active) {
         return Err(Fault::because(Refusal::InvitationOver, "the person has an active device by now"));
     }
-    let made = attestation::finish(app, begun, &body.credential)?;
+    let made = attestation::finish(app, begun, &body.credential, now)?;
     if app.store.credential(&made.id).await?.is_some() {
         return Err(Fault::because(Refusal::BadProof, "a passkey that is registered already"));
     }
@@ -204,9 +204,4 @@ pub fn notice(app: &App, person: &PersonId, kind: &str, device: Option<&DeviceId
         state: "open".to_owned(),
         undo_until: now.plus_s(limits::UNDO_S),
     }
-}
-
-/// A credential id as text, for lists of what to exclude.
-pub fn id_bytes(id: &CredentialId) -> Vec<u8> {
-    b64::decode(id.as_str()).unwrap_or_default()
 }

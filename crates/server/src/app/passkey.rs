@@ -141,10 +141,9 @@ pub fn ask(app: &App, challenge: &[u8], allow: Vec<String>, hints: &[&str], time
 
 /// What a passkey signed, if it is over this challenge and was made at our address.
 pub fn check(app: &App, credential: &Credential, assertion: &Assertion, challenge: &[u8]) -> Option<Verified> {
+    let rp_id = app.config.rp_id();
     let expected = webauthn::Expected {
-        challenge,
-        origin: &app.config.issuer,
-        rp_id: &app.config.rp_id(),
+        asked: webauthn::Asked::strictly(challenge, &app.config.issuer, &rp_id),
         key: &credential.key,
         counter: credential.counter,
         backup_eligible: credential.backup_eligible,

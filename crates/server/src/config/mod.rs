@@ -56,7 +56,7 @@ pub struct Config {
     /// What a new passkey must show about its authenticator.
     #[serde(default)]
     pub attestation: Attestation,
-    /// PEM file with roots that attestation must lead to, with `attestation = "required"`.
+    /// PEM file with roots that attestation must lead to in order to count.
     #[serde(default)]
     pub attestation_roots: Option<PathBuf>,
     /// Time a person has to confirm and decide after a scan, seconds (at most 300).
@@ -234,6 +234,18 @@ mod tests {
         assert_eq!(c.rp_id(), "localhost");
         let c = parse("organisation = \"A\"", &[("COUNTERSIGN_ORGANISATION", "B"), ("COUNTERSIGN_DECIDE_S", "60")]).unwrap();
         assert_eq!((c.organisation.as_str(), c.decide_s), ("B", 60));
+    }
+
+    #[test]
+    fn what_weakens_attestation_is_named() {
+        let named = |text: &str| -> Vec<String> {
+            let config = parse(&format!("issuer = \"https://id.example\"\n{text}"), &[]).unwrap();
+            weaknesses(&config).into_iter().map(|w| w.setting).collect()
+        };
+        assert_eq!(named("attestation = \"none\""), ["attestation"]);
+        assert_eq!(named(""), ["attestation_roots"]);
+        assert!(named("attestation_roots = \"roots.pem\"").is_empty());
+        assert!(named("attestation = \"required\"\nattestation_roots = \"roots.pem\"").is_empty());
     }
 
     #[test]

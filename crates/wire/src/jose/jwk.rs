@@ -1,7 +1,7 @@
 //! Public keys as JWK (RFC 7517), their thumbprints (RFC 7638), and what they verify.
 
 use crate::{Malformed, Thumbprint, b64, mac};
-use aws_lc_rs::signature::{self, UnparsedPublicKey};
+use aws_lc_rs::signature::{self, ParsedPublicKey, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -45,6 +45,10 @@ impl Alg {
 pub enum Jwk {
     /// A point on P-256, uncompressed without its leading 04: x ‖ y.
     P256([u8; 64]),
+    /// The same on P-384. Passkeys and certificates alone have it: no JWS here is verified by it.
+    P384([u8; 96]),
+    /// The same on P-521, likewise.
+    P521([u8; 132]),
     /// An Ed25519 point.
     Ed25519([u8; 32]),
     /// RSA modulus and exponent, big-endian without leading zeros.
@@ -95,14 +99,11 @@ impl Jwk {
 
     fn parse_members<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<Jwk, Malformed> {
         match (text("kty"), text("crv")) {
-            (Some("EC"), Some("P-256")) => {
-                let x: [u8; 32] = b64::decode_array(text("x").unwrap_or_default())?;
-                let y: [u8; 32] = b64::decode_array(text("y").unwrap_or_default())?;
-                let mut point = [0; 64];
-                let (left, right) = point.split_at_mut(32);
-                left.copy_from_slice(&x);
-                right.copy_from_slice(&y);
-                Ok(Jwk::P256(point))
+            (Some("EC"), Some(curve)) => {
+                let x = b64::decode(text("x").unwrap_or_default())?;
+                let y = b64::decode(text("y").unwrap_or_default())?;
+                let key = Jwk::from_coordinates(&x, &y)?;
+                if key.curve() == curve { Ok(key) } else { Err(Malformed("a point on its curve")) }
             }
             (Some("OKP"), Some("Ed25519")) => {
                 Ok(Jwk::Ed25519(b64::decode_array(text("x").unwrap_or_default())?))
@@ -110,21 +111,71 @@ impl Jwk {
             (Some("RSA"), _) => {
                 let n = b64::decode(text("n").unwrap_or_default())?;
                 let e = b64::decode(text("e").unwrap_or_default())?;
-                if !(256..=1024).contains(&n.len()) || e.is_empty() || e.len() > 8 {
-                    return Err(Malformed("an RSA key of 2048 to 8192 bits"));
+                if n.first() == Some(&0) || e.first() == Some(&0) {
+                    return Err(Malformed("numbers in their shortest form"));
                 }
-                Ok(Jwk::Rsa { n, e })
+                Jwk::rsa(&n, &e)
             }
-            _ => Err(Malformed("a key of kind EC P-256, OKP Ed25519 or RSA")),
+            _ => Err(Malformed("a key of kind EC, OKP Ed25519 or RSA")),
+        }
+    }
+
+    /// The EC key with these coordinates; their length tells the curve (RFC 7518 §6.2.1).
+    pub fn from_coordinates(x: &[u8], y: &[u8]) -> Result<Jwk, Malformed> {
+        let wrong = Malformed("coordinates of P-256, P-384 or P-521");
+        let whole = [x, y].concat();
+        match (x.len(), y.len()) {
+            (32, 32) => whole.try_into().map(Jwk::P256).map_err(|_| wrong),
+            (48, 48) => whole.try_into().map(Jwk::P384).map_err(|_| wrong),
+            (66, 66) => whole.try_into().map(Jwk::P521).map_err(|_| wrong),
+            _ => Err(wrong),
+        }
+    }
+
+    /// The EC key of an uncompressed point (SEC 1 §2.3.3).
+    pub fn from_point(point: &[u8]) -> Result<Jwk, Malformed> {
+        let [4, both @ ..] = point else { return Err(Malformed("an uncompressed point")) };
+        let (x, y) = both.split_at(both.len() / 2);
+        Jwk::from_coordinates(x, y)
+    }
+
+    /// An RSA key as COSE and certificates have it: zeros in front do not count.
+    pub fn rsa(n: &[u8], e: &[u8]) -> Result<Jwk, Malformed> {
+        let bare = |bytes: &[u8]| bytes.iter().copied().skip_while(|b| *b == 0).collect::<Vec<u8>>();
+        let (n, e) = (bare(n), bare(e));
+        if !(256..=1024).contains(&n.len()) || e.is_empty() || e.len() > 8 {
+            return Err(Malformed("an RSA key of 2048 to 8192 bits"));
+        }
+        Ok(Jwk::Rsa { n, e })
+    }
+
+    /// The `crv` of an EC or OKP key; of an RSA key nothing.
+    pub fn curve(&self) -> &'static str {
+        match self {
+            Jwk::P256(_) => "P-256",
+            Jwk::P384(_) => "P-384",
+            Jwk::P521(_) => "P-521",
+            Jwk::Ed25519(_) => "Ed25519",
+            Jwk::Rsa { .. } => "",
+        }
+    }
+
+    /// x ‖ y of an EC key.
+    fn both(&self) -> &[u8] {
+        match self {
+            Jwk::P256(both) => both,
+            Jwk::P384(both) => both,
+            Jwk::P521(both) => both,
+            _ => &[],
         }
     }
 
     /// The members that name the key and nothing else, as RFC 7638 orders them.
     pub fn members(&self) -> Map<String, Value> {
         let value = match self {
-            Jwk::P256(point) => {
-                let (x, y) = point.split_at(32);
-                json!({"crv": "P-256", "kty": "EC", "x": b64::encode(x), "y": b64::encode(y)})
+            Jwk::P256(_) | Jwk::P384(_) | Jwk::P521(_) => {
+                let (x, y) = self.both().split_at(self.both().len() / 2);
+                json!({"crv": self.curve(), "kty": "EC", "x": b64::encode(x), "y": b64::encode(y)})
             }
             Jwk::Ed25519(x) => json!({"crv": "Ed25519", "kty": "OKP", "x": b64::encode(x)}),
             Jwk::Rsa { n, e } => json!({"e": b64::encode(e), "kty": "RSA", "n": b64::encode(n)}),
@@ -138,10 +189,11 @@ impl Jwk {
     /// SHA-256 thumbprint (RFC 7638 §3).
     pub fn thumbprint(&self) -> Thumbprint {
         let text = match self {
-            Jwk::P256(point) => {
-                let (x, y) = point.split_at(32);
+            Jwk::P256(_) | Jwk::P384(_) | Jwk::P521(_) => {
+                let (x, y) = self.both().split_at(self.both().len() / 2);
                 format!(
-                    "{{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"{}\",\"y\":\"{}\"}}",
+                    "{{\"crv\":\"{}\",\"kty\":\"EC\",\"x\":\"{}\",\"y\":\"{}\"}}",
+                    self.curve(),
                     b64::encode(x),
                     b64::encode(y)
                 )
@@ -184,11 +236,34 @@ impl Jwk {
             Jwk::P256(_) => UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, self.point())
                 .verify(message, signature)
                 .is_ok(),
+            Jwk::P384(_) => UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_ASN1, self.long_point())
+                .verify(message, signature)
+                .is_ok(),
+            Jwk::P521(_) => UnparsedPublicKey::new(&signature::ECDSA_P521_SHA512_ASN1, self.long_point())
+                .verify(message, signature)
+                .is_ok(),
             Jwk::Ed25519(_) => self.verify(Alg::EdDSA, message, signature),
             Jwk::Rsa { .. } => self.verify(Alg::RS256, message, signature),
         }
     }
 
+    /// Whether there can be such a key: an EC key is a point on its curve. Nothing verifies by one
+    /// that is none; whoever keeps a key asks before.
+    pub fn is_sound(&self) -> bool {
+        match self {
+            Jwk::P256(_) => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, self.long_point()).is_ok(),
+            Jwk::P384(_) => ParsedPublicKey::new(&signature::ECDSA_P384_SHA384_ASN1, self.long_point()).is_ok(),
+            Jwk::P521(_) => ParsedPublicKey::new(&signature::ECDSA_P521_SHA512_ASN1, self.long_point()).is_ok(),
+            Jwk::Ed25519(x) => ParsedPublicKey::new(&signature::ED25519, x).is_ok(),
+            Jwk::Rsa { .. } => true,
+        }
+    }
+
+    fn long_point(&self) -> Vec<u8> {
+        [&[4], self.both()].concat()
+    }
+
+    /// The same for P-256, which every request needs, without asking for memory.
     fn point(&self) -> [u8; 65] {
         let mut out = [0; 65];
         if let (Jwk::P256(point), [head, rest @ ..]) = (self, &mut out) {

@@ -19,6 +19,57 @@ pub struct Jws<'a> {
 #[derive(Debug)]
 pub struct Claims(Vec<u8>);
 
+/// Why a JWS was not taken by a key that came as JSON. The code is interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwsFault {
+    /// No JWS that is read here: not compact, `crit`, an algorithm that is not spoken.
+    Malformed(Malformed),
+    /// No key that is read here.
+    Key(Malformed),
+    /// The key is for another algorithm (RFC 7517 §4.4).
+    Algorithm,
+    /// The signature is not of this key.
+    Signature,
+}
+
+impl JwsFault {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            JwsFault::Malformed(_) => "malformed",
+            JwsFault::Key(_) => "key",
+            JwsFault::Algorithm => "algorithm",
+            JwsFault::Signature => "signature",
+        }
+    }
+}
+
+impl std::fmt::Display for JwsFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            JwsFault::Malformed(Malformed(what)) => write!(f, "malformed: expected {what}"),
+            JwsFault::Key(Malformed(what)) => write!(f, "key: expected {what}"),
+            JwsFault::Algorithm => f.write_str("algorithm: the key is for another algorithm than the JWS names"),
+            JwsFault::Signature => f.write_str("signature: it is not of this key over these bytes"),
+        }
+    }
+}
+
+impl std::error::Error for JwsFault {}
+
+/// Judges `text` by a key as JSON (RFC 7517). A key that says which algorithm it is for serves no
+/// other.
+pub fn verify_by<'a>(text: &'a str, jwk: &Value) -> Result<(Jws<'a>, Claims), JwsFault> {
+    let jws = Jws::parse(text).map_err(JwsFault::Malformed)?;
+    let key = Jwk::parse(jwk).map_err(JwsFault::Key)?;
+    let named = jwk.get("alg").and_then(Value::as_str).and_then(Alg::parse);
+    if named.is_some_and(|alg| alg != jws.alg) {
+        return Err(JwsFault::Algorithm);
+    }
+    let claims = jws.verify(&key).map_err(|_| JwsFault::Signature)?;
+    Ok((jws, claims))
+}
+
 /// Whoever holds a private key. Implemented outside this crate.
 pub trait Signer: Send + Sync {
     /// The algorithm of the key.
