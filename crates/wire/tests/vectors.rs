@@ -115,7 +115,8 @@ fn statement_text() -> String {
         "client": {"id": "till", "name": "Till 4 · Café", "redirect_host": "till.example"},
         "boundary": "tokens",
         "request": {"hash": b64::encode(&seed(4)), "scopes": ["openid", "refund"], "details": [
-            {"type": "refund", "amount_cents": 2_450, "reference": "R\"7\\8"}],
+            {"type": "refund", "title": "Refund", "rows": [{"label": "Reference", "value": "R\"7\\8"}],
+                "asked": {"type": "refund", "amount_cents": 2_450, "reference": "R\"7\\8"}}],
             "message": "Refund for order 7 😀"},
         "terminal": {"jkt": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "kind": "browser",
             "agent": "Chromium", "opened_at": 1_800_000_000},

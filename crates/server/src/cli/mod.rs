@@ -5,6 +5,7 @@
 mod admin;
 mod backup;
 mod log;
+mod verify;
 
 use crate::config::{self, Config};
 use crate::serve::{self, StartFault};
@@ -86,6 +87,11 @@ enum Command {
         /// No device was lost, revoked or retired since the backup.
         #[arg(long, conflicts_with = "revoked")]
         nothing_ended_since: bool,
+    },
+    /// Judge a WebAuthn answer or a JWS exactly as the server does, without configuration or store.
+    Verify {
+        #[command(subcommand)]
+        what: verify::VerifyCommand,
     },
     /// Print completions for a shell.
     Completions {
@@ -176,6 +182,9 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         print!("{TEMPLATE}");
         return Ok(());
     }
+    if let Command::Verify { what } = &cli.command {
+        return verify::run(what, cli.json);
+    }
     let config = load(&cli)?;
     logging(&config);
     let json = cli.json;
@@ -189,7 +198,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,
-        Command::Completions { .. } | Command::Config { what: ConfigCommand::Template } => Ok(()),
+        Command::Completions { .. } | Command::Verify { .. } | Command::Config { what: ConfigCommand::Template } => Ok(()),
     }
 }
 
