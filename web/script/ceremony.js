@@ -148,8 +148,13 @@ export class Ceremony {
 
   /** Ends it here and on the server; survives the closing of the page. */
   abandon() {
+    return this.disown().catch(() => null);
+  }
+
+  /** The same where the person must hear it if the server did not: "not me" to a name that it greeted with. */
+  disown() {
     this.leave();
-    return call('POST', `${this.#path}/abandon`, { json: {}, authorization: this.#authorization, keepalive: true }).catch(() => null);
+    return call('POST', `${this.#path}/abandon`, { json: {}, authorization: this.#authorization, keepalive: true });
   }
 
   /** Stops watching and says nothing to the server. */

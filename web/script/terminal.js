@@ -327,10 +327,14 @@ export class Terminal {
   }
 
   async #notMe() {
-    const ceremony = this.#ceremony;
+    let failure;
+    await this.#ceremony.disown().catch((fault) => (failure = fault));
+    // Whatever the server heard: without its key nothing can go on here, and within a minute it ends by itself.
     await this.#set.disowned?.();
-    await ceremony.abandon();
-    this.#end(() => this.#show('not_me', views.notMe({ on: this.#on }), { aloud: say('sign_in.not_me.headline'), urgent: true }));
+    this.#end(() => {
+      if (failure) this.failed(failure);
+      else this.#show('not_me', views.notMe({ on: this.#on }), { aloud: say('sign_in.not_me.headline'), urgent: true });
+    });
   }
 
   #gone() {

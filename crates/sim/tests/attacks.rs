@@ -6,6 +6,8 @@
 
 #[path = "attacks/codes.rs"]
 mod codes;
+#[path = "attacks/decisions.rs"]
+mod decisions;
 #[path = "attacks/devices.rs"]
 mod devices;
 #[path = "attacks/distance.rs"]
@@ -20,6 +22,10 @@ mod greeting;
 mod guessing;
 #[path = "attacks/killed.rs"]
 mod killed;
+#[path = "attacks/pushes.rs"]
+mod pushes;
+#[path = "attacks/races.rs"]
+mod races;
 #[path = "attacks/result.rs"]
 mod result;
 #[path = "attacks/tokens.rs"]

@@ -36,6 +36,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0005_grants",
         sql: include_str!("../migrations/0005_grants.sql"),
     },
+    Migration {
+        id: "0006_push_places",
+        sql: include_str!("../migrations/0006_push_places.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

@@ -23,6 +23,8 @@ pub const QUARANTINE_S: i64 = 15 * 60;
 pub const PERSONS_FOR_SOURCE: usize = 3;
 /// "Not me" is taken from a device this long after its scan was refused, seconds.
 pub const LATE_NOT_ME_S: i64 = 120;
+/// "Not me" is taken this long after a request has ended and nothing that it gave lives, seconds.
+pub const DISOWN_S: i64 = 600;
 /// Refusals for one client within an hour that count as one "not me".
 pub const REFUSALS_AS_NOT_ME: i64 = 3;
 /// Browser cookie and authorization request, seconds.

@@ -123,6 +123,33 @@ describe('signing in', { timeout: 240_000 }, () => {
     await screen.waitForSelector('#person');
   });
 
+  test('a name that is not one’s own is answered with “Not me”, and what was opened ends at once', async () => {
+    const told = stage.till.heard.length;
+    await phone.getByRole('button', { name: 'End it now' }).click();
+    await stage.heard(told + 1);
+    // Where a request is sent to a phone, nothing is typed on the screen: it asks whose name that is.
+    const offered = (route) => route.continue({ postData: JSON.stringify({ ...route.request().postDataJSON(), offer: 'admin' }) });
+    await screen.route('**/ceremonies', offered);
+    await stage.toSignIn();
+    await phone.goto(`${stage.issuer}/phone`);
+    await phone.getByRole('button', { name: 'Look at it' }).click();
+    await screenIs(phone, 'digits_asked');
+    await cardIs(screen, 'type_there');
+    await phone.fill('input[name="digits"]', await shownDigits(screen));
+    await phone.press('input[name="digits"]', 'Enter');
+    await stage.approve();
+    await cardIs(screen, 'greeting');
+    assert.match(await screen.locator('#code-card').innerText(), /You are Administrator/);
+    await screen.unroute('**/ceremonies', offered);
+    await screen.getByRole('button', { name: 'Not me' }).click();
+    await cardIs(screen, 'not_me');
+    await phone.goto(`${stage.issuer}/phone`);
+    await phone.getByRole('heading', { name: 'Nothing is open' }).waitFor();
+    assert.equal(await stage.served(), null);
+    // Neither a reload nor the application's own link comes back to that session.
+    await stage.toSignIn();
+  });
+
   test('everything stayed on this server, and nothing complained', () => {
     stage.assertClean();
   });

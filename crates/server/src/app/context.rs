@@ -4,6 +4,7 @@ use super::App;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::presence;
 use countersign_wire::{Time, TxnId, code};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// Agent family of our own programs.
@@ -31,6 +32,14 @@ impl Context {
     pub fn new(app: &App, address: IpAddr, agent: String) -> Context {
         let now = app.now();
         Context { now, address, txn: app.txn(now), reference: code::reference(app.random()), agent }
+    }
+    /// The request for an attempt to do it. A lost race is judged by the time at which it is judged
+    /// again: what ran out on the way is late, not out of order.
+    pub fn anew(&self, app: &App, attempt: usize) -> Cow<'_, Context> {
+        match attempt {
+            0 => Cow::Borrowed(self),
+            _ => Cow::Owned(Context { now: app.now(), ..self.clone() }),
+        }
     }
     /// The network it came from, as budgets and quarantines count it.
     pub fn source(&self) -> String {

@@ -22,7 +22,8 @@ pub struct Inviter<'a> {
     pub device: &'a StoredDevice,
 }
 
-fn is_login(text: &str) -> bool {
+/// Whether a text can be a login name at all.
+pub fn is_login(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-@+".contains(&b))
         && jcs::is_plain(text)

@@ -33,6 +33,12 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
     if config.trusted_proxies.iter().any(|n| n.contains([192, 0, 2, 1].into()) && n.contains([198, 51, 100, 1].into())) {
         add("trusted_proxies".into(), "any address may claim to be a proxy, so nearness can be forged");
     }
+    if config.issuer.starts_with("https://") && config.tls.is_none() && config.trusted_proxies.is_empty() {
+        add(
+            "trusted_proxies".into(),
+            "TLS ends at a proxy that is not listed: everybody seems to come from it, so everything is \"near\" and one budget is for all",
+        );
+    }
     for c in &config.clients {
         let at = |name: &str| format!("clients.{}.{name}", c.id);
         if c.danger_allow_bearer {

@@ -11,7 +11,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_trust::Refusal;
-use countersign_trust::device::DeviceState;
 use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, Rename, Scan};
 use serde_json::json as object;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::CREATED, async {
         // Proof before anything is looked up: an unenrolled observer learns nothing.
         let framed = json::<Scan>(&r.headers, &body).is_ok_and(|s| !s.frames.is_empty());
-        let (device, proof) = r.device(&app, &body, framed).await?;
+        let (device, proof) = r.active_device(&app, &body, framed).await?;
         let sent: Scan = json(&r.headers, &body)?;
         let cookie = r.browser();
         let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
@@ -35,7 +34,7 @@ pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
 /// `GET /device/pending`.
 pub async fn pending(State(app): Shared, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.device(&app, b"", false).await?;
+        let (device, _) = r.active_device(&app, b"", false).await?;
         Ok::<_, Fault>(Pending { pending: scanning::pending(&app, &r.ctx, &device).await? })
     })
     .await
@@ -44,7 +43,7 @@ pub async fn pending(State(app): Shared, r: Incoming) -> Response {
 /// `GET /device/overview`.
 pub async fn overview(State(app): Shared, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.device(&app, b"", false).await?;
+        let (device, _) = r.known_device(&app, b"", false).await?;
         devices::overview(&app, &r.ctx, &device).await
     })
     .await
@@ -53,7 +52,7 @@ pub async fn overview(State(app): Shared, r: Incoming) -> Response {
 /// `GET /device/ceremonies/{cid}`.
 pub async fn ceremony(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.device(&app, b"", false).await?;
+        let (device, _) = r.active_device(&app, b"", false).await?;
         scanning::look(&app, &r.ctx, &device, &cid).await
     })
     .await
@@ -62,7 +61,7 @@ pub async fn ceremony(State(app): Shared, Path(cid): Path<String>, r: Incoming) 
 /// `GET /device/ceremonies/{cid}/story`.
 pub async fn story(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.device(&app, b"", false).await?;
+        let (device, _) = r.active_device(&app, b"", false).await?;
         stories::of_person(&app, &device, &cid).await
     })
     .await
@@ -71,7 +70,7 @@ pub async fn story(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> 
 /// `POST /device/ceremonies/{cid}/take`.
 pub async fn take(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, proof) = r.device(&app, &body, false).await?;
+        let (device, proof) = r.active_device(&app, &body, false).await?;
         let _: Nothing = json(&r.headers, &body)?;
         let cookie = r.browser();
         let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
@@ -113,9 +112,6 @@ async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> 
     answer(&app, &r.ctx, StatusCode::OK, async {
         let device = r.device_once(&app, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
-        if device.device.state != DeviceState::Active {
-            return Err(Fault::because(Refusal::Denied, "device not active"));
-        }
         let n = sessions::end_from_device(&app, &r.ctx, &device.device.person, which.as_deref()).await?;
         Ok(object!({"ended": n}))
     })

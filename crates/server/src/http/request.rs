@@ -13,7 +13,7 @@ use countersign_trust::device::DeviceState;
 use countersign_wire::dpop::{self, Fresh, Proof};
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// What every handler begins with.
@@ -54,13 +54,20 @@ fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let line: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
     let joined = line.join(",");
     for hop in joined.rsplit(',') {
-        match hop.trim().parse::<IpAddr>() {
-            Ok(address) if trusted(address) => {}
-            Ok(address) => return address,
-            Err(_) => return peer,
+        match hop_address(hop.trim()) {
+            Some(address) if trusted(address) => {}
+            Some(address) => return address,
+            None => return peer,
         }
     }
     peer
+}
+
+/// The address of a hop, with or without a port and brackets, as proxies differ in it.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bare = || hop.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|a| a.ip());
+    hop.parse().ok().or_else(with_port).or_else(bare)
 }
 
 /// A family name for what calls itself by a User-Agent: a claim, shown as one.
@@ -162,9 +169,21 @@ impl Incoming {
         Ok(dpop::verify(text, &request)?)
     }
 
-    /// The enrolled device that sent this. A live frame makes the proof fresh; anything else needs
-    /// a nonce. An unknown key hears nothing more than that its proof is bad.
-    pub async fn device(&self, app: &App, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
+    /// The enrolled device that sent this, and that acts. One that waits or was stopped hears that
+    /// it may not, before anything is looked up for it.
+    pub async fn active_device(&self, app: &App, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
+        let (device, proof) = self.known_device(app, body, framed).await?;
+        if device.device.state == DeviceState::Active {
+            Ok((device, proof))
+        } else {
+            Err(Fault::because(Refusal::Denied, "a device that does not act"))
+        }
+    }
+
+    /// The same for a device in any state of a life that has not ended: for what it may see of
+    /// itself. A live frame makes the proof fresh; anything else needs a nonce. An unknown key hears
+    /// nothing more than that its proof is bad.
+    pub async fn known_device(&self, app: &App, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
         let proof = self.proof(app, Some(body), !framed)?;
         let unknown = || Fault::because(Refusal::BadProof, "an unknown device key");
         let device = app.store.device_by_key(&proof.jkt).await?.ok_or_else(unknown)?;
@@ -177,7 +196,7 @@ impl Incoming {
     /// The same for what changes something: the proof is used up before the act, so that nobody
     /// who heard it can do it again.
     pub async fn device_once(&self, app: &App, body: &[u8]) -> Result<StoredDevice, Fault> {
-        let (device, proof) = self.device(app, body, false).await?;
+        let (device, proof) = self.active_device(app, body, false).await?;
         if app.store.burn_first(once::DPOP, &proof.name(), proof.burn_until).await? {
             Ok(device)
         } else {

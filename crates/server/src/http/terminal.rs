@@ -55,7 +55,7 @@ pub async fn confirm(State(app): Shared, Path(cid): Path<String>, r: Incoming, b
 pub async fn abandon(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::NO_CONTENT, async {
         let holder = r.holder(&app, true)?;
-        terminal::abandon(&app, &r.ctx, &cid, &holder).await
+        terminal::abandon(&app, &r.ctx, &cid, &holder, r.session().as_deref()).await
     })
     .await
 }
@@ -168,8 +168,9 @@ pub async fn end_session(State(app): Shared, r: Incoming) -> Response {
             let mut response = StatusCode::NO_CONTENT.into_response();
             cookies::clear(&mut response, cookies::SESSION);
             cookies::clear(&mut response, cookies::BROWSER);
-            let all = HeaderValue::from_static("\"cache\", \"cookies\", \"storage\"");
-            response.headers_mut().insert("clear-site-data", all);
+            // Not "storage": it may hold the key of an enrolled phone. The page drops its own key.
+            let kept = HeaderValue::from_static("\"cache\", \"cookies\"");
+            response.headers_mut().insert("clear-site-data", kept);
             response
         }
         Err(fault) => refused(&app, &r.ctx, fault).await,

@@ -2,7 +2,7 @@
 
 use super::stage;
 use countersign_device::phone::Phone;
-use countersign_sim::stage::place;
+use countersign_sim::stage::{place, program};
 use countersign_wire::message::Open;
 use std::time::Duration;
 
@@ -47,6 +47,81 @@ async fn x07_a_relayed_code_from_afar_is_too_far() {
     *attempt.terminal.http.jar() = cookies.jar().clone();
     scene.refused(attempt.terminal.redeem(&attempt.ceremony).await, "denied").await;
     assert!(phone.overview().await.unwrap().sessions.iter().all(|s| s.client != "Client till"));
+}
+
+#[tokio::test]
+async fn x07_an_address_that_no_proxy_tells_is_no_evidence() {
+    let scene = stage().scene().await;
+    let mut phone = scene.phone("Hinterm Proxy", &place()).await;
+    // A proxy that names nobody: then all that is known is the proxy, and everybody has that.
+    for nobody in ["", "unknown", "_hidden", "203.0.113.7, unknown", "127.0.0.1"] {
+        phone.http = scene.http(nobody);
+        let attempt = scene.open("crowd-0", "openid", nobody).await;
+        scene.refused(phone.scan(&[attempt.ceremony.frame()]).await, "too_far").await;
+    }
+    // Ports and brackets, as many proxies write them, are no part of the address.
+    for (screen, pocket, near) in [
+        ("203.0.113.7:4711", "203.0.113.7:5822", true),
+        ("203.0.113.7:4711", "203.0.113.8:4711", false),
+        ("[2001:db8:7::1]:443", "2001:db8:7::2", true),
+        ("[2001:db8:7::1]", "[2001:db8:8::1]", false),
+        ("203.0.113.9, 127.0.0.1:80", "203.0.113.9", true),
+    ] {
+        phone.http = scene.http(pocket);
+        let attempt = scene.open("crowd-1", "openid", screen).await;
+        let heard = phone.scan(&[attempt.ceremony.frame()]).await;
+        if near {
+            let checked = heard.unwrap();
+            assert_eq!(checked.statement.near.len(), 1, "{screen} and {pocket}");
+            scene.sign_in(&phone, &attempt).await;
+        } else {
+            scene.refused(heard, "too_far").await;
+        }
+    }
+}
+
+#[test]
+fn config_check_names_a_proxy_that_nobody_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("countersign.toml");
+    let said = |config: &str| {
+        std::fs::write(&file, config).unwrap();
+        let out = std::process::Command::new(program()).args(["config", "check", "--config"]).arg(&file).output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let plain = "issuer = \"https://id.example\"\n";
+    assert!(said(plain).contains("trusted_proxies"), "{}", said(plain));
+    for good in [
+        format!("{plain}trusted_proxies = [\"192.0.2.1/32\"]\n"),
+        format!("{plain}[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n"),
+        String::new(),
+    ] {
+        assert!(!said(&good).contains("trusted_proxies"), "{good}");
+    }
+}
+
+#[tokio::test]
+async fn x07_what_was_near_at_the_scan_is_not_near_at_a_redemption_from_afar() {
+    let scene = stage().scene().await;
+    let home = place();
+    let phone = scene.phone("Mitgenommen", &home).await;
+    let mut attempt = scene.open("far", "openid profile", &home).await;
+    let checked = scene.approve(&phone, &attempt).await;
+    assert_eq!(checked.statement.near.len(), 1);
+    let before = std::mem::replace(&mut attempt.terminal.http, scene.http(&place()));
+    *attempt.terminal.http.jar() = before.jar().clone();
+    let reply = attempt.terminal.redeem(&attempt.ceremony).await.unwrap();
+    let redirect = scene.redirect(&attempt, reply).await;
+    let tokens = scene.tokens(&attempt, &redirect).await.unwrap();
+    let id_token = tokens.id_token.unwrap();
+    let claims = countersign_wire::b64::decode(id_token.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["cs"]["near"], "unproven", "{claims}");
+    let verdicts: Vec<&str> = claims["cs"]["verdicts"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
+    assert!(!verdicts.contains(&"1p") && !verdicts.contains(&"1"), "{verdicts:?}");
+    let log = scene.log_of(attempt.ceremony.cid.as_str()).await;
+    let redeemed = log.iter().find(|l| l.kind == "ceremony.redeemed").unwrap();
+    assert_eq!(redeemed.body["facts"]["verdicts"][0]["because"], "nothing_shows_nearness");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use countersign_sim::stage::place;
 use countersign_wire::frame::Frame;
 use countersign_wire::message::Open;
 use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn x03_handles_are_random_and_wrong_ones_get_one_answer() {
@@ -191,4 +193,28 @@ async fn x12_guessing_codes_runs_into_a_budget() {
         }
     }
     assert_eq!(wrongs, 10);
+}
+
+#[tokio::test]
+async fn x12_guesses_at_the_same_moment_are_counted_too() {
+    let scene = stage().scene().await;
+    let here = place();
+    let phone = Arc::new(scene.phone("Parallel", &here).await);
+    let mut all = JoinSet::new();
+    for n in 0..40_usize {
+        let phone = phone.clone();
+        let letter = |k: usize| char::from(countersign_wire::code::ALPHABET[(n + k) % 20]);
+        let guess: String = (0..8).map(letter).collect();
+        all.spawn(async move { phone.scan_code(&guess).await.unwrap_err().code().to_owned() });
+    }
+    let codes = all.join_all().await;
+    let tried = codes.iter().filter(|c| *c == "code_not_live").count();
+    assert_eq!((tried, codes.iter().filter(|c| *c == "too_many").count()), (5, 35), "{codes:?}");
+    // Codes that were right use nothing up.
+    let phone = scene.phone("Tippt richtig", &here).await;
+    for n in 0..6 {
+        let attempt = scene.open(&format!("crowd-{n}"), "openid", &here).await;
+        let checked = phone.scan_code(&attempt.ceremony.user_code).await.unwrap();
+        phone.refuse(&checked).await.unwrap();
+    }
 }

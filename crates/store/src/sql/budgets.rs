@@ -89,7 +89,30 @@ impl Store {
             Err(error) => Err(error),
         }
     }
-    /// Quarantines of a screen (its network or its key) that still hold.
+    /// Whether a screen (its network or its key) may not ask this person for this client now; without
+    /// a person, whether it may ask nobody.
+    pub async fn is_stopped(
+        &self,
+        source: &str,
+        jkt: &str,
+        client: &str,
+        person: Option<&PersonId>,
+        now: Time,
+    ) -> Result<bool, StoreError> {
+        let q = Query::new(
+            "SELECT id FROM quarantine WHERE (source = $1 OR jkt = $2) AND until > $3 AND person IN ('', $4) \
+             AND client IN ('', $5) LIMIT 1",
+            [
+                source.into(),
+                jkt.into(),
+                now.0.into(),
+                person.map_or_else(String::new, ToString::to_string).into(),
+                client.into(),
+            ],
+        );
+        Ok(self.engine.first(q).await?.is_some())
+    }
+    /// Quarantines of a screen (its network or its key) that still hold, newest first.
     pub async fn quarantines(
         &self,
         source: &str,
@@ -98,7 +121,7 @@ impl Store {
     ) -> Result<Vec<Quarantine>, StoreError> {
         let q = Query::new(
             "SELECT id, person, client, source, jkt, at, until FROM quarantine \
-             WHERE (source = $1 OR jkt = $2) AND until > $3 LIMIT 200",
+             WHERE (source = $1 OR jkt = $2) AND until > $3 ORDER BY at DESC LIMIT 200",
             [source.into(), jkt.into(), now.0.into()],
         );
         self.many(q, quarantine).await
@@ -129,6 +152,20 @@ impl Store {
         let read = |r: Row| Ok((r.text(1)?.to_owned(), r.text(2)?.to_owned()));
         self.engine.first(q).await?.map(read).transpose()
     }
+    /// Counts an attempt by itself, before the act that it pays for; false if there were too many.
+    pub async fn count_first(&self, counter: &Counter) -> Result<bool, StoreError> {
+        let Write(statement) = Write::counted(counter);
+        match self.engine.upkeep(vec![statement]).await {
+            Ok(rows) => Ok(rows == 1),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+    /// Takes back what [`Store::count_first`] counted, where the attempt was none.
+    pub async fn uncount(&self, counter: &Counter) -> Result<(), StoreError> {
+        let Write(statement) = Write::uncounted(counter);
+        self.engine.upkeep(vec![statement]).await.map(|_| ())
+    }
     /// Clears what nobody could present any more.
     pub async fn clear_expired(&self, now: Time) -> Result<u64, StoreError> {
         let t = || -> Vec<Value> { vec![now.0.into()] };
@@ -139,6 +176,7 @@ impl Store {
                 Statement::any("DELETE FROM budget WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM challenge WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM refused_scan WHERE until < $1", t()),
+                Statement::any("DELETE FROM push_place WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM quarantine WHERE until < $1", day()),
                 Statement::any("DELETE FROM request WHERE expires_at < $1", day()),
                 Statement::any("DELETE FROM code WHERE expires_at < $1", day()),

@@ -10,6 +10,7 @@ mod invitations;
 mod keys;
 mod log;
 mod people;
+mod pushes;
 mod requests;
 mod restored;
 mod sessions;

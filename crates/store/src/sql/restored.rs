@@ -16,6 +16,7 @@ pub fn restored(revoked: &[String], id: [u8; 10], txn: [u8; 10], at: Time) -> Ba
         .write(Statement::any("UPDATE invitation SET state = 'ended', version = version + 1 WHERE state = 'open'", none()))
         .write(Statement::any("UPDATE request SET state = 'done', version = version + 1 WHERE state = 'open'", none()))
         .write(Statement::any("DELETE FROM challenge", none()))
+        .write(Statement::any("DELETE FROM push_place", none()))
         .write(Statement::any(
             "DELETE FROM ceremony WHERE state IN ('opened', 'scanned', 'confirmed', 'approved', 'redeemed') AND deadline IS NOT NULL",
             none(),

@@ -76,6 +76,17 @@ impl Ceremony {
         if approved.jti == jti { Step::same() } else { Step::refused(Refusal::Decided) }
     }
 
+    /// Whether "not me" may still be said: while it is open, while what it gave lives, and for some
+    /// minutes after its end.
+    pub fn may_be_disowned(&self, gives: bool, now: Time) -> bool {
+        let end = match &self.state {
+            State::Ended(e) => e.at,
+            State::Redeemed(r) if !gives => r.at,
+            _ => return true,
+        };
+        now < end.plus_s(crate::limits::DISOWN_S)
+    }
+
     /// The scanner refuses, or says that somebody else began it; for a push, the person it was
     /// offered to may as well.
     pub fn refuse(&self, device: &DeviceId, person: &PersonId, not_me: bool, now: Time) -> Step {

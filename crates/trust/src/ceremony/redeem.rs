@@ -6,7 +6,7 @@ use crate::Refusal;
 use crate::policy::{Allowed, Denied};
 use crate::verdict::{Setting, verdicts};
 use countersign_wire::code::Direction;
-use countersign_wire::statement::Purpose;
+use countersign_wire::statement::{Near, Purpose};
 use countersign_wire::{SessionId, Time};
 
 /// The winner's own repetition is told so, without harm, for this long (milliseconds).
@@ -19,6 +19,8 @@ pub struct Passed<'a> {
     pub allowed: &'a Allowed,
     /// What server and client contribute to the verdicts.
     pub setting: &'a Setting,
+    /// Evidence of nearness as it is now: what was near at the scan may be far by the redemption.
+    pub near: &'a [Near],
 }
 
 impl Ceremony {
@@ -43,10 +45,12 @@ impl Ceremony {
                 Step { answer: Err(Refusal::Pending), ..Step::same() }
             }
             State::Approved(approved) => {
-                let Passed { allowed, setting } = match passed {
+                let Passed { allowed, setting, near } = match passed {
                     Ok(passed) => passed,
                     Err(denied) => return self.refused_by_policy(denied, now),
                 };
+                let mut here = approved.clone();
+                here.scan.near = near.to_vec();
                 let greet = self.opening.purpose == Purpose::SignIn
                     && !approved.scan.demanded.directions.contains(&Direction::TypedOnTerminal);
                 let redeemed = Redeemed {
@@ -61,7 +65,7 @@ impl Ceremony {
                     .fact("greet", greet)
                     .fact("wait_ms", now.ms_since(approved.at))
                     .fact("policies", allowed.policies.clone())
-                    .fact("verdicts", serde_json::to_value(verdicts(self, approved, setting)).unwrap_or_default());
+                    .fact("verdicts", serde_json::to_value(verdicts(self, &here, setting)).unwrap_or_default());
                 Step::to(State::Redeemed(redeemed), Some(approved.until), record)
             }
             State::Redeemed(r) if r.jti == jti && now.ms_since(r.at) < REPEAT_MS => {

@@ -293,7 +293,7 @@ const SETTING: Setting =
     Setting { declared_filter: false, access_s: 300, bound_tokens: true, told: true, cut: false, listed: true };
 
 fn passed<'a>(allowed: &'a Allowed, setting: &'a Setting) -> Passed<'a> {
-    Passed { allowed, setting }
+    Passed { allowed, setting, near: &[] }
 }
 
 fn allowed() -> Allowed {

@@ -1,14 +1,14 @@
 //! Step 4: the person decides on the device that scanned.
 
-use super::{Around, named, scan_counter, settle, statement_digest};
+use super::{Around, ended_along, is_stopped, named, scan_counter, settle, statement_digest};
 use crate::app::issue::resting_on;
 use crate::app::{App, Context, Fault, passkey, sessions};
 use countersign_store::sql::{Counter, Quarantine};
-use countersign_store::{Commit, Write};
+use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::decide::Proven;
-use countersign_trust::ceremony::{Ceremony, Scan, State};
-use countersign_trust::device::Credential;
+use countersign_trust::ceremony::{Ceremony, Opening, Scan, State};
+use countersign_trust::device::{Credential, Device, DeviceState};
 use countersign_trust::policy::{Action, Denied, Facts, Ruling};
 use countersign_trust::presence::Presence;
 use countersign_trust::{Refusal, limits};
@@ -17,9 +17,12 @@ use countersign_wire::jose::Jws;
 use countersign_wire::message::{DecisionBody, StateOnly};
 use countersign_wire::{CredentialId, Thumbprint, b64, jcs, statement};
 
+/// What a device's "not me" about a request is kept under.
+const NOT_ME: &str = "not_me";
+
 /// A decision as it arrived.
 pub async fn decide(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
-    app.settled(|_| attempt(app, ctx, cid, body)).await
+    app.settled(|n| async move { attempt(app, &ctx.anew(app, n), cid, body).await }).await
 }
 
 async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
@@ -29,12 +32,11 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
         .and_then(|j| j.header_text("kid").map(str::to_owned))
         .and_then(|k| k.parse().ok())
         .ok_or(Fault::because(Refusal::BadProof, "no decision with a kid"))?;
-    let device = app
-        .store
-        .device_by_key(&kid)
-        .await?
-        .ok_or(Fault::because(Refusal::BadProof, "an unknown device key"))?
-        .device;
+    let found = app.store.device_by_key(&kid).await?.map(|d| d.device);
+    let device = found.ok_or(Fault::because(Refusal::BadProof, "an unknown device key"))?;
+    if device.state != DeviceState::Active {
+        return Err(Fault::because(Refusal::BadProof, "a device that does not act"));
+    }
     let c = named(app, cid).await?.ok_or_else(none)?;
     // Without a scan there is no statement: only an offer, or a scan refused a moment ago, can be answered.
     let sd = if c.scan_facts().is_some() { statement_digest(&c)? } else { statement::digest(b"") };
@@ -79,7 +81,7 @@ async fn approve(
     app: &App,
     ctx: &Context,
     c: &Ceremony,
-    device: &countersign_trust::device::Device,
+    device: &Device,
     decision: &Decision,
     body: &DecisionBody,
 ) -> Result<(), Fault> {
@@ -103,18 +105,22 @@ async fn approve(
                 ctx.now,
             )
             .with_details(&c.opening.asked.details);
+            let stopped = is_stopped(app, c, &person.id, ctx.now).await?;
             let active = person.state == countersign_trust::principal::PersonState::Active
                 && !client.as_ref().is_some_and(|c| c.client.disabled);
             let mut ruling = app.policy.rule(Action::Approve, &facts, client.as_ref().map(|c| &c.client), &scan.rights.scopes);
-            if !active {
-                let policies = vec!["person-or-client-not-active".to_owned()];
-                ruling = Ruling::Deny(Denied { policies, ..Denied::of(Refusal::Denied) });
+            if !active || stopped {
+                let why = if active { "quarantine" } else { "person-or-client-not-active" };
+                ruling = Ruling::Deny(Denied { policies: vec![why.to_owned()], ..Denied::of(Refusal::Denied) });
             }
             around.guards.extend(resting_on(&person, device, client.as_ref()));
-            if let Some((credential, counter, _)) = &found {
+            if let Some((credential, keeper, counter, _)) = &found {
                 around.writes.push(Write::credential_used(credential, *counter));
+                if keeper.id != device.id {
+                    around.guards.push((Table::Device, keeper.id.to_string(), keeper.version));
+                }
             }
-            (found.map(|(_, _, proven)| proven), ruling)
+            (found.map(|(.., proven)| proven), ruling)
         }
         _ => (None, Ruling::Deny(Denied::of(Refusal::Denied))),
     };
@@ -132,14 +138,15 @@ async fn approve(
 }
 
 /// The passkey's part: a good assertion over this statement by a live passkey of the person whose
-/// device scanned, named by the decision. `None` where any of it is not so.
+/// device scanned, named by the decision, and kept on a device that acts. `None` where any of it is
+/// not so.
 async fn prove(
     app: &App,
     c: &Ceremony,
     scan: &Scan,
     decision: &Decision,
     body: &DecisionBody,
-) -> Result<Option<(Credential, u32, Proven)>, Fault> {
+) -> Result<Option<(Credential, Device, u32, Proven)>, Fault> {
     let Some(text) = &body.assertion else { return Ok(None) };
     let (Ok(assertion), Ok(id)) = (text.decode(), text.credential_id.parse::<CredentialId>()) else {
         return Ok(None);
@@ -151,6 +158,8 @@ async fn prove(
     if !credential.live || credential.person != scan.person {
         return Ok(None);
     }
+    let keeper = app.store.device(&credential.device).await?.map(|d| d.device);
+    let Some(keeper) = keeper.filter(|d| d.state == DeviceState::Active) else { return Ok(None) };
     let verified = passkey::check(app, &credential, &assertion, &super::challenge(c)?);
     Ok(verified.map(|v| {
         let proven = Proven {
@@ -159,7 +168,7 @@ async fn prove(
             credential: credential.id.clone(),
             attested: credential.attested,
         };
-        (credential, v.counter, proven)
+        (credential, keeper, v.counter, proven)
     }))
 }
 
@@ -167,7 +176,7 @@ async fn refuse(
     app: &App,
     ctx: &Context,
     c: &Ceremony,
-    device: &countersign_trust::device::Device,
+    device: &Device,
     not_me: bool,
 ) -> Result<(), Fault> {
     let scanner = c.scan_facts().is_some_and(|s| s.device == device.id);
@@ -177,31 +186,50 @@ async fn refuse(
         device: Some(device.id.clone()),
         ..Around::default()
     };
-    let count = Counter::new("refused", &format!("{}/{}", device.person, c.opening.asker.id), 3_600, i64::MAX, ctx.now);
-    let seen_before = app.store.used(&count).await?;
-    let counts = not_me || seen_before + 1 >= limits::REFUSALS_AS_NOT_ME;
+    around.guards.push((Table::Device, device.id.to_string(), device.version));
+    // A device says it once about a request, however often it repeats itself.
+    let said = format!("{}/{}", device.id, c.opening.id);
+    let repeated = app.store.is_burnt(NOT_ME, &said).await?;
+    let saying = Write::burnt(NOT_ME, &said, ctx.now.plus_s(limits::DISOWN_S + 60));
     if !scanner && !offered {
         // A scan that was refused a moment ago may be called "not me" as well.
         if !not_me || !app.store.was_refused(&device.id, &c.opening.id, ctx.now).await? {
             return Err(Fault::because(Refusal::NoSuchCeremony, "not this device's"));
         }
+        if repeated {
+            return Ok(());
+        }
         let mut event = quarantine(app, ctx, c, &device.person, &mut around).await?;
         event.person = Some(device.person.clone());
         event.device = Some(device.id.clone());
         let mut commit = Commit::new(event);
-        commit.also((around.writes, around.events));
+        commit.write(saying).guards(around.guards).also((around.writes, around.events));
         app.commit(commit).await?;
         return Ok(());
     }
-    around.writes.push(Write::tallied(&count));
-    if counts {
-        let event = quarantine(app, ctx, c, &device.person, &mut around).await?;
-        around.events.push(event);
+    let gives = match c.session() {
+        Some(id) => app.store.session(id).await?.is_some_and(|s| s.is_live(ctx.now)),
+        None => false,
+    };
+    if not_me && !c.may_be_disowned(gives, ctx.now) {
+        return Err(Fault::because(Refusal::Gone, "not me, too late"));
+    }
+    let mut counts = not_me;
+    // Ending what one approved oneself is no refusal.
+    if c.is_pending() {
+        let count = Counter::new("refused", &format!("{}/{}", device.person, c.opening.asker.id), 3_600, i64::MAX, ctx.now);
+        counts |= app.store.used(&count).await? + 1 >= limits::REFUSALS_AS_NOT_ME;
+        around.writes.push(Write::tallied(&count));
     }
     let mut step = c.refuse(&device.id, &device.person, not_me, ctx.now);
     if counts {
-        // The quarantine's own record says it.
+        // The quarantine's own record says it, once.
         step.records.retain(|r| r.kind != Kind::NotMe);
+    }
+    if counts && !repeated {
+        let event = quarantine(app, ctx, c, &device.person, &mut around).await?;
+        around.events.push(event);
+        around.writes.push(saying);
     }
     if let (Some(_), Some(scan)) = (&step.next, c.scan_facts()) {
         around.writes.push(Write::uncounted(&scan_counter(&scan.device, scan.at)));
@@ -246,8 +274,21 @@ async fn quarantine(
         event.ceremony = Some(o.id.clone());
         around.events.push(event);
     }
+    // A page makes a new key for each opening: what one screen's requests share is place and client.
+    let same = |other: &Opening| other.source == o.source && other.asker.id == o.asker.id;
+    for other in app.store.ceremonies_of_person(person).await? {
+        if other.opening.id != o.id && same(&other.opening) {
+            around.also(ended_along(app, &other, &other.cut("not_me", now), now));
+        }
+    }
     for session in app.store.sessions_of(person).await? {
-        if session.facts.jkt == o.jkt && c.session() != Some(&session.facts.id) {
+        let f = &session.facts;
+        let here = f.jkt == o.jkt
+            || match &f.ceremony {
+                Some(id) => app.store.ceremony(id).await?.is_some_and(|c| same(&c.opening)),
+                None => false,
+            };
+        if here && c.session() != Some(&f.id) {
             around.also(sessions::ending(app, &session, "not_me", now).await?);
         }
     }

@@ -63,7 +63,7 @@ pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: 
     events.extend(around.events);
     let mut writes = around.writes;
     if let Some(next) = &step.next {
-        writes.push(Write::ceremony_moved(c, next.clone()));
+        writes.extend(moved(c, next));
         let given = match &c.state {
             State::Redeemed(r) => r.session.clone(),
             _ => None,
@@ -108,6 +108,19 @@ pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: 
             Err(fault)
         }
     }
+}
+
+/// The ceremony goes on; a push that waits for nobody any more leaves its places.
+fn moved(c: &Ceremony, next: &State) -> Vec<Write> {
+    let over = matches!(next, State::Redeemed(_) | State::Ended(_));
+    let left = (c.opening.push && over).then(|| Write::push_places_left(&c.opening.id));
+    std::iter::once(Write::ceremony_moved(c, next.clone())).chain(left).collect()
+}
+
+/// Whether the screen of a ceremony may not ask this person now.
+pub async fn is_stopped(app: &App, c: &Ceremony, person: &PersonId, now: Time) -> Result<bool, Fault> {
+    let o = &c.opening;
+    Ok(app.store.is_stopped(&o.source, o.jkt.as_str(), o.asker.id.as_str(), Some(person), now).await?)
 }
 
 /// The ceremony that a path or a body names, if there is one.
@@ -169,7 +182,7 @@ pub async fn cut(app: &App, ctx: &Context, c: &Ceremony, reason: &str) -> Result
 
 /// Writes and events that end other ceremonies in somebody else's commit.
 pub fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> (Vec<Write>, Vec<Event>) {
-    let writes = step.next.iter().map(|next| Write::ceremony_moved(c, next.clone())).collect();
+    let writes = step.next.iter().flat_map(|next| moved(c, next)).collect();
     let events = step.records.iter().map(|r| {
         let mut event = app.event(r.kind, &c.opening.txn, now);
         event.facts.extend(r.facts.clone());

@@ -1,6 +1,7 @@
 //! Step 1: a terminal opens a ceremony with a key it made for this opening alone.
 
 use super::{Around, ended_along, hashed};
+use crate::app::people::is_login;
 use crate::app::{App, Context, Fault};
 use countersign_store::sql::Counter;
 use countersign_store::{Commit, Table, Write};
@@ -70,13 +71,13 @@ async fn attempt_open(
             return Err(Fault::because(Refusal::TooMany, "opens"));
         }
     }
-    let stopped = app.store.quarantines(&source, proof.jkt.as_str(), now).await?;
-    if stopped.iter().any(|q| q.person.is_none()) {
+    if app.store.is_stopped(&source, proof.jkt.as_str(), wanted.asker.id.as_str(), None, now).await? {
         return Err(Fault::because(Refusal::Denied, "source in quarantine"));
     }
     let push = body.offer.is_some();
-    let (offered, push_budgets) = match &body.offer {
-        Some(login) => offer(app, login, &wanted.asker.id, now).await?,
+    let id = CeremonyId::new(now, app.id10());
+    let (offered, places) = match &body.offer {
+        Some(login) => offer(app, login, &wanted.asker.id, &id, now).await?,
         None => (None, Vec::new()),
     };
     let (k_serial, k) = app.keys.k();
@@ -84,7 +85,6 @@ async fn attempt_open(
     let collector: [u8; 32] = app.random();
     let collector_hash = browser_hash.clone().unwrap_or_else(|| hashed(b64::encode(&collector).as_bytes()));
     let user_code = (0..4).find_map(|_| code::user_code(&app.random::<24>())).ok_or(Refusal::Unavailable)?;
-    let id = CeremonyId::new(now, app.id10());
     let opening = Opening {
         id: id.clone(),
         txn: wanted.txn.clone(),
@@ -119,7 +119,7 @@ async fn attempt_open(
     abandon_previous(app, ctx, &collector_hash, body.prev.as_deref(), &mut around).await?;
     commit.write(Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)));
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&handle), Some(&hashed(user_code.as_bytes()))));
-    commit.writes(budgets.iter().chain(&push_budgets).map(Write::counted));
+    commit.writes(budgets.iter().map(Write::counted)).writes(places);
     commit.also((around.writes, around.events)).guards(around.guards);
     app.commit(commit).await?;
     let ck = frame::channel_key(k.expose(), id.as_str(), proof.jkt.as_str());
@@ -207,30 +207,31 @@ fn enrol_wanted(app: &App, ctx: &Context, body: &Open) -> Result<Wanted, Fault> 
     })
 }
 
-/// Whom a push is offered to. An unknown login name is answered like a known one.
+/// Whom a push is offered to, and what it takes: its share of an hour's budget, a place for this
+/// client and one of a few in all. Places stand under the name that was typed, whether anybody has
+/// it or not, and are left when the ceremony ends: the answers tell nothing about names.
 async fn offer(
     app: &App,
     login: &str,
     client: &ClientId,
+    ceremony: &CeremonyId,
     now: countersign_wire::Time,
-) -> Result<(Option<PersonId>, Vec<Counter>), Fault> {
-    let hour = Counter::new("push/login", &hashed(login.as_bytes()), 3_600, limits::PUSHES_PER_PERSON_HOUR, now);
+) -> Result<(Option<PersonId>, Vec<Write>), Fault> {
+    let name = hashed(login.as_bytes());
+    let hour = Counter::new("push/login", &name, 3_600, limits::PUSHES_PER_PERSON_HOUR, now);
     if app.store.used(&hour).await? >= hour.limit {
         return Err(Fault::because(Refusal::TooMany, "pushes"));
     }
-    let Some(named) = app.store.person_by_login(login).await? else { return Ok((None, vec![hour])) };
-    let waiting: Vec<Ceremony> = app
-        .store
-        .ceremonies_of_person(&named.person.id)
-        .await?
-        .into_iter()
-        .filter(|c| c.opening.push && c.is_pending() && c.deadline().is_some_and(|d| now < d))
-        .collect();
-    let same = waiting.iter().any(|c| c.opening.asker.id == *client);
-    if same || waiting.len() >= limits::PUSHES_WAITING {
+    let taken = app.store.push_places(&name, now).await?;
+    let own = format!("{name}/client/{client}");
+    let free = (0..limits::PUSHES_WAITING).map(|n| format!("{name}/{n}")).find(|place| !taken.contains(place));
+    let (false, Some(free)) = (taken.contains(&own), free) else {
         return Err(Fault::because(Refusal::TooMany, "a request is waiting already"));
-    }
-    Ok((Some(named.person.id), vec![hour]))
+    };
+    let person = if is_login(login) { app.store.person_by_login(login).await? } else { None };
+    let until = now.plus_s(protocol::CEREMONY_MAX_S);
+    let place = |id: &str| Write::push_place_taken(id, &name, ceremony, now, until);
+    Ok((person.map(|named| named.person.id), vec![Write::counted(&hour), place(&own), place(&free)]))
 }
 
 /// The ceremony a page replaces ends in the same commit; only its own browser can name it.

@@ -1,7 +1,7 @@
 //! Step 5: the terminal that opened takes the result, once; and "Continue" where it must greet.
 
 use super::terminal::{Holder, held};
-use super::{Around, client_of, hashed, refuse_if_burnt, settle};
+use super::{Around, client_of, hashed, is_stopped, refuse_if_burnt, settle};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Fresh, Started};
 use crate::app::{App, Context, Fault, enrol, once};
@@ -19,6 +19,9 @@ use countersign_wire::secret::same;
 use countersign_wire::SessionId;
 use countersign_wire::statement::Purpose;
 use serde_json::json;
+
+/// The request was cancelled, or answered in another window: nothing would take a result.
+const REQUEST_OVER: &str = "request_over";
 
 /// What a redemption gives: the reply, and the cookies that go with it.
 pub struct Redeemed {
@@ -38,7 +41,7 @@ pub async fn redeem(
     proof: &Proof,
     former: Option<&str>,
 ) -> Result<Redeemed, Fault> {
-    app.settled(|_| attempt(app, ctx, cid, holder, proof, former)).await
+    app.settled(|n| async move { attempt(app, &ctx.anew(app, n), cid, holder, proof, former).await }).await
 }
 
 async fn attempt(
@@ -68,14 +71,24 @@ async fn attempt(
         settle(app, ctx, &c, step, around).await?;
         return Err(Refusal::Pending.into());
     };
+    let approved = &here(ctx, &c, approved);
     match c.opening.purpose {
         Purpose::EnrolDevice => ticket(app, ctx, &c, approved, proof).await,
         Purpose::SignIn | Purpose::StepUp => sign_in(app, ctx, &c, approved, holder, proof, former).await,
     }
 }
 
-/// Asks the gate with nearness as it is now: a redemption from elsewhere is judged anew.
-fn pass(
+/// The approval as it stands here and now: what was near at the scan is not near elsewhere.
+fn here(ctx: &Context, c: &Ceremony, approved: &Approved) -> Approved {
+    let mut approved = approved.clone();
+    if presence::source(ctx.address) != c.opening.source {
+        approved.scan.near.clear();
+    }
+    approved
+}
+
+/// Asks the gate, for a screen that may still ask this person.
+async fn pass(
     app: &App,
     ctx: &Context,
     c: &Ceremony,
@@ -83,15 +96,16 @@ fn pass(
     vetoes: &Vetoes,
     product: Product,
 ) -> Result<(Permit, Allowed), Fault> {
-    let moved = presence::source(ctx.address) != c.opening.source;
-    let near = if moved { Vec::new() } else { approved.scan.near.clone() };
+    if is_stopped(app, c, &approved.scan.person, ctx.now).await? {
+        return Err(Fault::because(Refusal::Denied, "this screen is in quarantine for this person"));
+    }
     let ground = Ground {
         session: None,
         earned: approved.earned,
         acr_values: &c.opening.acr_values,
         scopes: &approved.scan.rights.scopes,
         channel: approved.scan.channel.as_str(),
-        presence: Presence::of(&near),
+        presence: Presence::of(&approved.scan.near),
         purpose: c.opening.purpose,
         details: &c.opening.asked.details,
     };
@@ -116,7 +130,7 @@ async fn sign_in(
     let scan = &approved.scan;
     let client = client_of(c);
     let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, client.as_ref()).await?;
-    let (permit, allowed) = match pass(app, ctx, c, approved, &vetoes, Product::Session) {
+    let (permit, allowed) = match pass(app, ctx, c, approved, &vetoes, Product::Session).await {
         Ok(passed) => passed,
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
     };
@@ -124,9 +138,13 @@ async fn sign_in(
         Some(flow) => app.store.request(flow).await?,
         None => None,
     };
+    if request.as_ref().is_some_and(|r| r.state != "open") {
+        settle(app, ctx, c, c.abandon(REQUEST_OVER, ctx.now), Around::default().burn(proof)).await?;
+        return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
+    }
     let id = SessionId::new(ctx.now, app.id10());
     let setting = setting(app, &vetoes, c, scan);
-    let step = c.redeem(&proof.jti, Some(id.clone()), Ok(Passed { allowed: &allowed, setting: &setting }), ctx.now);
+    let step = c.redeem(&proof.jti, Some(id.clone()), Ok(Passed { allowed: &allowed, setting: &setting, near: &scan.near }), ctx.now);
     if let Err(refusal) = step.answer {
         // Late, or refused by the state: it ends, and nothing goes along with it.
         settle(app, ctx, c, step, Around::default().burn(proof)).await?;
@@ -179,12 +197,12 @@ async fn sign_in(
 async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, proof: &Proof) -> Result<Redeemed, Fault> {
     let scan = &approved.scan;
     let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, None).await?;
-    let allowed = match pass(app, ctx, c, approved, &vetoes, Product::EnrolmentTicket) {
+    let allowed = match pass(app, ctx, c, approved, &vetoes, Product::EnrolmentTicket).await {
         Ok((_, allowed)) => allowed,
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
     };
     let setting = setting(app, &vetoes, c, scan);
-    let step = c.redeem(&proof.jti, None, Ok(Passed { allowed: &allowed, setting: &setting }), ctx.now);
+    let step = c.redeem(&proof.jti, None, Ok(Passed { allowed: &allowed, setting: &setting, near: &scan.near }), ctx.now);
     if let Err(refusal) = step.answer {
         settle(app, ctx, c, step, Around::default().burn(proof)).await?;
         return Err(refusal.into());
@@ -221,6 +239,7 @@ fn claimed_at_once(mut step: countersign_trust::ceremony::Step) -> countersign_t
 pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Proof) -> Result<Next, Fault> {
     app.settled(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
+        let ctx: &Context = &ctx.anew(app, n);
         let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not of this session");
         let session = sessions::of_terminal(app, cookie, proof, ctx.now).await?;
         let id = session.facts.ceremony.clone().filter(|id| id.as_str() == cid).ok_or_else(none)?;
@@ -230,13 +249,17 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         let f = &session.facts;
         let client = client_of(&c);
         let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, client.as_ref()).await?;
-        let step = c.claim(ctx.now);
         let mut around = Around {
             person: Some(f.person.clone()),
             device: Some(f.device.clone()),
             ..Around::default()
         }
         .burn(proof);
+        if request.state != "open" {
+            settle(app, ctx, &c, c.abandon(REQUEST_OVER, ctx.now), around).await?;
+            return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
+        }
+        let step = c.claim(ctx.now);
         let next = if step.answer.is_ok() {
             let (next, writes, event) = sessions::code(app, &session, &request, None, &vetoes, ctx.now)?;
             around.guards.extend(vetoes.guards());

@@ -1,6 +1,6 @@
 //! Step 2: an enrolled device scans, types a code, or takes what was offered.
 
-use super::{Around, burn, challenge, digits, ended_along, hashed, named, refuse_if_burnt, scan_counter, settle};
+use super::{Around, burn, challenge, digits, ended_along, hashed, is_stopped, named, refuse_if_burnt, scan_counter, settle};
 use crate::app::issue::resting_on;
 use crate::app::{App, Context, Fault, passkey};
 use countersign_store::sql::{Counter, StoredDevice};
@@ -17,6 +17,7 @@ use countersign_wire::dpop::Proof;
 use countersign_wire::message::{DeviceView, PendingItem, Scan, device_ask};
 use countersign_wire::statement::Channel;
 use countersign_wire::{code, frame, limits as protocol};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// What a device brought.
@@ -29,10 +30,23 @@ pub struct Scanning<'a> {
     pub cookie: Option<&'a str>,
 }
 
+impl Scanning<'_> {
+    /// The device as it is for this attempt: what made the last one fail may have been its own life.
+    async fn device_anew(&self, app: &App, attempt: usize) -> Result<Cow<'_, StoredDevice>, Fault> {
+        if attempt == 0 {
+            return Ok(Cow::Borrowed(self.device));
+        }
+        let found = app.store.device_by_key(&self.proof.jkt).await?;
+        found.map(Cow::Owned).ok_or(Fault::because(Refusal::BadProof, "an unknown device key"))
+    }
+}
+
 /// A scan of frames, or a typed code.
 pub async fn scan(app: &App, ctx: &Context, by: &Scanning<'_>, body: &Scan) -> Result<DeviceView, Fault> {
     app.settled(|attempt| async move {
         refuse_if_burnt(app, attempt, by.proof).await?;
+        let ctx: &Context = &ctx.anew(app, attempt);
+        let by = &Scanning { device: &*by.device_anew(app, attempt).await?, ..*by };
         let (c, channel) = match (&body.frames[..], &body.user_code) {
             ([first], None) => (framed(app, ctx, first, None).await?, Channel::Frame),
             ([first, second], None) => (framed(app, ctx, first, Some(second)).await?, Channel::Pair),
@@ -48,6 +62,8 @@ pub async fn scan(app: &App, ctx: &Context, by: &Scanning<'_>, body: &Scan) -> R
 pub async fn take(app: &App, ctx: &Context, by: &Scanning<'_>, cid: &str) -> Result<DeviceView, Fault> {
     app.settled(|attempt| async move {
         refuse_if_burnt(app, attempt, by.proof).await?;
+        let ctx: &Context = &ctx.anew(app, attempt);
+        let by = &Scanning { device: &*by.device_anew(app, attempt).await?, ..*by };
         let none = || Fault::because(Refusal::NoSuchCeremony, "nothing offered");
         let c = named(app, cid).await?.ok_or_else(none)?;
         let theirs = c.opening.offered.as_ref() == Some(&by.device.device.person)
@@ -81,9 +97,9 @@ pub async fn look(app: &App, ctx: &Context, device: &StoredDevice, cid: &str) ->
 
 /// Digits typed on the device.
 pub async fn confirm(app: &App, ctx: &Context, device: &StoredDevice, cid: &str, typed: &str) -> Result<DeviceView, Fault> {
-    app.settled(|_| async {
+    app.settled(|n| async move {
         let c = scanned_by(app, device, cid).await?;
-        super::terminal::confirm_step(app, ctx, &c, Direction::TypedOnDevice, typed).await
+        super::terminal::confirm_step(app, &ctx.anew(app, n), &c, Direction::TypedOnDevice, typed).await
     })
     .await?;
     look(app, ctx, device, cid).await
@@ -129,7 +145,8 @@ async fn framed(app: &App, ctx: &Context, first: &str, second: Option<&String>) 
 
 async fn typed_code(app: &App, ctx: &Context, by: &Scanning<'_>, typed: &str) -> Result<Ceremony, Fault> {
     let count = Counter::new("ucode", by.device.device.id.as_str(), 600, limits::WRONG_USER_CODES_10_MIN, ctx.now);
-    if app.store.used(&count).await? >= count.limit {
+    // Counted before anything is looked for: guesses that come at the same moment pay as well.
+    if !app.store.count_first(&count).await? {
         return Err(Fault::because(Refusal::TooMany, "wrong user codes"));
     }
     let found = match code::parse_user_code(typed) {
@@ -137,14 +154,16 @@ async fn typed_code(app: &App, ctx: &Context, by: &Scanning<'_>, typed: &str) ->
         Err(_) => None,
     };
     match found {
-        Some(c) => Ok(c),
+        Some(c) => {
+            app.store.uncount(&count).await?;
+            Ok(c)
+        }
         None => {
             let mut event = ctx.refusal_event(app, &ctx.txn).fact("step", "user_code");
             event.refusal = Some(Refusal::CodeNotLive);
             event.device = Some(by.device.device.id.clone());
             event.person = Some(by.device.device.person.clone());
             let mut commit = Commit::new(event);
-            commit.write(Write::tallied(&count));
             commit.write(burn(by.proof));
             app.commit(commit).await?;
             Err(Fault::because(Refusal::CodeNotLive, "unknown user code").recorded())
@@ -168,11 +187,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if !rescan && app.store.used(&undecided).await? >= undecided.limit {
         return refuse(app, ctx, by, &c, Refusal::TooMany, "undecided scans").await;
     }
-    let stopped = app.store.quarantines(&c.opening.source, c.opening.jkt.as_str(), now).await?;
-    let mine = stopped.iter().any(|q| {
-        q.person.as_ref().is_none_or(|p| *p == d.person) && (q.client.is_empty() || q.client == c.opening.asker.id.as_str())
-    });
-    if mine {
+    if is_stopped(app, &c, &d.person, now).await? {
         return refuse(app, ctx, by, &c, Refusal::Denied, "this screen is in quarantine for this person").await;
     }
     let client = super::client(app, &c).await?;
@@ -180,8 +195,11 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         return refuse(app, ctx, by, &c, Refusal::Denied, "client disabled").await;
     }
     let near = match c.opening.address.parse::<IpAddr>() {
-        Ok(terminal) => presence::near(terminal, ctx.address, &app.config.shared_networks),
-        Err(_) => Vec::new(),
+        // An address of our own proxies is nobody's: they did not say, or not legibly, who asks.
+        Ok(terminal) if !is_proxy(app, terminal) && !is_proxy(app, ctx.address) => {
+            presence::near(terminal, ctx.address, &app.config.shared_networks)
+        }
+        _ => Vec::new(),
     };
     let registered = client.as_ref().map(|c| &c.client);
     let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now)
@@ -218,6 +236,10 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     })?;
     let after = Ceremony { state: next.unwrap_or_else(|| c.state.clone()), ..c };
     view(app, ctx, &after).await
+}
+
+fn is_proxy(app: &App, address: IpAddr) -> bool {
+    app.config.trusted_proxies.iter().any(|n| n.contains(address))
 }
 
 fn is_same_device(c: &Ceremony, by: &Scanning<'_>) -> bool {

@@ -25,16 +25,32 @@ pub async fn held(app: &App, cid: &str, holder: &Holder) -> Result<Ceremony, Fau
     let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not of this terminal");
     let id: CeremonyId = cid.parse().map_err(|_| none())?;
     let found = app.store.ceremony(&id).await?;
-    // The same work whether it exists or not.
-    let (hash, serial, jkt) = match &found {
-        Some(c) => (c.opening.collector_hash.clone(), c.opening.k, c.opening.jkt.to_string()),
-        None => (String::new(), app.keys.k().0, String::new()),
-    };
-    let k = app.keys.k_by_serial(serial).ok_or_else(none)?;
-    let wk = frame::wait_key(&frame::channel_key(k.expose(), id.as_str(), &jkt));
-    let given = b64::decode(&holder.wait_key).unwrap_or_default();
-    let right = same(&wk, &given) & same(hash.as_bytes(), hashed(holder.collector.as_bytes()).as_bytes());
+    let hash = found.as_ref().map_or("", |c| c.opening.collector_hash.as_str());
+    let right = same(hash.as_bytes(), hashed(holder.collector.as_bytes()).as_bytes());
+    let right = has_wait_key(app, &id, found.as_ref(), holder) & right;
     found.filter(|_| right).ok_or_else(none)
+}
+
+/// Whether the wait key is this ceremony's. The same work whether there is one or not.
+fn has_wait_key(app: &App, id: &CeremonyId, found: Option<&Ceremony>, holder: &Holder) -> bool {
+    let (serial, jkt) = match found {
+        Some(c) => (c.opening.k, c.opening.jkt.as_str()),
+        None => (app.keys.k().0, ""),
+    };
+    let Some(k) = app.keys.k_by_serial(serial) else { return false };
+    let wk = frame::wait_key(&frame::channel_key(k.expose(), id.as_str(), jkt));
+    same(&wk, &b64::decode(&holder.wait_key).unwrap_or_default())
+}
+
+/// The ceremony whose result this browser holds: the redemption replaced cookie b, so the session's
+/// cookie stands for it, beside the wait key.
+async fn redeemed_here(app: &App, cid: &str, holder: &Holder, session: Option<&str>) -> Result<Option<Ceremony>, Fault> {
+    let Some(cookie) = session else { return Ok(None) };
+    let session = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?;
+    let Some(id) = session.and_then(|s| s.facts.ceremony).filter(|id| id.as_str() == cid) else { return Ok(None) };
+    let found = app.store.ceremony(&id).await?;
+    let right = has_wait_key(app, &id, found.as_ref(), holder);
+    Ok(found.filter(|_| right))
 }
 
 /// What the terminal sees: the state, what it must do, and nobody's name.
@@ -70,9 +86,9 @@ pub fn view(app: &App, c: &Ceremony, now: Time) -> Result<StateView, Fault> {
 
 /// Digits typed on the terminal.
 pub async fn confirm(app: &App, ctx: &Context, cid: &str, holder: &Holder, typed: &str) -> Result<StateOnly, Fault> {
-    app.settled(|_| async {
+    app.settled(|n| async move {
         let c = held(app, cid, holder).await?;
-        confirm_step(app, ctx, &c, Direction::TypedOnTerminal, typed).await
+        confirm_step(app, &ctx.anew(app, n), &c, Direction::TypedOnTerminal, typed).await
     })
     .await
 }
@@ -95,7 +111,7 @@ pub async fn confirm_step(
         right = same(digits(app, c, direction)?.as_bytes(), typed.trim().as_bytes());
         let asked = scan.demanded.directions.contains(&direction) && !scan.done.contains(&direction);
         if !right && asked {
-            around.writes.push(Write::tallied(&count));
+            around.writes.push(Write::counted(&count));
         }
         around.person = Some(scan.person.clone());
     }
@@ -107,10 +123,15 @@ pub async fn confirm_step(
 }
 
 /// The terminal gives up, or answers "not me" at the greeting.
-pub async fn abandon(app: &App, ctx: &Context, cid: &str, holder: &Holder) -> Result<(), Fault> {
-    app.settled(|_| async {
-        let c = held(app, cid, holder).await?;
-        let step = c.abandon("terminal", ctx.now);
+pub async fn abandon(app: &App, ctx: &Context, cid: &str, holder: &Holder, session: Option<&str>) -> Result<(), Fault> {
+    app.settled(|n| async move {
+        let ctx: &Context = &ctx.anew(app, n);
+        let c = match held(app, cid, holder).await {
+            Ok(c) => c,
+            Err(fault) => redeemed_here(app, cid, holder, session).await?.ok_or(fault)?,
+        };
+        let greets = matches!(&c.state, State::Redeemed(r) if r.greet && !r.claimed);
+        let step = c.abandon(if greets { "not_me_at_terminal" } else { "terminal" }, ctx.now);
         settle(app, ctx, &c, step, Around::default()).await
     })
     .await

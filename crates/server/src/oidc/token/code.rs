@@ -30,7 +30,8 @@ pub(super) async fn exchange(asked: &Asked<'_>) -> Result<Value, No> {
 
 async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault> {
     let Asked { app, r, params, known, proof } = *asked;
-    let (now, client) = (r.ctx.now, &known.stored.client);
+    let ctx = &r.ctx.anew(app, n);
+    let (now, client) = (ctx.now, &known.stored.client);
     let code = app.store.code(hash).await?.ok_or(dead("an unknown code"))?;
     if code.facts.client != client.id {
         return Err(dead("a code of another client"));
@@ -108,7 +109,7 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
                 Ok(()) => Around { writes, guards, events: vec![issued], ..Around::default() },
                 Err(_) => Around::default(),
             };
-            settle(app, &r.ctx, &ceremony, step, around).await?;
+            settle(app, ctx, &ceremony, step, around).await?;
         }
     }
     Ok(answer)
