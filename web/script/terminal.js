@@ -297,7 +297,7 @@ export class Terminal {
         return;
       } catch (fault) {
         if (ceremony !== this.#ceremony) return;
-        if (fault instanceof Refusal && ['pending', 'slow_down', 'use_dpop_nonce'].includes(fault.code) && tries < 10) {
+        if (fault instanceof Refusal && ['pending', 'use_dpop_nonce'].includes(fault.code) && tries < 10) {
           await new Promise((resolve) => setTimeout(resolve, 400));
           continue;
         }

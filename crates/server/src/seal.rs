@@ -1,8 +1,8 @@
 //! Sealing of private keys at rest: AES-256-GCM under a key that is never in the store.
 //!
 //! 1. The key is 32 bytes in base64url, from `COUNTERSIGN_SEAL_KEY` or from a file. A missing file is
-//!    made at first start, readable by its owner alone. Several nodes must be given one key: a node
-//!    that made its own cannot open what the others sealed, and does not start.
+//!    made at first start with SQLite, readable by its owner alone. Nodes that share a PostgreSQL must
+//!    be given one key: a node that made its own could not open what the others sealed.
 //! 2. Sealed bytes are `01 ‖ nonce(12) ‖ ciphertext ‖ tag(16)`. The id and the purpose of the key are
 //!    authenticated with them, so that sealed keys cannot change places.
 #![expect(clippy::disallowed_methods, reason = "a key may come from the environment; this is the one place that reads it")]
@@ -58,10 +58,10 @@ impl Seal {
         Seal(RandomizedNonceKey::new(&AES_256_GCM, key).unwrap_or_else(|_| unreachable!()))
     }
 
-    /// From `COUNTERSIGN_SEAL_KEY` if it is set, else from the file, which is made if it is missing.
-    pub fn load(file: &Path, chance: &dyn Chance) -> Result<Seal, SealFault> {
+    /// From `COUNTERSIGN_SEAL_KEY` if it is set, else from the file; see [`Seal::find`].
+    pub fn load(file: &Path, may_make: bool, chance: &dyn Chance) -> Result<Seal, SealFault> {
         let variable = std::env::var("COUNTERSIGN_SEAL_KEY").ok().map(Zeroizing::new);
-        Seal::find(variable.as_ref().map(|v| v.as_str()), file, true, chance)
+        Seal::find(variable.as_ref().map(|v| v.as_str()), file, may_make, chance)
     }
 
     /// From the variable's value if there is one, else from the file. With `may_make` a missing file
@@ -78,7 +78,11 @@ impl Seal {
                 Err(e) => return Err(failed(e)),
             }
         }
-        let text = Zeroizing::new(std::fs::read_to_string(file).map_err(failed)?);
+        let missing = |e: &std::io::Error| !may_make && e.kind() == std::io::ErrorKind::NotFound;
+        let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|e| match missing(&e) {
+            true => SealFault::File(format!("`{}` is missing, and none is made for a store that nodes share", file.display())),
+            false => failed(e),
+        })?);
         warn_if_open(file);
         Seal::parse(&text).ok_or_else(|| SealFault::Key(format!("`{}`", file.display())))
     }

@@ -2,7 +2,7 @@
 
 use crate::app::hub::Hub;
 use crate::app::keys::Keys;
-use crate::app::{App, startup};
+use crate::app::{App, BEAT, Fault, startup};
 use crate::chance::{self, Chance};
 use crate::config::Config;
 use crate::oidc::details::DetailTypes;
@@ -74,40 +74,28 @@ pub async fn open_on(
     config: Config,
     chance: Arc<dyn Chance>,
 ) -> Result<Arc<App>, StartFault> {
-    let seal = Seal::load(&config.seal_key_file, &*chance).map_err(fault("seal key"))?;
-    hear(&engine).await;
+    let seal = Seal::load(&config.seal_key_file, !matches!(engine, Engine::Postgres(_)), &*chance).map_err(fault("seal key"))?;
+    hear(&engine).await?;
     let store = Store::new(engine);
     let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
     let policy = startup::policy(&config).map_err(fault("policies"))?;
     let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
-    let app = App { store, config: Arc::new(config), keys, policy, details, chance, hub: Hub::default(), owed: Notify::new() };
-    hear_sequencer(&app).await?;
-    Ok(Arc::new(app))
+    let (hub, owed) = (Hub::default(), Notify::new());
+    Ok(Arc::new(App { store, config: Arc::new(config), keys, policy, details, chance, hub, owed }))
 }
 
-/// Takes part in numbering until a beat is heard. On PostgreSQL nothing is decided before that, and
-/// the jobs that beat begin only later, in a command never.
-async fn hear(engine: &Engine) {
+/// Takes part in numbering until a beat is heard: nothing is decided before, and the jobs that beat
+/// begin only later, in a command never.
+async fn hear(engine: &Engine) -> Result<(), StartFault> {
     for _ in 0..HEAR_TRIES {
-        if engine.beat_age() < crate::app::BEAT {
-            return;
+        if engine.beat_age() < BEAT {
+            return Ok(());
         }
-        // A round that fails is tried again; whoever cannot hear stays closed and says so.
+        // A round that fails is tried again.
         let _ = engine.sequence().await;
         tokio::time::sleep(HEAR_PAUSE).await;
     }
-}
-
-/// Nothing is decided before the sequencer was heard: become it, or hear it beat twice.
-async fn hear_sequencer(app: &App) -> Result<(), StartFault> {
-    for _ in 0..60 {
-        app.store.engine().sequence().await.map_err(fault("sequencer"))?;
-        if app.in_order().is_ok() {
-            return Ok(());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    Err(StartFault("the sequencer is not heard, or the clock is behind the store".to_owned()))
+    Err(StartFault("store: the sequencer is not heard".to_owned()))
 }
 
 /// The system's own chance.
@@ -121,11 +109,22 @@ pub async fn start(config: Config, clock: Option<Arc<dyn Clock>>) -> Result<Runn
     start_on(app).await
 }
 
+/// Why a step of the start was not done.
+fn stopped(app: &App, what: &'static str) -> impl Fn(Fault) -> StartFault {
+    move |f| match f.store {
+        Some(_) if app.store.engine().health().clock_behind => {
+            StartFault("store: the clock is behind the newest record".to_owned())
+        }
+        Some(e) => StartFault(format!("store: {what}: {e}")),
+        None => StartFault(format!("{what}: {} {}", f.refusal.code(), f.because)),
+    }
+}
+
 /// Starts doors and jobs over an app.
 pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
-    startup::clients(&app).await.map_err(|f| StartFault(format!("clients: {}", f.because)))?;
-    let first_link = startup::first_administrator(&app).await.map_err(|f| StartFault(format!("first administrator: {} {}", f.refusal.code(), f.because)))?;
-    startup::record_start(&app).await.map_err(|f| StartFault(format!("log: {}", f.because)))?;
+    startup::clients(&app).await.map_err(stopped(&app, "clients"))?;
+    let first_link = startup::first_administrator(&app).await.map_err(stopped(&app, "first administrator"))?;
+    startup::record_start(&app).await.map_err(stopped(&app, "log"))?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = jobs::spawn(&app, &stopped);
     let listener = std::net::TcpListener::bind(app.config.listen).map_err(fault("listen"))?;
@@ -139,6 +138,11 @@ pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
         let _ = told.wait_for(|s| *s).await;
         ending.graceful_shutdown(Some(std::time::Duration::from_secs(5)));
     }));
+    let ended = |result: std::io::Result<()>| {
+        if let Err(e) = result {
+            tracing::error!(error = %e, "the listener ended");
+        }
+    };
     match &app.config.tls {
         Some(tls) => {
             // Installed once; a second install in one process changes nothing.
@@ -147,19 +151,11 @@ pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
                 .await
                 .map_err(fault("certificate"))?;
             let server = axum_server::from_tcp_rustls(listener, config).map_err(fault("listen"))?.handle(handle);
-            tasks.push(tokio::spawn(async move {
-                if let Err(e) = server.serve(service).await {
-                    tracing::error!(error = %e, "the listener ended");
-                }
-            }));
+            tasks.push(tokio::spawn(async move { ended(server.serve(service).await) }));
         }
         None => {
             let server = axum_server::from_tcp(listener).map_err(fault("listen"))?.handle(handle);
-            tasks.push(tokio::spawn(async move {
-                if let Err(e) = server.serve(service).await {
-                    tracing::error!(error = %e, "the listener ended");
-                }
-            }));
+            tasks.push(tokio::spawn(async move { ended(server.serve(service).await) }));
         }
     }
     if let Some(at) = app.config.metrics_listen {

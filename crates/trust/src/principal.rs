@@ -41,7 +41,7 @@ impl PersonState {
 pub enum Role {
     /// Signs in.
     Member,
-    /// Invites and ends people; never approves for them.
+    /// Invites people as well; never approves for them. To lock or end somebody is for the operator.
     Administrator,
 }
 

@@ -31,8 +31,6 @@ pub enum Refusal {
     WrongCode,
     /// Not decided yet.
     Pending,
-    /// Asking too often.
-    SlowDown,
     /// Time ran out.
     Expired,
     /// It has ended.
@@ -61,7 +59,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 25] = [
+    pub const ALL: [Refusal; 24] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -74,7 +72,6 @@ impl Refusal {
         Refusal::NotYet,
         Refusal::WrongCode,
         Refusal::Pending,
-        Refusal::SlowDown,
         Refusal::Expired,
         Refusal::Gone,
         Refusal::Decided,
@@ -104,7 +101,6 @@ impl Refusal {
             Refusal::NotYet => "not_yet",
             Refusal::WrongCode => "wrong_code",
             Refusal::Pending => "pending",
-            Refusal::SlowDown => "slow_down",
             Refusal::Expired => "expired",
             Refusal::Gone => "gone",
             Refusal::Decided => "decided",

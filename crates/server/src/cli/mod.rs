@@ -143,7 +143,7 @@ impl From<crate::app::Fault> for Ended {
 impl From<StartFault> for Ended {
     fn from(fault: StartFault) -> Ended {
         // The part that failed stands before the colon; only the store's own faults are not the operator's to mend.
-        if ["store", "keys", "log"].iter().any(|part| fault.0.starts_with(part)) { Ended::store(fault.0) } else { Ended::usage(fault.0) }
+        if ["store", "keys"].iter().any(|part| fault.0.starts_with(part)) { Ended::store(fault.0) } else { Ended::usage(fault.0) }
     }
 }
 

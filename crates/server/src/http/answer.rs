@@ -26,7 +26,7 @@ pub fn status(refusal: Refusal) -> StatusCode {
         | Refusal::AlreadyRedeemed => StatusCode::CONFLICT,
         Refusal::WrongCode => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Expired | Refusal::Gone | Refusal::InvitationOver => StatusCode::GONE,
-        Refusal::TooMany | Refusal::SlowDown => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Clock | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -35,7 +35,7 @@ pub fn status(refusal: Refusal) -> StatusCode {
 fn is_ordinary(refusal: Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::UseDpopNonce | Refusal::Pending | Refusal::SlowDown | Refusal::NoSession
+        Refusal::UseDpopNonce | Refusal::Pending | Refusal::NoSession
             | Refusal::Unavailable | Refusal::Clock
     )
 }

@@ -40,8 +40,8 @@ impl From<Fault> for No {
 }
 
 /// The parameters of a form.
-pub fn form(r: &Incoming, body: &[u8]) -> Result<Params, No> {
-    Params::of_form(&r.headers, body).map_err(|why| no("invalid_request", Refusal::Malformed, why))
+pub fn form(r: &Incoming, body: &[u8]) -> Result<Params, Fault> {
+    Params::of_form(&r.headers, body).map_err(|why| Fault::because(Refusal::Malformed, why))
 }
 
 /// The client that sent it.

@@ -107,6 +107,10 @@ impl Stage {
         let issuer = format!("http://localhost:{port}");
         let database =
             settings.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("countersign.db").display()));
+        if settings.database.is_some() {
+            // Made only with SQLite.
+            std::fs::write(dir.join("seal"), b64::encode(&mac::h(issuer.as_bytes()))).unwrap();
+        }
         std::fs::write(dir.join("countersign.toml"), configuration(&settings, &issuer, port, &dir, &database)).unwrap();
         // Ends the server and clears up however this process ends; told `done`, it only clears up.
         let guardian = Command::new("sh")

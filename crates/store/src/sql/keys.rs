@@ -13,7 +13,7 @@ pub struct StoredKey {
     pub purpose: String,
     /// Algorithm.
     pub alg: String,
-    /// `next` `active` `retired`.
+    /// `next` `active` `old` `retired`; a K has no `next` and no `old`.
     pub state: String,
     /// Public part as JSON; empty for `K`.
     pub public: String,

@@ -37,7 +37,7 @@ impl Cluster {
     pub fn start() -> Result<Option<Self>, String> {
         if std::env::var_os("COUNTERSIGN_WITHOUT_POSTGRES").is_some_and(|set| set == "1") {
             // Straight to the descriptor: the test harness would swallow a printed line.
-            let line = b"SKIPPED: no PostgreSQL tests, because COUNTERSIGN_WITHOUT_POSTGRES=1\n";
+            let line = b"skipped: no PostgreSQL tests, because COUNTERSIGN_WITHOUT_POSTGRES=1\n";
             let _ = std::io::stderr().write_all(line);
             return Ok(None);
         }
