@@ -239,7 +239,8 @@ mod tests {
     #[test]
     fn what_weakens_attestation_is_named() {
         let named = |text: &str| -> Vec<String> {
-            let config = parse(&format!("issuer = \"https://id.example\"\n{text}"), &[]).unwrap();
+            let base = "issuer = \"https://id.example\"\ntrusted_proxies = [\"127.0.0.1/32\"]";
+            let config = parse(&format!("{base}\n{text}"), &[]).unwrap();
             weaknesses(&config).into_iter().map(|w| w.setting).collect()
         };
         assert_eq!(named("attestation = \"none\""), ["attestation"]);
