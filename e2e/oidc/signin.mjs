@@ -165,12 +165,11 @@ async function refusals() {
     [{ code_challenge_method: 'plain' }, 'invalid_request'],
     [{ response_type: 'token' }, 'unsupported_response_type'],
     [{ prompt: 'none' }, 'login_required'],
-    [{ request: 'e30.e30.' }, 'request_not_supported'],
   ]) {
     const seen = await ask(change);
     check(`${JSON.stringify(change)} goes back as ${error}`, seen.status === 303 && seen.error === error, seen);
   }
-  for (const change of [{ redirect_uri: 'https://elsewhere.example/cb' }, { client_id: 'nobody' }]) {
+  for (const change of [{ redirect_uri: 'https://elsewhere.example/cb' }, { client_id: 'nobody' }, { request: 'e30.e30.' }, { request_uri: 'urn:x' }]) {
     const seen = await ask(change);
     check(`${JSON.stringify(change)} goes nowhere`, seen.status === 400 && seen.to === null, seen);
   }

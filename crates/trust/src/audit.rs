@@ -70,6 +70,8 @@ kinds! {
     LogoutDelivered = "logout.delivered": ["RS.CO-02", "PR.PS-04"],
     /// A relying party could not be told.
     LogoutFailed = "logout.failed": ["RS.CO-02", "DE.CM-09", "PR.PS-04"],
+    /// A client pushed an authorization request.
+    RequestPushed = "request.pushed": ["PR.AA-03", "PR.PS-04"],
     /// An authorization request was accepted.
     RequestAccepted = "request.accepted": ["PR.AA-03", "PR.PS-04"],
     /// A code was made for a client.

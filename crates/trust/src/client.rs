@@ -62,9 +62,15 @@ pub struct Client {
     /// base64url SHA-256 of the secret, for the secret methods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_hash: Option<String>,
-    /// Public keys, for `private_key_jwt`.
+    /// Public keys, for `private_key_jwt` and for request objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Jwk>,
+    /// It must push its authorization requests (RFC 9126 §6).
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
+    /// It must sign its authorization requests (RFC 9101 §10.5).
+    #[serde(default)]
+    pub require_signed_request_object: bool,
     /// Scopes it may ask for; `openid` always.
     #[serde(default)]
     pub scopes: Vec<String>,

@@ -35,6 +35,13 @@ pub const INVITATION_S: i64 = 600;
 pub const LIMITED_S: i64 = 24 * 3600;
 /// [Undo] works for this long, seconds.
 pub const UNDO_S: i64 = 72 * 3600;
+/// A pushed authorization request, until a browser comes for it, seconds (RFC 9126 §2.2; FAPI 2.0
+/// allows less than ten minutes, a redirect needs far less).
+pub const PUSHED_S: i64 = 60;
+/// A signed authorization response, seconds (JARM §2.1 recommends ten minutes at most).
+pub const RESPONSE_S: i64 = 120;
+/// Longest life of a signed request object, seconds (FAPI 2.0 Message Signing §5.3.1).
+pub const REQUEST_OBJECT_S: i64 = 3_600;
 /// Authorization code, seconds (RFC 6749 §4.1.2 allows ten minutes; a page needs far less).
 pub const CODE_S: i64 = 60;
 /// Access token for people, seconds.

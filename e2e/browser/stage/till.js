@@ -8,12 +8,20 @@ const random = () => randomBytes(24).toString('base64url');
 const sha = (value) => createHash('sha256').update(value).digest('base64url');
 const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
+async function body(request) {
+  let text = '';
+  for await (const part of request) text += part;
+  return new URLSearchParams(text);
+}
+
 export class Till {
   /** Sessions by our own cookie: `{ sid, sub, name }` */
   sessions = new Map();
   /** Every logout token that was taken, and every one that was not */
   heard = [];
   faults = [];
+  /** Answers that came as a form */
+  forms = 0;
   #started = new Map();
   #key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   #nonce = '';
@@ -69,6 +77,10 @@ export class Till {
       }
       case 'GET /login':
         return away(this.#ask(url.searchParams));
+      case 'POST /back':
+        url.search = (await body(request)).toString();
+        this.forms += 1;
+      // falls through: the same answer, sent as a form
       case 'GET /back': {
         const refused = url.searchParams.get('error');
         if (refused) return away(`/?why=${encodeURIComponent(refused)}`);
@@ -86,9 +98,7 @@ export class Till {
         return away(to.href);
       }
       case 'POST /ended': {
-        let body = '';
-        for await (const part of request) body += part;
-        const claims = await this.#verified(new URLSearchParams(body).get('logout_token') ?? '');
+        const claims = await this.#verified((await body(request)).get('logout_token') ?? '');
         if (!claims.events?.['http://schemas.openid.net/event/backchannel-logout'] || claims.nonce) throw new Error('not a logout token');
         this.heard.push(claims);
         for (const [id, session] of this.sessions) if (session.sid === claims.sid || (!claims.sid && session.sub === claims.sub)) this.sessions.delete(id);

@@ -43,6 +43,13 @@ describe('signing in', { timeout: 240_000 }, () => {
     assert.equal(stage.till.sessions.size, 1);
   });
 
+  test('the answer comes as a form where the application asks for it', async () => {
+    stage.till.sessions.clear();
+    await screen.goto(`${stage.till.origin}/login?response_mode=form_post`);
+    await screen.waitForURL(`${stage.till.origin}/`);
+    assert.deepEqual([stage.till.sessions.size, stage.till.forms], [1, 1]);
+  });
+
   test('the phone ends it, and the till is told', async () => {
     await phone.getByRole('button', { name: 'End it now' }).click();
     await screenIs(phone, 'ended');

@@ -5,6 +5,7 @@ use super::ceremony::ended_along;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::{App, Context, Fault};
+use crate::oidc::back::Way;
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
@@ -150,7 +151,9 @@ pub fn code(
     event.person = Some(f.person.clone());
     event.client = Some(r.client.clone());
     event.ceremony = f.ceremony.clone();
-    Ok((crate::oidc::authorize::success_url(&app.config.issuer, r, &text), writes, event))
+    let client = vetoes.client.as_ref().ok_or(Refusal::Denied)?;
+    let next = Way::of(r, &client.client).url(app, &r.id, &[("code", &text)], now)?;
+    Ok((next, writes, event))
 }
 
 /// The live session of a browser, if its cookie and the proof by its terminal key agree.
@@ -227,7 +230,8 @@ pub async fn cancel(app: &App, ctx: &Context, flow: &str, browser: &str) -> Resu
         let mut commit = Commit::new(event);
         commit.write(Write::request_done(&request));
         app.commit(commit).await?;
-        let next = crate::oidc::authorize::error_url(&app.config.issuer, &request.facts, "access_denied");
+        let client = app.store.client(&request.facts.client).await?.ok_or(Refusal::Denied)?;
+        let next = Way::of(&request.facts, &client.client).url(app, &request.facts.id, &[("error", "access_denied")], ctx.now)?;
         Ok(Next { next })
     })
     .await

@@ -90,8 +90,8 @@ pub fn client(c: &Client) -> Result<(), String> {
     if secret != c.secret_hash.is_some() {
         return wrong("secret_hash goes with client_secret_basic or client_secret_post, and only with them");
     }
-    if (c.auth == ClientAuth::PrivateKeyJwt) == c.keys.is_empty() {
-        return wrong("keys go with private_key_jwt, and only with it");
+    if c.keys.is_empty() && (c.auth == ClientAuth::PrivateKeyJwt || c.require_signed_request_object) {
+        return wrong("private_key_jwt and signed requests need keys");
     }
     if c.refresh == Refresh::Never && (c.refresh_bound || c.refresh_is_activity) {
         return wrong("refresh_bound and refresh_is_activity go with refresh");

@@ -41,6 +41,9 @@ pub struct Config {
     /// Networks that strangers share (carrier NAT, VPN): no evidence of nearness.
     #[serde(default, deserialize_with = "networks")]
     pub shared_networks: Vec<Network>,
+    /// Every client must push its authorization requests (RFC 9126 §5).
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
     /// Certificate and key, where no proxy speaks TLS for us.
     #[serde(default)]
     pub tls: Option<Tls>,

@@ -34,6 +34,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/sign-in/{flow}/cancel", post(terminal::cancel))
         .route("/sign-in/{flow}/passkey/options", post(terminal::passkey_options))
         .route("/sign-in/{flow}/passkey", post(terminal::passkey))
+        .route("/answer/{flow}", get(crate::oidc::back::get))
         .route("/ceremonies", post(terminal::open))
         .route("/ceremonies/{cid}", get(events::poll))
         .route("/ceremonies/{cid}/events", get(events::stream))

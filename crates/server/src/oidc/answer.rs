@@ -32,7 +32,7 @@ impl From<Fault> for No {
             Refusal::Malformed => "invalid_request",
             Refusal::UseDpopNonce => "use_dpop_nonce",
             Refusal::BadProof => "invalid_dpop_proof",
-            Refusal::Unavailable | Refusal::Clock => "temporarily_unavailable",
+            Refusal::Unavailable | Refusal::Clock | Refusal::TooMany => "temporarily_unavailable",
             _ => "invalid_grant",
         };
         No { error, fault }
@@ -60,6 +60,7 @@ pub async fn refused(app: &App, r: &Incoming, step: &str, no: No) -> Response {
     }
     let status = match error {
         "invalid_client" => StatusCode::UNAUTHORIZED,
+        _ if fault.refusal == Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
         "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };

@@ -8,10 +8,11 @@
 //!    the terminal's key, which only the page can make.
 
 use super::details::DetailTypes;
-use super::params::{Params, with_query};
-use super::{discovery, hint, record, refused_here};
+use super::back::{self, Way};
+use super::params::Params;
+use super::{discovery, hint, jar, jwt, par, record, refused_here};
 use crate::app::ceremony::hashed;
-use crate::app::{App, Fault};
+use crate::app::{App, Context, Fault};
 use crate::http::cookies;
 use crate::http::request::Incoming;
 use axum::body::Bytes;
@@ -25,7 +26,7 @@ use countersign_trust::audit::Kind;
 use countersign_trust::client::Client;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::statement::{Boundary, Detail};
-use countersign_wire::{RequestId, Thumbprint, b64, mac};
+use countersign_wire::{RequestId, Thumbprint, Time, b64, mac};
 use std::sync::Arc;
 
 /// Classes that one request may ask for.
@@ -43,19 +44,21 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
 }
 
 /// Where the answer to a request goes.
-struct Target {
+pub(super) struct Target {
     client: Client,
     redirect_uri: String,
     state: Option<String>,
+    mode: &'static str,
 }
 
 /// What a good request asks for.
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     scopes: Vec<String>,
     code_challenge: String,
     nonce: Option<String>,
-    dpop_jkt: Option<String>,
+    /// The key that the code will serve.
+    pub(super) dpop_jkt: Option<String>,
     acr_values: Vec<String>,
     prompt: Vec<String>,
     max_age_s: Option<i64>,
@@ -64,46 +67,94 @@ struct Asked {
 
 /// An error of RFC 6749 §4.1.2.1 or OpenID Connect Core §3.1.2.6, with a word for developers.
 #[derive(Debug, PartialEq, Eq)]
-struct No(&'static str, &'static str);
+pub(super) struct No(pub(super) &'static str, pub(super) &'static str);
 
 async fn answer(app: &App, r: &Incoming, raw: &[u8], params: Result<Params, &'static str>) -> Response {
-    let found = match params {
-        Ok(params) => target(app, &params).await.map(|t| (t, params)),
-        Err(why) => Err(Fault::because(Refusal::Malformed, why)),
-    };
-    let (target, params) = match found {
-        Ok(found) => found,
-        Err(fault) => return refused_here(app, &r.ctx, "authorize", fault).await,
-    };
-    let asked = asked(&params, &target.client, &app.details).and_then(|asked| match params.one("id_token_hint") {
-        Some(text) if hint::read(app, text).is_none_or(|h| h.client != target.client.id) => {
-            Err(No("invalid_request", "id_token_hint is not an ID token for this client"))
+    let done = async {
+        let params = params.map_err(|why| Fault::because(Refusal::Malformed, why))?;
+        app.in_order()?;
+        let client = client(app, &params).await?;
+        match params.one("request_uri") {
+            Some(uri) => taken(app, r, &client, uri).await,
+            None => plain(app, r, raw, params, client).await,
         }
-        _ => Ok(asked),
-    });
-    let asked = match asked {
-        Ok(asked) => asked,
-        Err(no) => return sent_back(app, r, &target, no).await,
     };
-    match keep(app, r, raw, target, asked).await {
+    match done.await {
         Ok(response) => response,
         Err(fault) => refused_here(app, &r.ctx, "authorize", fault).await,
     }
 }
 
-/// The client and its redirect URI, or a refusal that stays here.
-async fn target(app: &App, params: &Params) -> Result<Target, Fault> {
+/// The client, if it may ask at all.
+async fn client(app: &App, params: &Params) -> Result<Client, Fault> {
     let bad = |why| Fault::because(Refusal::Malformed, why);
     let id = params.one("client_id").ok_or(bad("client_id is missing"))?.parse()?;
     let stored = app.store.client(&id).await?.ok_or(bad("an unknown client"))?;
     if stored.client.disabled {
         return Err(Fault::because(Refusal::Denied, "a client that is switched off"));
     }
-    let redirect_uri = params.one("redirect_uri").ok_or(bad("redirect_uri is missing"))?.to_owned();
-    if !stored.client.allows_redirect(&redirect_uri) {
-        return Err(bad("a redirect_uri that is not registered"));
+    Ok(stored.client)
+}
+
+/// A request that was pushed (RFC 9126 §4): whatever stands beside its name does not count.
+async fn taken(app: &App, r: &Incoming, client: &Client, uri: &str) -> Result<Response, Fault> {
+    app.settled(|_| async {
+        let request = par::find(app, r, client, uri).await?;
+        let write = |browser: &str, until| Write::request_taken(&request, browser, until);
+        accept(app, r, &request.facts, write).await
+    })
+    .await
+}
+
+/// A request in the address itself, or signed in it.
+async fn plain(app: &App, r: &Incoming, raw: &[u8], params: Params, client: Client) -> Result<Response, Fault> {
+    let (params, hash, signed) = match params.one("request") {
+        None => (params, b64::encode(&mac::h(raw)), false),
+        Some(text) => {
+            let inner = jar::open(text, &client, &app.config.issuer, r.ctx.now)
+                .map_err(|why| Fault::because(Refusal::Malformed, why))?;
+            let hash = b64::encode(&mac::h(inner.asked().as_bytes()));
+            (inner, hash, true)
+        }
+    };
+    let target = Target::of(client, &params)?;
+    let client = &target.client;
+    let asked = match () {
+        () if client.require_pushed_authorization_requests || app.config.require_pushed_authorization_requests => {
+            Err(No("invalid_request", "push the request first"))
+        }
+        () if client.require_signed_request_object && !signed => Err(No("invalid_request", "this client signs its requests")),
+        () => good(app, &params, client),
+    };
+    match asked {
+        Ok(asked) => keep(app, r, target, asked, hash).await,
+        Err(no) => sent_back(app, r, &target, no).await,
     }
-    Ok(Target { client: stored.client, redirect_uri, state: params.one("state").map(str::to_owned) })
+}
+
+impl Target {
+    /// The way back to the client, or a refusal that stays here.
+    pub(super) fn of(client: Client, params: &Params) -> Result<Target, Fault> {
+        let bad = |why| Fault::because(Refusal::Malformed, why);
+        let redirect_uri = params.one("redirect_uri").ok_or(bad("redirect_uri is missing"))?.to_owned();
+        if !client.allows_redirect(&redirect_uri) {
+            return Err(bad("a redirect_uri that is not registered"));
+        }
+        // An unknown mode is refused in the default one.
+        let mode = back::mode(params).unwrap_or("query");
+        Ok(Target { client, redirect_uri, state: params.one("state").map(str::to_owned), mode })
+    }
+}
+
+/// What a request asks for, if all of it is good.
+pub(super) fn good(app: &App, params: &Params, client: &Client) -> Result<Asked, No> {
+    let asked = asked(params, client, &app.details)?;
+    match params.one("id_token_hint") {
+        Some(text) if hint::read(app, text).is_none_or(|h| h.client != client.id) => {
+            Err(No("invalid_request", "id_token_hint is not an ID token for this client"))
+        }
+        _ => Ok(asked),
+    }
 }
 
 /// Judges everything that goes back to the client if it is wrong.
@@ -122,8 +173,8 @@ fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked,
         Some(_) => return Err(No("unsupported_response_type", "only `code`")),
         None => return Err(No("invalid_request", "response_type is missing")),
     }
-    if params.one("response_mode").is_some_and(|m| m != "query") {
-        return Err(No("invalid_request", "response_mode: only `query`"));
+    if back::mode(params).is_none() {
+        return Err(No("invalid_request", "response_mode: an unknown way"));
     }
     if client.boundary < Boundary::Tokens {
         return Err(No("unauthorized_client", "this client is registered for less than tokens"));
@@ -200,12 +251,11 @@ fn acr_values(params: &Params) -> Result<Vec<String>, No> {
     Ok(known)
 }
 
-async fn keep(app: &App, r: &Incoming, raw: &[u8], target: Target, asked: Asked) -> Result<Response, Fault> {
-    app.in_order()?;
-    let now = r.ctx.now;
-    let facts = RequestFacts {
-        id: RequestId::new(now, app.id10()),
-        txn: r.ctx.txn.clone(),
+/// What is kept of a good request.
+pub(super) fn facts(app: &App, ctx: &Context, target: Target, asked: Asked, hash: String) -> RequestFacts {
+    RequestFacts {
+        id: RequestId::new(ctx.now, app.id10()),
+        txn: ctx.txn.clone(),
         client: target.client.id.clone(),
         redirect_uri: target.redirect_uri,
         state: target.state,
@@ -217,10 +267,26 @@ async fn keep(app: &App, r: &Incoming, raw: &[u8], target: Target, asked: Asked)
         prompt: asked.prompt,
         max_age_s: asked.max_age_s,
         details: asked.details,
-        response_mode: "query".to_owned(),
-        hash: b64::encode(&mac::h(raw)),
-        at: now,
-    };
+        response_mode: target.mode.to_owned(),
+        hash,
+        at: ctx.now,
+    }
+}
+
+async fn keep(app: &App, r: &Incoming, target: Target, asked: Asked, hash: String) -> Result<Response, Fault> {
+    jwt::ensure(app, target.client.id_token_alg).await?;
+    let facts = facts(app, &r.ctx, target, asked, hash);
+    accept(app, r, &facts, |browser, until| Write::request_added(&facts, browser, until)).await
+}
+
+/// The request belongs to this browser from now on, and the browser goes to the sign-in page.
+async fn accept(
+    app: &App,
+    r: &Incoming,
+    facts: &RequestFacts,
+    write: impl FnOnce(&str, Time) -> Write,
+) -> Result<Response, Fault> {
+    let now = r.ctx.now;
     let browser = r.browser().unwrap_or_else(|| b64::encode(&app.random::<32>()));
     let mut event = app
         .event(Kind::RequestAccepted, &facts.txn, now)
@@ -230,7 +296,7 @@ async fn keep(app: &App, r: &Incoming, raw: &[u8], target: Target, asked: Asked)
         .fact("source", r.ctx.source());
     event.client = Some(facts.client.clone());
     let mut commit = Commit::new(event);
-    commit.write(Write::request_added(&facts, &hashed(browser.as_bytes()), now.plus_s(limits::BROWSER_S)));
+    commit.write(write(&hashed(browser.as_bytes()), now.plus_s(limits::BROWSER_S)));
     app.commit(commit).await?;
     let mut response = see_other(&format!("/sign-in/{}", facts.id));
     // Set again even if it was there: it must not end before the request does.
@@ -238,17 +304,17 @@ async fn keep(app: &App, r: &Incoming, raw: &[u8], target: Target, asked: Asked)
     Ok(response)
 }
 
-async fn sent_back(app: &App, r: &Incoming, target: &Target, no: No) -> Response {
+async fn sent_back(app: &App, r: &Incoming, target: &Target, no: No) -> Result<Response, Fault> {
     let No(error, because) = no;
     let refusal = if error == "login_required" { Refusal::NoSession } else { Refusal::Malformed };
     let fault = Fault::because(refusal, because);
     if !record(app, &r.ctx, "authorize", &fault).await {
-        return refused_here(app, &r.ctx, "authorize", Refusal::Unavailable.into()).await;
+        return Err(Refusal::Unavailable.into());
     }
-    let mut pairs = vec![("error", error), ("error_description", because)];
-    pairs.extend(target.state.as_deref().map(|s| ("state", s)));
-    pairs.push(("iss", &app.config.issuer));
-    see_other(&with_query(&target.redirect_uri, &pairs))
+    jwt::ensure(app, target.client.id_token_alg).await?;
+    let Target { client, redirect_uri, state, mode } = target;
+    let way = Way { client, redirect_uri, mode, state: state.as_deref() };
+    way.now(app, &[("error", error), ("error_description", because)], r.ctx.now)
 }
 
 /// A redirect that never repeats a POST (RFC 9700 §4.12).
@@ -259,23 +325,6 @@ pub(super) fn see_other(to: &str) -> Response {
         response.headers_mut().insert(header::LOCATION, value);
     }
     response
-}
-
-/// Where the browser takes a code to.
-pub fn success_url(issuer: &str, request: &RequestFacts, code: &str) -> String {
-    back(issuer, request, ("code", code))
-}
-
-/// Where the browser takes an error to.
-pub fn error_url(issuer: &str, request: &RequestFacts, error: &str) -> String {
-    back(issuer, request, ("error", error))
-}
-
-fn back(issuer: &str, request: &RequestFacts, first: (&str, &str)) -> String {
-    let mut pairs = vec![first];
-    pairs.extend(request.state.as_deref().map(|s| ("state", s)));
-    pairs.push(("iss", issuer));
-    with_query(&request.redirect_uri, &pairs)
 }
 
 #[cfg(test)]
@@ -315,6 +364,7 @@ mod tests {
             ("request_uri=urn:x", "request_uri_not_supported"),
             ("registration=x", "registration_not_supported"),
             ("response_mode=fragment", "invalid_request"),
+            ("response_mode=fragment.jwt", "invalid_request"),
             ("prompt=none", "login_required"),
             ("prompt=none+login", "invalid_request"),
             ("prompt=create", "invalid_request"),

@@ -15,6 +15,8 @@ pub const ACCESS: &str = "at+jwt";
 pub const ID: &str = "JWT";
 /// `typ` of a log-out token.
 pub const LOGOUT: &str = "logout+jwt";
+/// `typ` of a signed authorization response.
+pub const RESPONSE: &str = "authorization-response+jwt";
 /// `typ` of a signed answer about a token.
 pub const INTROSPECTION: &str = "token-introspection+jwt";
 /// The event a log-out token carries.
@@ -24,8 +26,19 @@ const LOGOUT_S: i64 = 120;
 
 /// Signs claims with the key in use for `alg`, which is made if there is none yet.
 pub async fn sign(app: &App, alg: Alg, typ: &str, claims: &Value) -> Result<String, Fault> {
+    ensure(app, alg).await?;
+    sign_now(app, alg, typ, claims)
+}
+
+/// Makes sure that there is a key for `alg`.
+pub async fn ensure(app: &App, alg: Alg) -> Result<(), Fault> {
+    let broken = |_| Fault::because(Refusal::Unavailable, "no signing key");
+    app.keys.ensure(&app.store, alg).await.map_err(broken)
+}
+
+/// Signs claims with the key in use for `alg`, which must be there.
+pub fn sign_now(app: &App, alg: Alg, typ: &str, claims: &Value) -> Result<String, Fault> {
     let broken = |why| Fault::because(Refusal::Unavailable, why);
-    app.keys.ensure(&app.store, alg).await.map_err(|_| broken("no signing key"))?;
     let signer = app.keys.signer(alg).ok_or(broken("no signing key"))?;
     let mut header = Map::new();
     header.insert("typ".into(), typ.into());

@@ -1,6 +1,7 @@
 //! OpenID Connect: the code flow with PKCE and DPoP, and both kinds of log-out.
 //!
-//! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page.
+//! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page; [`par`] takes it
+//!    from the client itself, [`back`] brings the answer.
 //! 2. [`token`] takes the code, once, and gives tokens bound to the client's key.
 //! 3. [`userinfo`] answers about the person while the session lives.
 //! 4. [`introspect`] answers whether a token counts, [`revoke`] ends what it came from.
@@ -13,6 +14,7 @@
 mod access;
 mod answer;
 pub mod authorize;
+pub mod back;
 pub mod backchannel;
 pub mod client_auth;
 pub mod discovery;
@@ -20,8 +22,10 @@ pub mod details;
 mod egress;
 mod hint;
 pub mod introspect;
+mod jar;
 mod jwt;
 pub mod logout;
+pub mod par;
 mod params;
 pub mod revoke;
 pub mod token;
@@ -42,6 +46,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/.well-known/openid-configuration", get(discovery::configuration))
         .route("/.well-known/oauth-authorization-server", get(discovery::configuration))
         .route("/jwks", get(discovery::jwks))
+        .route("/par", post(par::post))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/token", post(token::post))
         .route("/introspect", post(introspect::post))

@@ -2,6 +2,7 @@
 //! as if it were not there, nothing that cannot be text.
 
 use axum::http::{HeaderMap, header};
+use serde_json::{Map, Value};
 
 /// Longest query or form, bytes: a request with a signed hint stays far below.
 const FORM_BYTES: usize = 24 * 1024;
@@ -10,7 +11,9 @@ const PARAMETERS: usize = 64;
 /// Longest value that is not a token, bytes.
 pub const VALUE_BYTES: usize = 2048;
 /// Values that are tokens, bounded by their own parser.
-const TOKENS: [&str; 2] = ["id_token_hint", "client_assertion"];
+const TOKENS: [&str; 3] = ["id_token_hint", "client_assertion", "request"];
+/// Parameters that show who sends a request, and are no part of it.
+const SHOWING: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 
 /// The parameters of one request.
 #[derive(Clone, Default)]
@@ -22,8 +25,12 @@ impl Params {
         if text.len() > FORM_BYTES {
             return Err("a request that is too long");
         }
+        Params::of(form_urlencoded::parse(text).map(|(name, value)| (name.into_owned(), value.into_owned())))
+    }
+
+    fn of(pairs: impl Iterator<Item = (String, String)>) -> Result<Params, &'static str> {
         let mut all: Vec<(String, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(text) {
+        for (name, value) in pairs {
             let odd = |t: &str| t.chars().any(|c| c.is_control() || c == '\u{fffd}');
             if odd(&name) || odd(&value) {
                 return Err("a parameter that is not plain text");
@@ -34,13 +41,28 @@ impl Params {
             if all.iter().any(|(n, _)| *n == name) {
                 return Err("a parameter that comes twice");
             }
-            all.push((name.into_owned(), value.into_owned()));
+            all.push((name, value));
             if all.len() > PARAMETERS {
                 return Err("too many parameters");
             }
         }
         all.retain(|(_, value)| !value.is_empty());
         Ok(Params(all))
+    }
+
+    /// Reads the members of a request object (RFC 9101 §4): text as it stands, anything else as JSON.
+    pub fn of_members(members: Map<String, Value>) -> Result<Params, &'static str> {
+        let plain = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        Params::of(members.into_iter().map(|(name, value)| (name, plain(value))))
+    }
+
+    /// Everything that is asked, as a form: without what shows who asks.
+    pub fn asked(&self) -> String {
+        let asked = self.0.iter().filter(|(name, _)| !SHOWING.contains(&name.as_str()));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).finish()
     }
 
     /// Reads a form body of the one content type that forms have.

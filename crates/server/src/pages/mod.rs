@@ -155,6 +155,16 @@ struct LoggedOutTemplate<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "form_post.html")]
+struct FormPostTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    to: &'a str,
+    fields: &'a [(String, String)],
+}
+
+#[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorTemplate<'a> {
     assets: &'a str,
@@ -196,6 +206,12 @@ pub fn logout_confirm(organisation: &str, client: Option<&str>, fields: &[(Strin
 /// After `POST /logout`. The page goes on to `next` by itself: a redirect would be stopped by `form-action`.
 pub fn logged_out(organisation: &str, next: Option<&str>) -> String {
     rendered(&LoggedOutTemplate { assets: root(), script: "leave.js", organisation, next })
+}
+
+/// Sends `fields`, and what stands behind `#` in its address, to `to` by itself (OAuth 2.0 Form Post Response
+/// Mode). The policy of this page allows that address and no other.
+pub fn form_post(organisation: &str, to: &str, fields: &[(String, String)]) -> String {
+    rendered(&FormPostTemplate { assets: root(), script: "answer.js", organisation, to, fields })
 }
 
 /// Something went wrong before a page could say it itself.
@@ -245,6 +261,7 @@ mod tests {
         pages.push(logout_confirm("Harbour", None, &[]));
         pages.push(logged_out("Harbour", Some("https://till.example/?a=1&b=2")));
         pages.push(logged_out("Harbour", None));
+        pages.push(form_post("Harbour", "https://till.example/cb", &[("state".into(), "\"><x".into())]));
         pages.push(not_found("Harbour"));
         pages.push(error(&ErrorPage {
             organisation: "Harbour",

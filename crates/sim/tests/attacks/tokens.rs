@@ -1,10 +1,12 @@
-//! What applications hold, and everything that must stop it: rows 13, 27.
+//! What applications hold, and everything that must stop it: rows 13, 15, 27.
 
+use super::stage;
 use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{CodeFlow, Tokens};
 use countersign_device::phone::Checked;
-use countersign_device::{Fault, Phone, Terminal};
-use countersign_sim::stage::{Attempt, Scene, Settings, Stage, place};
+use countersign_device::terminal::Arrival;
+use countersign_device::{Fault, Phone, SoftwareKey, Terminal};
+use countersign_sim::stage::{Attempt, REDIRECT, Scene, Settings, Stage, place};
 use url::Url;
 
 /// A renewal, as the program would ask for it.
@@ -172,4 +174,71 @@ async fn x13_whoever_is_stopped_between_two_steps_gets_no_further() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn x15_nothing_changes_between_the_steps() {
+    let scene = stage().scene().await;
+    let here = place();
+    let phone = scene.phone("Gleichbleibend", &here).await;
+    let key = SoftwareKey::generate().unwrap();
+    let flow = CodeFlow::new("renew", REDIRECT, "openid profile").unwrap();
+    let url = flow.url(&scene.discovery, &key.public().thumbprint());
+    let asked: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let pairs: Vec<(&str, &str)> = asked.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let http = scene.http(&here);
+    let raw = scene.raw(&here);
+    // Pushed by the client itself; then every parameter is changed on the way through the browser.
+    let call = Call::form(scene.stage.issuer.join("/par").unwrap(), &pairs);
+    let told: serde_json::Value = http.ask(&call.proved(Prover::terminal(&key))).await.unwrap();
+    let uri = told["request_uri"].as_str().unwrap();
+    let terminal = Terminal::new(scene.http(&here), &scene.stage.issuer).unwrap();
+    let mut changed = scene.discovery.authorization_endpoint.clone();
+    changed.query_pairs_mut().extend_pairs([("client_id", "renew"), ("request_uri", uri)]);
+    for (name, value) in &asked {
+        if name != "client_id" {
+            changed.query_pairs_mut().append_pair(name, &format!("{value}x"));
+        }
+    }
+    let mut stolen = scene.discovery.authorization_endpoint.clone();
+    stolen.query_pairs_mut().extend_pairs([("client_id", "till"), ("request_uri", uri)]);
+    let path = format!("{}?{}", stolen.path(), stolen.query().unwrap());
+    assert_eq!(raw.send("GET", &path, &[], vec![]).await.status, 400, "another client brings it");
+    let Arrival::Flow(page) = terminal.arrive(&changed).await.unwrap() else { panic!("sent away") };
+    let path = format!("{}?{}", changed.path(), changed.query().unwrap());
+    assert_eq!(raw.send("GET", &path, &[], vec![]).await.status, 400, "a second browser brings it");
+    // What the phone shows and signs is the request as it was pushed.
+    let ceremony = terminal.open(&page).await.unwrap();
+    let attempt = Attempt { terminal, flow, page, ceremony };
+    let checked = scene.approve(&phone, &attempt).await;
+    assert_eq!(checked.statement.request.scopes, ["openid", "profile"]);
+    assert_eq!(checked.statement.client.id.as_str(), "renew");
+    let reply = attempt.terminal.redeem(&attempt.ceremony).await.unwrap();
+    let redirect = scene.redirect(&attempt, reply).await;
+    let code = attempt.flow.code(&scene.discovery, &redirect).unwrap();
+    // At the token endpoint each thing the code is bound to is changed alone.
+    let thief = SoftwareKey::generate().unwrap();
+    let (mut other_client, mut other_place) = (attempt.flow.clone(), attempt.flow.clone());
+    other_client.client_id = "stock".into();
+    other_place.redirect_uri.push('/');
+    let other_verifier = CodeFlow::new("renew", REDIRECT, "openid profile").unwrap();
+    for (what, flow, with) in [
+        ("client", &other_client, &key),
+        ("redirect URI", &other_place, &key),
+        ("verifier", &other_verifier, &key),
+        ("key", &attempt.flow, &thief),
+    ] {
+        let heard = flow.exchange(&http, &scene.discovery, with, &code).await.err().unwrap();
+        assert!(heard.is("invalid_grant"), "{what}: {heard}");
+        recorded(&scene, &heard, "gone").await;
+    }
+    // More than was approved cannot be had, neither now nor by a renewal.
+    let tokens = attempt.flow.exchange(&http, &scene.discovery, &key, &code).await.unwrap();
+    assert_eq!(tokens.scope.as_deref(), Some("openid profile"));
+    let refresh = tokens.refresh_token.unwrap();
+    let wider = [("grant_type", "refresh_token"), ("client_id", "renew"), ("refresh_token", &refresh), ("scope", "openid refund")];
+    let call = Call::form(scene.discovery.token_endpoint.clone(), &wider).proved(Prover::terminal(&key));
+    let heard = http.ask::<Tokens>(&call).await.err().unwrap();
+    assert!(heard.is("invalid_scope"), "{heard}");
+    recorded(&scene, &heard, "denied").await;
 }

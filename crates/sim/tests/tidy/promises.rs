@@ -122,10 +122,11 @@ fn routes(file: &str) -> BTreeSet<String> {
 }
 
 /// Endpoints whose form a standard gives: discovery names them.
-const STANDARD: [&str; 9] = [
+const STANDARD: [&str; 10] = [
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",
     "/jwks",
+    "/par",
     "/authorize",
     "/token",
     "/introspect",

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct AuthRequest {
     /// Row version.
     pub version: i64,
-    /// base64url H(b).
+    /// base64url H(b); while pushed, of the secret in its `request_uri`.
     pub browser_hash: String,
-    /// `open` or `done`.
+    /// `pushed`, `open` or `done`.
     pub state: String,
     /// Until when.
     pub until: Time,
@@ -49,7 +49,7 @@ pub struct RequestFacts {
     pub prompt: Vec<String>,
     /// `max_age`, seconds.
     pub max_age_s: Option<i64>,
-    /// How the answer travels: `query` or `form_post`.
+    /// How the answer travels: `query` or `form_post`, signed with `.jwt` behind it.
     pub response_mode: String,
     /// base64url H of the whole request as it came.
     pub hash: String,
@@ -91,6 +91,28 @@ impl Write {
                 until.0.into(),
                 json(facts).into(),
             ],
+        ))
+    }
+    /// A request that a client pushed: open once a browser comes with its secret.
+    pub fn request_pushed(facts: &RequestFacts, secret_hash: &str, until: Time) -> Write {
+        Write(Statement::one(
+            "INSERT INTO request (id, version, browser_hash, client, state, expires_at, body) \
+             VALUES ($1, 1, $2, $3, 'pushed', $4, $5)",
+            [
+                facts.id.as_str().into(),
+                secret_hash.into(),
+                facts.client.as_str().into(),
+                until.0.into(),
+                json(facts).into(),
+            ],
+        ))
+    }
+    /// A browser came for a pushed request, once.
+    pub fn request_taken(r: &AuthRequest, browser_hash: &str, until: Time) -> Write {
+        Write(Statement::one(
+            "UPDATE request SET browser_hash = $3, state = 'open', expires_at = $4, version = version + 1 \
+             WHERE id = $1 AND version = $2 AND state = 'pushed'",
+            [r.facts.id.as_str().into(), r.version.into(), browser_hash.into(), until.0.into()],
         ))
     }
     /// A request was answered.

@@ -14,7 +14,7 @@ pub fn restored(revoked: &[String], id: [u8; 10], txn: [u8; 10], at: Time) -> Ba
         .write(Statement::any("UPDATE code SET state = 'revoked', version = version + 1 WHERE state <> 'revoked'", none()))
         .write(Statement::any("UPDATE oauth_grant SET ended = 'restored', version = version + 1 WHERE ended IS NULL", none()))
         .write(Statement::any("UPDATE invitation SET state = 'ended', version = version + 1 WHERE state = 'open'", none()))
-        .write(Statement::any("UPDATE request SET state = 'done', version = version + 1 WHERE state = 'open'", none()))
+        .write(Statement::any("UPDATE request SET state = 'done', version = version + 1 WHERE state <> 'done'", none()))
         .write(Statement::any("DELETE FROM challenge", none()))
         .write(Statement::any("DELETE FROM push_place", none()))
         .write(Statement::any(

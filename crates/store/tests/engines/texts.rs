@@ -12,7 +12,7 @@ const MAY_SCAN: &[&str] = &[
     "SELECT id, version, purpose, alg, state, public_key, sealed, made_at, serial FROM key WHERE state <> 'retired' ORDER BY made_at",
     // A restore ends everything that lived in the backup, once, before anything is served.
     "UPDATE code SET state = 'revoked', version = version + 1 WHERE state <> 'revoked'",
-    "UPDATE request SET state = 'done', version = version + 1 WHERE state = 'open'",
+    "UPDATE request SET state = 'done', version = version + 1 WHERE state <> 'done'",
     "UPDATE oauth_grant SET ended = 'restored', version = version + 1 WHERE ended IS NULL",
 ];
 

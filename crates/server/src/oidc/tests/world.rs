@@ -106,11 +106,14 @@ pub fn client(id: &str, more: Value) -> Client {
 
 impl World {
     pub async fn new(clients: Vec<Client>) -> World {
+        World::with(clients, "").await
+    }
+    pub async fn with(clients: Vec<Client>, config: &str) -> World {
         let clock = Arc::new(Hand(AtomicI64::new(T0.0)));
         let store = Store::new(Engine::open_with("sqlite::memory:", clock.clone()).await.unwrap());
         let chance = Arc::new(System::default());
         let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
-        let config = Arc::new(Config::parse("", std::iter::empty()).unwrap());
+        let config = Arc::new(Config::parse(config, std::iter::empty()).unwrap());
         let policy = PolicySet::shipped().unwrap();
         let app = Arc::new(App { store, config, keys, policy, details: DetailTypes::load(&[]).unwrap(), chance, hub: Hub::default(), owed: Notify::new() });
         let person = PersonId::new(T0, app.id10());
@@ -167,7 +170,7 @@ impl World {
             .write(Write::session_opened(&countersign_trust::session::Session::begun(session.clone())))
             .writes(clients.iter().map(|c| Write::client_added(c, "test")));
         app.commit(commit).await.unwrap();
-        let doors = crate::oidc::router().with_state(app.clone());
+        let doors = crate::http::router(app.clone());
         World { app, clock, session, cookie, doors }
     }
 
@@ -192,7 +195,7 @@ impl World {
             hub: Hub::default(),
             owed: Notify::new(),
         });
-        let doors = crate::oidc::router().with_state(app.clone());
+        let doors = crate::http::router(app.clone());
         World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), doors }
     }
 

@@ -1,0 +1,77 @@
+//! Request objects (RFC 9101): an authorization request that its client signed. Where there is one,
+//! nothing beside it counts.
+
+use super::params::Params;
+use countersign_trust::client::Client;
+use countersign_trust::limits;
+use countersign_wire::dpop::NumericDate;
+use countersign_wire::jose::{Alg, Jws};
+use countersign_wire::Time;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Algorithms of request objects. An unsigned one does not even parse.
+pub const ALGS: [Alg; 3] = [Alg::ES256, Alg::EdDSA, Alg::PS256];
+/// What is about the object itself and no parameter of the request.
+const ABOUT: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
+/// A client's clock may run ahead by this much, seconds.
+const AHEAD_S: i64 = 10;
+
+#[derive(Deserialize)]
+struct About {
+    iss: String,
+    aud: Audience,
+    exp: NumericDate,
+    #[serde(default)]
+    nbf: Option<NumericDate>,
+    #[serde(default)]
+    iat: Option<NumericDate>,
+    client_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    List(Vec<String>),
+}
+
+/// The parameters inside `text`, if `client` signed them for `issuer` and for now.
+pub fn open(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Params, &'static str> {
+    let jws = Jws::parse(text).map_err(|m| m.0)?;
+    if !ALGS.contains(&jws.alg()) {
+        return Err("a request object with another algorithm");
+    }
+    if jws.header_text("typ").is_some_and(|t| t != "JWT" && t != "oauth-authz-req+jwt") {
+        return Err("a request object of another typ");
+    }
+    let claims = client.keys.iter().find_map(|key| jws.verify(key).ok()).ok_or("a wrong request signature")?;
+    let about: About = claims.read().map_err(|_| "a request object without iss, aud, exp and client_id")?;
+    let id = client.id.as_str();
+    if about.iss != id || about.client_id != id {
+        return Err("a request object by another client");
+    }
+    let for_us = match &about.aud {
+        Audience::One(one) => one == issuer,
+        Audience::List(list) => list.iter().any(|a| a == issuer),
+    };
+    if !for_us {
+        return Err("a request object for another server");
+    }
+    let now_s = now.seconds();
+    let made_s = about.nbf.or(about.iat).map_or(now_s, NumericDate::seconds);
+    let life = made_s.min(now_s)..=made_s + limits::REQUEST_OBJECT_S;
+    if about.exp.seconds() <= now_s || !life.contains(&about.exp.seconds()) {
+        return Err("a request object that has expired, or lives longer than an hour");
+    }
+    if [about.nbf, about.iat].iter().flatten().any(|t| t.seconds() > now_s + AHEAD_S) {
+        return Err("a request object from the future");
+    }
+    let mut members: Map<String, Value> = claims.read().map_err(|_| "members")?;
+    // RFC 9101 §10.8: one with a subject could pass for the client's own assertion.
+    if members.contains_key("sub") || members.contains_key("request") || members.contains_key("request_uri") {
+        return Err("a request object with sub, request or request_uri inside");
+    }
+    members.retain(|name, _| !ABOUT.contains(&name.as_str()));
+    Params::of_members(members)
+}
