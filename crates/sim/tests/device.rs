@@ -211,7 +211,7 @@ async fn signing_out_at_the_till_ends_what_the_phone_shows() {
     let played = play::authorize_at(&world.phone, &terminal, &start(&world), Part::default()).await.unwrap();
     terminal.http.call(&Call::fetch(played.redirect)).await.unwrap();
     assert_eq!(world.phone.overview().await.unwrap().sessions.len(), 1);
-    let out = terminal.http.call(&Call::post_nothing(world.shop.join("/sign-out").unwrap())).await.unwrap();
+    let out = terminal.http.call(&Call::form(world.shop.join("/sign-out").unwrap(), &[])).await.unwrap();
     let to = out.location.unwrap();
     assert_eq!(to.path(), "/logout");
     let page = terminal.http.call(&Call::fetch(to)).await.unwrap();

@@ -88,7 +88,7 @@ kinds! {
     CodeReplayed = "code.replayed": ["DE.AE-02", "RS.MI-01", "PR.PS-04"],
     /// Somebody was invited to enrol.
     InvitationMade = "invitation.made": ["PR.AA-01", "PR.PS-04"],
-    /// An invitation was taken back or refused.
+    /// An open invitation ended: another took its place, or its person was ended.
     InvitationEnded = "invitation.ended": ["PR.AA-01", "PR.PS-04"],
     /// An invited key asked for passkey options.
     EnrolmentBegun = "enrolment.begun": ["PR.AA-01", "PR.PS-04"],
@@ -114,8 +114,6 @@ kinds! {
     ServerStarted = "server.started": ["PR.PS-04", "DE.CM-09"],
     /// The server was restored from a backup.
     ServerRestored = "server.restored": ["RC.RP-01", "PR.PS-04"],
-    /// Old rows were swept away.
-    Swept = "server.swept": ["PR.PS-04"],
 }
 
 /// One event.

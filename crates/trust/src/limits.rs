@@ -63,8 +63,6 @@ pub const CHALLENGE_S: i64 = 300;
 pub const K_ROTATE_S: i64 = 24 * 3600;
 /// Server key K: an old one stays good for, seconds; longer than any ceremony.
 pub const K_KEEP_S: i64 = 15 * 60;
-/// The wall clock may run behind the newest committed event by this much, milliseconds.
-pub const CLOCK_BEHIND_MS: i64 = 5_000;
 /// Longest name of a person or a device, characters.
 pub const NAME_CHARS: usize = 80;
 /// Longest request body, bytes.

@@ -143,10 +143,6 @@ impl<'a> Call<'a> {
         let body = serde_json::to_vec(body).map_err(|e| Fault::Local(format!("cannot encode: {e}")))?;
         Ok(Call { method: Method::POST, kind: Some("application/json"), body, ..Call::fetch(url) })
     }
-    /// Posts nothing at all.
-    pub fn post_nothing(url: Url) -> Call<'a> {
-        Call { method: Method::POST, ..Call::fetch(url) }
-    }
     /// Posts a form, as OAuth's token endpoint wants it.
     pub fn form(url: Url, pairs: &[(&str, &str)]) -> Call<'a> {
         let mut text = url::form_urlencoded::Serializer::new(String::new());

@@ -6,13 +6,13 @@ use crate::app::ceremony::decide::is_name;
 use countersign_store::sql::{Named, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
-use countersign_trust::audit::Kind;
+use countersign_trust::audit::{Event, Kind};
 use countersign_trust::device::DeviceState;
 use countersign_trust::enrolment::Why;
 use countersign_trust::limits;
 use countersign_trust::principal::{PersonState, Role};
 use countersign_wire::message::{Invitation, Invite};
-use countersign_wire::{PersonId, jcs};
+use countersign_wire::{PersonId, Time, TxnId, jcs};
 
 /// Who invites from a device: a guarded fact of the commit.
 pub struct Inviter<'a> {
@@ -39,6 +39,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
         let txn = app.txn(now);
         let mut writes = Vec::new();
         let mut guards = Vec::new();
+        let mut ended = (Vec::new(), Vec::new());
         let person = match app.store.person_by_login(login).await? {
             Some(known) => {
                 if !matches!(known.person.state, PersonState::Invited | PersonState::Active) {
@@ -52,7 +53,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
                     return Err(Fault::because(Refusal::Denied, "a further device is added by approving it on the first"));
                 }
                 guards.push((Table::Person, known.person.id.to_string(), known.person.version));
-                writes.push(Write::invitations_ended_for(known.person.id.as_str()));
+                ended = uninvited(app, &known.person.id, &txn, "invited_again", now).await?;
                 known.person.id
             }
             None => {
@@ -76,7 +77,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
             guards.push((Table::Device, by.device.device.id.to_string(), by.device.device.version));
         }
         let mut commit = Commit::new(event);
-        commit.writes(writes).guards(guards);
+        commit.also(ended).writes(writes).guards(guards);
         app.commit(commit).await?;
         Ok(Invitation {
             link: format!("{}/enrol#{token}", app.config.issuer),
@@ -84,6 +85,19 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
         })
     })
     .await
+}
+
+/// Whatever invites a person ends, each with its record.
+async fn uninvited(app: &App, person: &PersonId, txn: &TxnId, why: &str, now: Time) -> Result<(Vec<Write>, Vec<Event>), Fault> {
+    let open = app.store.invitations_of(person).await?;
+    let writes = open.iter().map(|i| Write::invitation_moved(i, "ended", &i.facts)).collect();
+    let events = open.iter().map(|i| {
+        let mut event =
+            app.event(Kind::InvitationEnded, txn, now).fact("why", why).fact("invitation", i.facts.id.as_str());
+        event.person = Some(person.clone());
+        event
+    });
+    Ok((writes, events.collect()))
 }
 
 /// An administrator invites from an active device with full rights.
@@ -133,7 +147,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
             }
         }
         if to == PersonState::Ended {
-            commit.write(Write::invitations_ended_for(named.person.id.as_str()));
+            commit.also(uninvited(app, &named.person.id, &txn, "ended", now).await?);
             for d in app.store.devices_of(&named.person.id).await? {
                 if d.device.state.may_become(DeviceState::Revoked) {
                     commit.write(Write::device_moved(&d.device, DeviceState::Revoked));

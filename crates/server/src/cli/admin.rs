@@ -109,7 +109,7 @@ pub async fn person(app: &App, what: PersonCommand, json: bool) -> Result<(), En
         PersonCommand::List => {
             let mut after = String::new();
             loop {
-                let page = app.store.people(&after, 100).await.map_err(|e| Ended::store(e.to_string()))?;
+                let page = app.store.people(&after, 100).await?;
                 let Some(last) = page.last() else { return Ok(()) };
                 after.clone_from(&last.login);
                 for p in &page {
@@ -133,7 +133,7 @@ pub async fn device(app: &App, what: DeviceCommand, json: bool) -> Result<(), En
     let (id, to) = match &what {
         DeviceCommand::List { login } => return devices_of(app, login, json).await,
         DeviceCommand::Ended => {
-            for id in app.store.devices_ended().await.map_err(|e| Ended::store(e.to_string()))? {
+            for id in app.store.devices_ended().await? {
                 println!("{id}");
             }
             return Ok(());
@@ -146,11 +146,10 @@ pub async fn device(app: &App, what: DeviceCommand, json: bool) -> Result<(), En
 }
 
 async fn devices_of(app: &App, login: &str, json: bool) -> Result<(), Ended> {
-    let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
-    let named = app.store.person_by_login(login).await.map_err(store)?;
+    let named = app.store.person_by_login(login).await?;
     let named = named.ok_or_else(|| Ended::refused("no such login"))?;
     let now = app.now();
-    for d in app.store.devices_of(&named.person.id).await.map_err(store)? {
+    for d in app.store.devices_of(&named.person.id).await? {
         let (v, state) = (&d.device, d.device.state.as_str());
         let limited = v.limited_until.filter(|t| now < *t).map(countersign_wire::Time::seconds);
         if json {
@@ -178,7 +177,6 @@ fn renew(app: &App, client: &mut Client) -> String {
 
 /// `countersign client`.
 pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), Ended> {
-    let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
     match what {
         ClientCommand::Add { file } => {
             let text = std::fs::read_to_string(&file).map_err(|e| Ended::usage(format!("cannot read `{}`: {e}", file.display())))?;
@@ -192,7 +190,7 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
             Ok(())
         }
         ClientCommand::List => {
-            for c in app.store.clients().await.map_err(store)? {
+            for c in app.store.clients().await? {
                 if json {
                     let mut value = serde_json::to_value(&c.client).unwrap_or_default();
                     if let Some(map) = value.as_object_mut() {
@@ -234,21 +232,20 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
 
 async fn known(app: &App, id: &str) -> Result<StoredClient, Ended> {
     let id = id.parse().map_err(|_| Ended::usage("a client id"))?;
-    let found = app.store.client(&id).await.map_err(|e| Ended::store(e.to_string()))?;
+    let found = app.store.client(&id).await?;
     found.ok_or_else(|| Ended::refused("no such client"))
 }
 
 async fn put(app: &App, client: &Client) -> Result<(), Ended> {
     let source = startup::COMMAND;
-    let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
     let now = app.now();
     let mut event = app.event(Kind::ClientChanged, &app.txn(now), now).fact("by", source);
     event.client = Some(client.id.clone());
     let mut commit = Commit::new(event);
-    match app.store.client(&client.id).await.map_err(store)? {
+    match app.store.client(&client.id).await? {
         Some(old) => commit.write(Write::client_changed(&old, client, source)),
         None => commit.write(Write::client_added(client, source)),
     };
-    app.commit(commit).await.map_err(store)?;
+    app.commit(commit).await?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Takes a backup.
 pub async fn take(app: &App, file: &Path, as_json: bool) -> Result<(), Ended> {
-    let manifest = app.store.engine().backup(file).await.map_err(|e| Ended::store(e.to_string()))?;
+    let manifest = app.store.engine().backup(file).await?;
     if as_json {
         println!("{}", json!({"rows": manifest.rows, "sha256": manifest.sha256}));
     } else {
@@ -35,9 +35,7 @@ pub async fn restore(config: Config, file: &Path, revoked: Option<&Path>, as_jso
     let ids: [u8; 10] = crate::chance::bytes(&*chance);
     let txn: [u8; 10] = crate::chance::bytes(&*chance);
     let batch = restored(&list, ids, txn, countersign_wire::Time(countersign_store::SystemClock.now()));
-    let manifest = countersign_store::backup::restore(&config.database, file, batch)
-        .await
-        .map_err(|e| Ended::store(e.to_string()))?;
+    let manifest = countersign_store::backup::restore(&config.database, file, batch).await?;
     if as_json {
         println!("{}", json!({"rows": manifest.rows, "sha256": manifest.sha256}));
     } else {

@@ -23,7 +23,6 @@ pub enum LogCommand {
 
 /// Runs it.
 pub async fn run(app: &App, what: LogCommand, json: bool) -> Result<(), Ended> {
-    let store = |e: countersign_store::StoreError| Ended::store(e.to_string());
     match what {
         LogCommand::Story { cid } => {
             let id = cid.parse().map_err(|_| Ended::usage("a ceremony id"))?;
@@ -44,7 +43,7 @@ pub async fn run(app: &App, what: LogCommand, json: bool) -> Result<(), Ended> {
             Ok(())
         }
         LogCommand::Txn { txn } => {
-            print(app.store.transaction(&txn).await.map_err(store)?, json);
+            print(app.store.transaction(&txn).await?, json);
             Ok(())
         }
         LogCommand::Ref { reference } => {
@@ -52,13 +51,13 @@ pub async fn run(app: &App, what: LogCommand, json: bool) -> Result<(), Ended> {
             if !shape {
                 return Err(Ended::usage("a reference such as R-481-720-936"));
             }
-            let found = app.store.by_reference(&reference).await.map_err(store)?;
+            let found = app.store.by_reference(&reference).await?;
             let line = found.ok_or_else(|| Ended::refused("nothing is recorded under this reference"))?;
             print(vec![line], json);
             Ok(())
         }
         LogCommand::Tail { n } => {
-            let mut lines = app.store.latest(n.clamp(1, 1_000)).await.map_err(store)?;
+            let mut lines = app.store.latest(n.clamp(1, 1_000)).await?;
             lines.reverse();
             print(lines, json);
             Ok(())

@@ -10,6 +10,7 @@ mod verify;
 use crate::config::{self, Config};
 use crate::serve::{self, StartFault};
 use clap::{CommandFactory, Parser, Subcommand};
+use countersign_store::{OpenError, StoreError};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -130,10 +131,22 @@ impl Ended {
     }
 }
 
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Ended {
+        Ended::store(error.to_string())
+    }
+}
+
+impl From<OpenError> for Ended {
+    fn from(error: OpenError) -> Ended {
+        Ended::store(error.to_string())
+    }
+}
+
 impl From<crate::app::Fault> for Ended {
     fn from(fault: crate::app::Fault) -> Ended {
-        if fault.store.is_some() {
-            return Ended::store("the store is unavailable");
+        if let Some(error) = fault.store {
+            return error.into();
         }
         let because = if fault.because.is_empty() { String::new() } else { format!(": {}", fault.because) };
         Ended::refused(format!("{}{because}", fault.refusal.code()))

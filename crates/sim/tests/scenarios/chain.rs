@@ -186,3 +186,19 @@ async fn verdicts_are_those_of_the_day_whatever_is_set_later() {
     assert_eq!(before[4]["because"], "fixed_prefix");
     assert_eq!(phone.story(&first.ceremony.cid).await.unwrap().verdicts, before);
 }
+
+#[tokio::test]
+async fn an_invitation_that_ends_unused_says_so_in_the_log() {
+    let scene = stage().scene().await;
+    for words in [["invite", "Nachzügler", "nachzuegler"], ["invite", "Nachzügler", "nachzuegler"], ["person", "end", "nachzuegler"]] {
+        scene.stage.command(&words).unwrap();
+    }
+    let log = scene.log().await;
+    let person = &log.iter().rev().find(|l| l.body["facts"]["state"] == "ended").unwrap().body["person"];
+    let of = |kind: &str, fact: &str| -> Vec<Value> {
+        let those = log.iter().filter(|l| l.kind == kind && l.body["person"] == *person);
+        those.map(|l| l.body["facts"][fact].clone()).collect()
+    };
+    assert_eq!(of("invitation.ended", "why"), ["invited_again", "ended"]);
+    assert_eq!(of("invitation.ended", "invitation"), of("invitation.made", "invitation"));
+}

@@ -1,6 +1,7 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_trust::enrolment::{Invitation, InvitationFacts};
+use countersign_wire::PersonId;
 
 fn invitation(row: &Row) -> Result<Invitation, StoreError> {
     Ok(Invitation {
@@ -18,6 +19,14 @@ impl Store {
             [hash.into()],
         );
         self.one(q, invitation).await
+    }
+    /// Invitations of a person that were neither used nor ended.
+    pub async fn invitations_of(&self, person: &PersonId) -> Result<Vec<Invitation>, StoreError> {
+        let q = Query::new(
+            "SELECT id, version, state, body FROM invitation WHERE person = $1 AND state = 'open' ORDER BY id LIMIT 1000",
+            [person.as_str().into()],
+        );
+        self.many(q, invitation).await
     }
 }
 
@@ -51,13 +60,6 @@ impl Write {
                 state.into(),
                 json(facts).into(),
             ],
-        ))
-    }
-    /// Open invitations of a person end.
-    pub fn invitations_ended_for(person: &str) -> Write {
-        Write(Statement::any(
-            "UPDATE invitation SET state = 'ended', version = version + 1 WHERE person = $1 AND state = 'open'",
-            [person.into()],
         ))
     }
 }
