@@ -26,6 +26,8 @@ mod killed;
 mod pushes;
 #[path = "attacks/races.rs"]
 mod races;
+#[path = "attacks/lifecycle/mod.rs"]
+mod lifecycle;
 #[path = "attacks/result.rs"]
 mod result;
 #[path = "attacks/tokens.rs"]

@@ -1,6 +1,8 @@
 //! Invitations: one-time, short-lived, for one person, for one device.
 
-use countersign_wire::{DeviceId, InvitationId, PersonId, Thumbprint, Time, TxnId};
+use crate::acr::Earned;
+use countersign_wire::statement::{Channel, Near};
+use countersign_wire::{CredentialId, DeviceId, InvitationId, PersonId, Thumbprint, Time, TxnId};
 use serde::{Deserialize, Serialize};
 
 /// Why an invitation exists.
@@ -39,13 +41,29 @@ pub struct InvitationFacts {
     pub why: Why,
     /// For a further device: the key that was approved, and no other.
     pub jkt: Option<Thumbprint>,
-    /// For a further device: the device that approved it.
-    pub by: Option<DeviceId>,
+    /// For a further device: the approval it rests on, which is judged again when the device enrols.
+    #[serde(default)]
+    pub vouched: Option<Vouched>,
     /// Good until.
     pub until: Time,
     /// State of a begun registration, sealed to this server's own format.
     #[serde(default)]
     pub registration: Option<serde_json::Value>,
+}
+
+/// An approval that lets a further device in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// The device that approved.
+    pub device: DeviceId,
+    /// The passkey that signed.
+    pub credential: CredentialId,
+    /// How the two devices met.
+    pub channel: Channel,
+    /// How near they were shown to be.
+    pub near: Vec<Near>,
+    /// What it earned.
+    pub earned: Earned,
 }
 
 impl Invitation {

@@ -10,14 +10,18 @@
 use super::ceremony::{burn, decide::is_name, hashed, refuse_if_burnt};
 use super::{App, Context, Fault};
 use crate::app::attestation;
+use crate::app::issue::{Ground, Vetoes, gate};
 use countersign_store::sql::Notice;
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
-use countersign_trust::enrolment::{Invitation, InvitationFacts, Why};
+use countersign_trust::enrolment::{Invitation, InvitationFacts, Vouched, Why};
+use countersign_trust::issuance::Product;
+use countersign_trust::presence::Presence;
 use countersign_trust::principal::PersonState;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
+use countersign_wire::statement::Purpose;
 use countersign_wire::message::{Creation, Enrolled, FinishEnrolment, Invited};
 use countersign_wire::{
     DeviceId, InvitationId, NoticeId, PersonId, Thumbprint, Time, TxnId, b64,
@@ -28,7 +32,7 @@ pub fn invitation(
     app: &App,
     person: &PersonId,
     why: Why,
-    bound: Option<(&Thumbprint, &DeviceId)>,
+    bound: Option<(&Thumbprint, Vouched)>,
     txn: &TxnId,
     now: Time,
 ) -> (String, InvitationFacts, Write) {
@@ -39,8 +43,8 @@ pub fn invitation(
         token_hash: hashed(token.as_bytes()),
         person: person.clone(),
         why,
-        jkt: bound.map(|(jkt, _)| jkt.clone()),
-        by: bound.map(|(_, device)| device.clone()),
+        jkt: bound.as_ref().map(|(jkt, _)| (*jkt).clone()),
+        vouched: bound.map(|(_, vouched)| vouched),
         until: now.plus_s(limits::INVITATION_S),
         registration: None,
     };
@@ -53,11 +57,11 @@ pub fn ticket(
     app: &App,
     ctx: &Context,
     person: &PersonId,
-    by: &DeviceId,
+    vouched: Vouched,
     jkt: &Thumbprint,
     txn: &TxnId,
 ) -> (String, InvitationFacts, Write) {
-    invitation(app, person, Why::Further, Some((jkt, by)), txn, ctx.now)
+    invitation(app, person, Why::Further, Some((jkt, vouched)), txn, ctx.now)
 }
 
 async fn open_invitation(app: &App, ctx: &Context, token: &str, jkt: &Thumbprint) -> Result<Invitation, Fault> {
@@ -173,12 +177,8 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     } else {
         commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
     }
-    if let Some(by) = &facts.by {
-        let approver = app.store.device(by).await?.ok_or(Refusal::Denied)?.device;
-        if approver.state != DeviceState::Active {
-            return Err(Fault::because(Refusal::Denied, "the approving device is no longer active"));
-        }
-        commit.guard(Table::Device, approver.id.as_str(), approver.version);
+    if let Some(vouched) = &facts.vouched {
+        commit.guards(still_vouched(app, &facts.person, vouched, now).await?.guards());
     }
     // Where there is no other device there is nobody to tell, and later nothing to ask about.
     if !others.is_empty() {
@@ -190,6 +190,23 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
         device_state: device.state.as_str().to_owned(),
         name: named.name,
     })
+}
+
+/// The approval that let this device in is judged once more, as it would be now.
+async fn still_vouched(app: &App, person: &PersonId, vouched: &Vouched, now: Time) -> Result<Vetoes, Fault> {
+    let vetoes = Vetoes::load(app, person, &vouched.device, &vouched.credential, None).await?;
+    let ground = Ground {
+        session: None,
+        earned: vouched.earned,
+        acr_values: &[],
+        scopes: &[],
+        channel: vouched.channel.as_str(),
+        presence: Presence::of(&vouched.near),
+        purpose: Purpose::EnrolDevice,
+        details: &[],
+    };
+    gate(app, Product::EnrolmentTicket, &vetoes, &ground, now)?;
+    Ok(vetoes)
 }
 
 /// What every other channel of the person is told, with a way back.

@@ -7,6 +7,7 @@ use crate::app::sessions::{self, Fresh, Started};
 use crate::app::{App, Context, Fault, enrol, once};
 use countersign_store::Write;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
+use countersign_trust::enrolment::Vouched;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::audit::Kind;
 use countersign_trust::ceremony::redeem::Passed;
@@ -20,7 +21,7 @@ use countersign_wire::SessionId;
 use countersign_wire::statement::Purpose;
 use serde_json::json;
 
-/// The request was cancelled, or answered in another window: nothing would take a result.
+/// The request was cancelled, answered in another window, or ran out: nothing would take a result.
 const REQUEST_OVER: &str = "request_over";
 
 /// What a redemption gives: the reply, and the cookies that go with it.
@@ -138,7 +139,7 @@ async fn sign_in(
         Some(flow) => app.store.request(flow).await?,
         None => None,
     };
-    if request.as_ref().is_some_and(|r| r.state != "open") {
+    if request.as_ref().is_some_and(|r| r.state != "open" || ctx.now >= r.until) {
         settle(app, ctx, c, c.abandon(REQUEST_OVER, ctx.now), Around::default().burn(proof)).await?;
         return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
     }
@@ -207,7 +208,14 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
         settle(app, ctx, c, step, Around::default().burn(proof)).await?;
         return Err(refusal.into());
     }
-    let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, &scan.device, &proof.jkt, &c.opening.txn);
+    let vouched = Vouched {
+        device: scan.device.clone(),
+        credential: approved.credential.clone(),
+        channel: scan.channel,
+        near: scan.near.clone(),
+        earned: approved.earned,
+    };
+    let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, vouched, &proof.jkt, &c.opening.txn);
     let mut around = Around {
         person: Some(scan.person.clone()),
         device: Some(scan.device.clone()),

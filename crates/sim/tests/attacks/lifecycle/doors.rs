@@ -1,0 +1,98 @@
+//! Every door of the server and every grant is passed by a way of the table, or excused by a reason.
+
+use super::stage;
+use super::ways::{Step, Way};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Why a door that no way passes needs no row.
+enum Covered {
+    /// A way passes it at this step.
+    By(Step),
+    /// It gives nothing: the reason.
+    Gives(&'static str),
+}
+use Covered::{By, Gives};
+
+const DOORS: [(&str, Covered); 41] = [
+    ("/sign-in/{flow}", Gives("a page; what it shows is the client's name")),
+    ("/sign-in/{flow}/resume", By(Step::Resume)),
+    ("/sign-in/{flow}/cancel", Gives("ends a request")),
+    ("/sign-in/{flow}/passkey/options", By(Step::PasskeyOptions)),
+    ("/sign-in/{flow}/passkey", By(Step::PasskeySignIn)),
+    ("/ceremonies", By(Step::Open)),
+    ("/ceremonies/{cid}", Gives("the state, to its own screen")),
+    ("/ceremonies/{cid}/events", Gives("the state, to its own screen")),
+    ("/ceremonies/{cid}/confirm", By(Step::DigitsOnScreen)),
+    ("/ceremonies/{cid}/abandon", Gives("ends a ceremony")),
+    ("/ceremonies/{cid}/redeem", By(Step::Redeem)),
+    ("/ceremonies/{cid}/continue", By(Step::Continue)),
+    ("/session", Gives("a page for a session that lives")),
+    ("/session/end", Gives("ends a session")),
+    ("/q", Gives("a page, the same for all")),
+    ("/code", Gives("a page, the same for all")),
+    ("/phone", Gives("a page, the same for all")),
+    ("/enrol", Gives("a page, the same for all")),
+    ("/add", Gives("a page, the same for all")),
+    ("/assets/{path}", Gives("scripts and styles")),
+    ("/device/scans", By(Step::Scan)),
+    ("/device/pending", Gives("what is offered to an active device: people.rs")),
+    ("/device/overview", Gives("what a device may see: people.rs")),
+    ("/device/ceremonies/{cid}", Gives("what its scanner saw")),
+    ("/device/ceremonies/{cid}/story", Gives("what the log says of one's own ceremony")),
+    ("/device/ceremonies/{cid}/take", By(Step::Take)),
+    ("/device/ceremonies/{cid}/confirm", By(Step::DigitsOnPhone)),
+    ("/device/ceremonies/{cid}/decision", By(Step::Approve)),
+    ("/device/sessions/end", Gives("ends sessions")),
+    ("/device/sessions/{id}/end", Gives("ends a session")),
+    ("/device/devices/{id}/{verb}", Gives("people.rs walks these by the device's state")),
+    ("/device/notices/{id}/{verb}", Gives("answers a notice; undoing takes away")),
+    ("/device/invitations", Gives("people.rs: an administrator who is active")),
+    ("/enrolments/look", Gives("the name on an invitation")),
+    ("/enrolments/begin", By(Step::FinishEnrolment)),
+    ("/enrolments/finish", By(Step::FinishEnrolment)),
+    ("/rebind/options", Gives("a challenge")),
+    ("/rebind/finish", Gives("people.rs walks re-binding by person, device and passkey")),
+    ("/healthz", Gives("health")),
+    ("/readyz", Gives("health")),
+    ("/openapi.json", Gives("a document")),
+];
+
+const ENDPOINTS: [(&str, Covered); 7] = [
+    ("introspection_endpoint", By(Step::Introspect)),
+    ("revocation_endpoint", Gives("takes away")),
+    ("authorization_endpoint", By(Step::Authorize)),
+    ("token_endpoint", By(Step::Exchange)),
+    ("userinfo_endpoint", By(Step::UserInfo)),
+    ("end_session_endpoint", Gives("ends a session")),
+    ("jwks_uri", Gives("public keys")),
+];
+
+const GRANTS: [(&str, Covered); 2] = [("authorization_code", By(Step::Exchange)), ("refresh_token", By(Step::Refresh))];
+
+fn same(found: BTreeSet<String>, listed: &[(&str, Covered)], what: &str) {
+    let known: BTreeSet<String> = listed.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let missing: Vec<_> = found.difference(&known).collect();
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "{what} without a row: {missing:?}; rows without {what}: {gone:?}");
+    for (name, covered) in listed {
+        match covered {
+            By(step) => assert!(Way::ALL.iter().any(|way| way.steps().contains(step)), "{name}: no way takes {step:?}"),
+            Gives(reason) => assert!(!reason.is_empty(), "{name}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn x13_every_door_and_every_grant_has_a_row() {
+    let scene = stage().scene().await;
+    let raw = scene.raw("10.255.255.1");
+    let read = async |path: &str| raw.send("GET", path, &[], Vec::new()).await.json();
+    let doors: Value = read("/openapi.json").await;
+    same(doors["paths"].as_object().unwrap().keys().cloned().collect(), &DOORS, "doors");
+    let metadata: Value = read("/.well-known/openid-configuration").await;
+    let endpoints = metadata.as_object().unwrap().keys().filter(|k| k.ends_with("_endpoint") || *k == "jwks_uri").cloned();
+    same(endpoints.collect(), &ENDPOINTS, "endpoints");
+    let grants = metadata["grant_types_supported"].as_array().unwrap().iter().map(|g| g.as_str().unwrap().to_owned());
+    same(grants.collect(), &GRANTS, "grants");
+}

@@ -1,0 +1,258 @@
+//! Ways in, step by step.
+
+use countersign_device::http::{Call, Prover};
+use countersign_device::oidc::{CodeFlow, Tokens};
+use countersign_device::phone::{Checked, InviteLink};
+use countersign_device::terminal::{Arrival, Ceremony};
+use countersign_device::{Fault, Phone, SoftwareKey, Terminal};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_sim::stage::{REDIRECT, SECRET, Scene, place};
+use countersign_wire::message::{Open, RedeemedReply};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What may refuse, in the words of doors and of OAuth. A code that is not here is a surprise.
+pub const CODES: [&str; 16] = [
+    "bad_proof", "code_not_live", "denied", "expired", "gone", "invalid_client", "invalid_grant", "invalid_token", "invitation_over",
+    "no_session", "no_such_ceremony", "no_such_flow",
+    // Nothing was approved.
+    "pending",
+    // An introspection says no more than that.
+    "inactive",
+    // A page for people instead of JSON: the client cannot be told, as it is not served any more.
+    "http_400",
+    // A step before gave nothing to try this one with.
+    "unmade",
+];
+
+/// A way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A phone scans what is on the screen.
+    Scan,
+    /// A request offered to a named person, with the greeting at its end.
+    Push,
+    /// A passkey on the screen itself.
+    Passkey,
+    /// A second device is let in by the first.
+    AddDevice,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Authorize,
+    Open,
+    Offer,
+    OpenEnrolment,
+    Scan,
+    Take,
+    DigitsOnScreen,
+    DigitsOnPhone,
+    Approve,
+    Redeem,
+    RedeemGreeted,
+    RedeemTicket,
+    Continue,
+    FinishEnrolment,
+    PasskeyOptions,
+    PasskeySignIn,
+    Exchange,
+    UserInfo,
+    Introspect,
+    Refresh,
+    Resume,
+}
+
+impl Step {
+    /// Whether success opens something: a session, a code, a token, a claim, a device.
+    pub fn gives(self) -> bool {
+        use Step::*;
+        matches!(
+            self,
+            Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
+                | Introspect | Refresh | Resume
+        )
+    }
+}
+
+impl Way {
+    pub const ALL: [Way; 4] = [Way::Scan, Way::Push, Way::Passkey, Way::AddDevice];
+
+    pub fn steps(self) -> &'static [Step] {
+        use Step::*;
+        match self {
+            Way::Scan => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Refresh, Resume],
+            Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Refresh, Resume],
+            Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Refresh, Resume],
+            Way::AddDevice => &[OpenEnrolment, Scan, DigitsOnScreen, Approve, RedeemTicket, FinishEnrolment],
+        }
+    }
+}
+
+/// A way under way.
+pub struct Play<'a> {
+    pub scene: &'a Scene<'a>,
+    pub way: Way,
+    pub phone: Phone,
+    pub login: String,
+    pub client: String,
+    place: String,
+    terminal: Terminal,
+    flow: Option<CodeFlow>,
+    page: Option<String>,
+    ceremony: Option<Ceremony>,
+    checked: Option<Checked>,
+    options: Option<countersign_wire::message::AssertionAsk>,
+    reply: Option<RedeemedReply>,
+    next: Option<String>,
+    tokens: Option<Tokens>,
+}
+
+static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
+/// The application that asks about their tokens.
+pub const READER: &str = "life-reader";
+/// Clients, one for each cell.
+pub const CLIENTS: u32 = 320;
+
+/// A step that has nothing to try with, because one before it was refused.
+fn unmade() -> Fault {
+    Fault::ended("unmade")
+}
+
+/// The code of a refusal.
+pub fn code(fault: &Fault) -> String {
+    match fault {
+        Fault::Refused(refusal) => refusal.code.clone(),
+        Fault::Person(_) => "access_denied".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl<'a> Play<'a> {
+    pub async fn new(scene: &'a Scene<'a>, way: Way) -> Play<'a> {
+        let place = place();
+        let (link, login) = scene.invitation("Wandel").await;
+        let phone = Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
+        let client = format!("life-{}", NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) % CLIENTS);
+        let terminal = scene.terminal(&place);
+        Play {
+            scene,
+            way,
+            phone,
+            login,
+            client,
+            terminal,
+            place,
+            flow: None,
+            page: None,
+            ceremony: None,
+            checked: None,
+            options: None,
+            reply: None,
+            next: None,
+            tokens: None,
+        }
+    }
+
+    fn page(&self) -> Result<&str, Fault> {
+        self.page.as_deref().ok_or_else(unmade)
+    }
+    fn ceremony(&self) -> Result<&Ceremony, Fault> {
+        self.ceremony.as_ref().ok_or_else(unmade)
+    }
+    fn checked(&self) -> Result<&Checked, Fault> {
+        self.checked.as_ref().ok_or_else(unmade)
+    }
+    fn tokens(&self) -> Result<&Tokens, Fault> {
+        self.tokens.as_ref().ok_or_else(unmade)
+    }
+
+    async fn arrive(&self) -> Result<(CodeFlow, String), Fault> {
+        let flow = CodeFlow::new(&self.client, REDIRECT, "openid profile")?;
+        match self.terminal.arrive(&flow.url(&self.scene.discovery, &self.terminal.key.public().thumbprint())).await? {
+            Arrival::Flow(page) => Ok((flow, page)),
+            Arrival::Away(url) => Err(flow.code(&self.scene.discovery, &url).err().unwrap_or_else(unmade)),
+        }
+    }
+
+    pub async fn step(&mut self, step: Step) -> Result<(), Fault> {
+        match step {
+            Step::Authorize => {
+                let (flow, page) = self.arrive().await?;
+                (self.flow, self.page) = (Some(flow), Some(page));
+            }
+            Step::Open => self.ceremony = Some(self.terminal.open(self.page()?).await?),
+            Step::Offer => {
+                let open = Open { flow: Some(self.page()?.to_owned()), offer: Some(self.login.clone()), ..Open::default() };
+                self.ceremony = Some(self.terminal.open_as(&open).await?);
+            }
+            Step::OpenEnrolment => self.ceremony = Some(self.terminal.open_enrolment("Second").await?),
+            Step::Scan => self.checked = Some(self.phone.scan(&[self.ceremony()?.frame()]).await?),
+            Step::Take => self.checked = Some(self.phone.take(&self.ceremony()?.cid).await?),
+            Step::DigitsOnScreen => {
+                let digits = self.checked()?.digits().ok_or_else(unmade)?.to_owned();
+                self.terminal.confirm(self.ceremony()?, &digits).await?;
+            }
+            Step::DigitsOnPhone => {
+                let digits = self.terminal.state(self.ceremony()?, None).await?.digits.ok_or_else(unmade)?;
+                self.phone.confirm(&self.ceremony()?.cid, &digits).await?;
+            }
+            Step::Approve => {
+                self.phone.approve(self.checked()?).await?;
+            }
+            Step::Redeem | Step::RedeemGreeted | Step::RedeemTicket => {
+                let reply = self.terminal.redeem(self.ceremony()?).await?;
+                self.next.clone_from(&reply.next);
+                self.reply = Some(reply);
+            }
+            Step::Continue => self.next = Some(self.terminal.proceed(self.ceremony()?).await?.next),
+            Step::FinishEnrolment => {
+                let ticket = self.reply.as_ref().and_then(|r| r.ticket.clone()).ok_or_else(unmade)?;
+                let fresh = self.scene.terminal(&self.place);
+                let (http, key) = std::mem::replace(&mut self.terminal, fresh).into_parts();
+                let invite = InviteLink { issuer: self.scene.stage.issuer.clone(), token: ticket };
+                Phone::enrol_with(http, &invite, key, "Second", None).await?;
+            }
+            Step::PasskeyOptions => self.options = Some(self.terminal.passkey_options(self.page()?).await?),
+            Step::PasskeySignIn => {
+                let mut ask = self.options.clone().ok_or_else(unmade)?;
+                ask.allow = vec![self.phone.passkey.about.id.clone()];
+                let assertion = self.phone.assert(&ask)?;
+                self.next.clone_from(&self.terminal.passkey(self.page()?, &assertion).await?.next);
+            }
+            Step::Exchange => {
+                let next = self.next.as_deref().and_then(|n| n.parse().ok()).ok_or_else(unmade)?;
+                let flow = self.flow.as_ref().ok_or_else(unmade)?;
+                let code = flow.code(&self.scene.discovery, &next)?;
+                self.tokens = Some(flow.exchange(&self.terminal.http, &self.scene.discovery, &self.terminal.key, &code).await?);
+            }
+            Step::UserInfo => {
+                let url = self.scene.discovery.userinfo_endpoint.clone().ok_or_else(unmade)?;
+                let prover = Prover { key: &self.terminal.key, body: false, token: Some(&self.tokens()?.access_token) };
+                self.terminal.http.call(&Call::fetch(url).proved(prover)).await?;
+            }
+            Step::Introspect => {
+                let body = form_urlencoded::Serializer::new(String::new()).append_pair("token", &self.tokens()?.access_token).finish();
+                let reader = format!("Basic {}", STANDARD.encode(format!("{READER}:{SECRET}")));
+                let headers = [("authorization", reader), ("content-type", "application/x-www-form-urlencoded".to_owned())];
+                let reply = self.scene.raw(&self.place).send("POST", "/introspect", &headers, body.into_bytes()).await;
+                assert_eq!(reply.status, 200);
+                if reply.json()["active"] != true {
+                    return Err(Fault::ended("inactive"));
+                }
+            }
+            Step::Refresh => {
+                let token = self.tokens()?.refresh_token.clone().ok_or_else(unmade)?;
+                let pairs = [("grant_type", "refresh_token"), ("client_id", &*self.client), ("refresh_token", &*token)];
+                let call = Call::form(self.scene.discovery.token_endpoint.clone(), &pairs);
+                self.tokens = Some(self.terminal.http.ask(&call.proved(Prover::terminal(&self.terminal.key))).await?);
+            }
+            Step::Resume => {
+                let (_, page) = self.arrive().await?;
+                self.terminal.resume(&page).await?;
+            }
+        }
+        Ok(())
+    }
+}
