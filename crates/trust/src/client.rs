@@ -150,10 +150,7 @@ impl Client {
     pub fn scopes_of(&self, asked: &str) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         for scope in asked.split(' ') {
-            let known = scope == "openid"
-                || scope == OFFLINE_ACCESS && self.refresh != Refresh::Never
-                || self.scopes.iter().any(|s| s == scope);
-            if known && !out.iter().any(|s| s == scope) {
+            if self.may_ask(scope) && !out.iter().any(|s| s == scope) {
                 out.push(scope.to_owned());
             }
         }
@@ -161,6 +158,12 @@ impl Client {
             out.push("openid".to_owned());
         }
         out
+    }
+    /// Whether it may ask for a scope.
+    pub fn may_ask(&self, scope: &str) -> bool {
+        scope == "openid"
+            || scope == OFFLINE_ACCESS && self.refresh != Refresh::Never
+            || self.scopes.iter().any(|s| s == scope)
     }
     /// Whether its refresh tokens serve its key alone.
     pub fn binds_refresh(&self) -> bool {

@@ -42,6 +42,16 @@ pub struct RowOf {
     pub at: Vec<String>,
 }
 
+/// Types of details.
+pub fn types(details: &[Detail]) -> Vec<String> {
+    details.iter().map(|d| d.r#type.clone()).collect()
+}
+
+/// Types of details as tokens carry them.
+pub fn types_asked(details: &[Value]) -> Vec<String> {
+    details.iter().filter_map(|d| d.get("type")?.as_str()).map(str::to_owned).collect()
+}
+
 impl Wording {
     /// Whether it can be shown: plain words, pointers that point.
     ///

@@ -45,6 +45,8 @@ pub struct Facts<'a> {
     pub earned: Earned,
     /// Classes that were asked for.
     pub acr_values: &'a [String],
+    /// Types of the authorization details that go along.
+    pub details: &'a [String],
 }
 
 /// The gate was passed, for this person and client, with these scopes. Only [`permit`] makes one.
@@ -77,7 +79,7 @@ impl Permit {
 
 /// Judges everything once more. Out of order means closed: whatever is not plainly good is refused.
 pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, Refusal> {
-    let Facts { person, device, credential, client, session, ruling, earned, acr_values } = facts;
+    let Facts { person, device, credential, client, session, ruling, earned, acr_values, details } = facts;
     let person_good = person.state == PersonState::Active;
     let device_good = device.state == DeviceState::Active && device.person == person.id;
     let credential_good = credential.live && credential.person == person.id;
@@ -94,7 +96,7 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
             Product::Session => Boundary::Session,
             Product::EnrolmentTicket => return Err(Refusal::Denied),
         };
-        if client.boundary < needs {
+        if client.boundary < needs || details.iter().any(|d| !client.detail_types.contains(d)) {
             return Err(Refusal::Denied);
         }
     } else if product != Product::EnrolmentTicket {
@@ -117,7 +119,8 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
             product,
             person: person.id.clone(),
             client: client.map(|c| c.id.clone()),
-            scopes: allow.rights.scopes.clone(),
+            // A registration that lost a scope since the request gives it no more.
+            scopes: allow.rights.scopes.iter().filter(|s| client.is_none_or(|c| c.may_ask(s))).cloned().collect(),
         }),
     }
 }

@@ -58,7 +58,7 @@ pub struct CodeFlow {
     pub state: String,
     /// Ties the ID token to this request.
     pub nonce: String,
-    verifier: String,
+    pub verifier: String,
 }
 
 /// What the token endpoint gave. It has no `Debug`: tokens must not print by accident.

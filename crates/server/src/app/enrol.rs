@@ -203,7 +203,7 @@ async fn still_vouched(app: &App, person: &PersonId, vouched: &Vouched, now: Tim
         channel: vouched.channel.as_str(),
         presence: Presence::of(&vouched.near),
         purpose: Purpose::EnrolDevice,
-        details: &[],
+        details: Vec::new(),
     };
     gate(app, Product::EnrolmentTicket, &vetoes, &ground, now)?;
     Ok(vetoes)

@@ -12,7 +12,7 @@ use countersign_trust::policy::{self, Action, Allowed, Ruling};
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
-use countersign_wire::statement::{Detail, Purpose};
+use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, CredentialId, DeviceId, PersonId, Time};
 
 /// Facts that can veto, as read just now.
@@ -93,8 +93,8 @@ pub struct Ground<'a> {
     pub presence: Presence,
     /// What for.
     pub purpose: Purpose,
-    /// Authorization details it is about.
-    pub details: &'a [Detail],
+    /// Types of the authorization details it is about.
+    pub details: Vec<String>,
 }
 
 impl<'a> Ground<'a> {
@@ -110,9 +110,12 @@ impl<'a> Ground<'a> {
             channel: channel_word(shown("channel")),
             presence: Presence::parse(shown("near")).unwrap_or(Presence::Unproven),
             purpose: Purpose::SignIn,
-            // They were judged when they were approved; what is made of them later only repeats them.
-            details: &[],
+            details: Vec::new(),
         }
+    }
+    /// The same, with authorization details of these types.
+    pub fn about(self, types: Vec<String>) -> Ground<'a> {
+        Ground { details: types, ..self }
     }
 }
 
@@ -138,7 +141,7 @@ pub fn gate(
         ground.presence,
         now,
     )
-    .with_details(ground.details);
+    .with_details(ground.details.clone());
     let ruling = app.policy.rule(action, &facts, client, ground.scopes);
     let permit = issuance::permit(
         product,
@@ -151,6 +154,7 @@ pub fn gate(
             ruling: &ruling,
             earned: ground.earned,
             acr_values: ground.acr_values,
+            details: &ground.details,
         },
         now,
     )?;
@@ -164,15 +168,13 @@ pub fn gate(
 pub async fn gate_in_session(
     app: &App,
     product: Product,
-    session: &Session,
     client: &ClientId,
-    acr_values: &[String],
-    scopes: &[String],
+    ground: &Ground<'_>,
     now: Time,
 ) -> Result<(Permit, Vetoes), Fault> {
-    let f = &session.facts;
+    let f = &ground.session.ok_or(Fault::because(Refusal::Gone, "no session"))?.facts;
     let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(client)).await?;
-    let (permit, _) = gate(app, product, &vetoes, &Ground::of(session, acr_values, scopes), now)?;
+    let (permit, _) = gate(app, product, &vetoes, ground, now)?;
     Ok((permit, vetoes))
 }
 

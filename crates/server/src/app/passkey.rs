@@ -9,6 +9,7 @@ use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
 use countersign_trust::device::Credential;
+use countersign_trust::detail;
 use countersign_trust::issuance::Product;
 use countersign_trust::presence::Presence;
 use countersign_trust::{Refusal, limits};
@@ -82,7 +83,7 @@ async fn attempt(
         channel: "passkey",
         presence: Presence::Unproven,
         purpose: Purpose::SignIn,
-        details: &r.details,
+        details: detail::types(&r.details),
     };
     let (permit, allowed) = gate(app, Product::Session, &vetoes, &ground, now)?;
     let (session, cookies) = sessions::start(

@@ -11,6 +11,7 @@ use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::State;
+use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::{Refusal, limits};
@@ -129,7 +130,12 @@ pub fn code(
     let f = &session.facts;
     let r = &request.facts;
     let scopes: Vec<String> = r.scopes.iter().filter(|s| f.scopes.contains(s)).cloned().collect();
-    let (permit, _) = gate(app, Product::Code, vetoes, &Ground::of(session, &r.acr_values, &scopes), now)?;
+    let ground = Ground::of(session, &r.acr_values, &scopes).about(detail::types(&r.details));
+    let (permit, _) = gate(app, Product::Code, vetoes, &ground, now)?;
+    // Where the code goes was registered when it was asked for; it must be registered still.
+    if !vetoes.client.as_ref().is_some_and(|c| c.client.allows_redirect(&r.redirect_uri)) {
+        return Err(Fault::because(Refusal::Denied, "a redirect URI that is registered no more"));
+    }
     let text = b64::encode(&app.random::<32>());
     let facts = CodeFacts {
         txn: r.txn.clone(),

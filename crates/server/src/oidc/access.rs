@@ -1,7 +1,7 @@
 //! An access token of ours that comes back: what it says, and whether it still counts.
 
 use super::jwt;
-use crate::app::issue::gate_in_session;
+use crate::app::issue::{Ground, gate_in_session};
 use crate::app::{App, Fault};
 use countersign_trust::Refusal;
 use countersign_trust::issuance::{Permit, Product};
@@ -95,6 +95,6 @@ impl Access {
             return Err(dead("a session of another person"));
         }
         let scopes: Vec<String> = c.scope.split(' ').map(str::to_owned).collect();
-        Ok(gate_in_session(app, product, &session, &c.client_id, &[], &scopes, now).await?.0)
+        Ok(gate_in_session(app, product, &c.client_id, &Ground::of(&session, &[], &scopes), now).await?.0)
     }
 }

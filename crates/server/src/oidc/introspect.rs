@@ -11,7 +11,7 @@
 use super::access::Access;
 use super::answer::{self, No, kept_by_nobody, no, refused};
 use super::{jwt, record};
-use crate::app::issue::gate_in_session;
+use crate::app::issue::{Ground, gate_in_session};
 use crate::app::{App, Fault};
 use crate::http::request::Incoming;
 use axum::Json;
@@ -115,7 +115,7 @@ async fn renewable(app: &App, r: &Incoming, caller: &Client, token: &RefreshToke
     let session = app.store.session(&grant.session).await?.ok_or_else(dead)?;
     let f = &grant.facts;
     let (permit, _) =
-        gate_in_session(app, Product::Introspection, &session, &caller.id, &f.acr_values, &f.scopes, now).await?;
+        gate_in_session(app, Product::Introspection, &caller.id, &Ground::of(&session, &f.acr_values, &f.scopes), now).await?;
     let told = json!({
         "active": true,
         "iss": app.config.issuer,

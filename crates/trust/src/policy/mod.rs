@@ -16,7 +16,7 @@ use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
     ParseErrors, PolicyId, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
-use countersign_wire::statement::{Detail, Purpose, Rights};
+use countersign_wire::statement::{Purpose, Rights};
 use countersign_wire::{ClientId, Time};
 use select::Index;
 use std::collections::HashMap;
@@ -110,9 +110,9 @@ impl Facts {
             details: Vec::new(),
         }
     }
-    /// The same, for a request with these details.
-    pub fn with_details(self, details: &[Detail]) -> Facts {
-        Facts { details: details.iter().map(|d| d.r#type.clone()).collect(), ..self }
+    /// The same, for a request with details of these types.
+    pub fn with_details(self, types: Vec<String>) -> Facts {
+        Facts { details: types, ..self }
     }
 }
 

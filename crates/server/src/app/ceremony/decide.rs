@@ -8,6 +8,7 @@ use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::decide::Proven;
 use countersign_trust::ceremony::{Ceremony, Opening, Scan, State};
+use countersign_trust::detail;
 use countersign_trust::device::{Credential, Device, DeviceState};
 use countersign_trust::policy::{Action, Denied, Facts, Ruling};
 use countersign_trust::presence::Presence;
@@ -104,7 +105,7 @@ async fn approve(
                 Presence::of(&scan.near),
                 ctx.now,
             )
-            .with_details(&c.opening.asked.details);
+            .with_details(detail::types(&c.opening.asked.details));
             let stopped = is_stopped(app, c, &person.id, ctx.now).await?;
             let active = person.state == countersign_trust::principal::PersonState::Active
                 && !client.as_ref().is_some_and(|c| c.client.disabled);

@@ -8,6 +8,7 @@ use crate::app::{App, Context, Fault, enrol, once};
 use countersign_store::Write;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
 use countersign_trust::enrolment::Vouched;
+use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::audit::Kind;
 use countersign_trust::ceremony::redeem::Passed;
@@ -108,7 +109,7 @@ async fn pass(
         channel: approved.scan.channel.as_str(),
         presence: Presence::of(&approved.scan.near),
         purpose: c.opening.purpose,
-        details: &c.opening.asked.details,
+        details: detail::types(&c.opening.asked.details),
     };
     gate(app, product, vetoes, &ground, ctx.now)
 }

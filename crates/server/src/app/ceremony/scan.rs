@@ -7,6 +7,7 @@ use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Write};
 use countersign_trust::ceremony::scan::ScanBy;
 use countersign_trust::ceremony::{Ceremony, State};
+use countersign_trust::detail;
 use countersign_trust::device::DeviceState;
 use countersign_trust::policy::{Action, Facts, Ruling};
 use countersign_trust::presence::{self, Presence};
@@ -203,7 +204,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     };
     let registered = client.as_ref().map(|c| &c.client);
     let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now)
-        .with_details(&c.opening.asked.details);
+        .with_details(detail::types(&c.opening.asked.details));
     let ruling = app.policy.rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
     let scan_by = ScanBy {
         device: d.id.clone(),

@@ -4,7 +4,7 @@
 use super::{Asked, No, dead, no};
 use crate::app::Fault;
 use crate::app::ceremony::{Around, settle};
-use crate::app::issue::gate_in_session;
+use crate::app::issue::{Ground, gate_in_session};
 use crate::app::once::{burn, hashed};
 use crate::oidc::client_auth::Used;
 use crate::oidc::jwt::{self, Shared};
@@ -14,6 +14,7 @@ use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
 use countersign_trust::grant::{Grant, GrantFacts, Renewal};
+use countersign_trust::detail;
 use countersign_trust::issuance::Product;
 use countersign_wire::dpop::Proof;
 use countersign_wire::refresh::RefreshToken;
@@ -52,8 +53,9 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     let session = app.store.session(&f.session).await?.ok_or(dead("no session"))?;
     let request = app.store.request(&f.request).await?.ok_or(dead("no request"))?;
     let acr_values = &request.facts.acr_values;
+    let ground = Ground::of(&session, acr_values, &f.scopes).about(detail::types(&request.facts.details));
     let (permit, vetoes) =
-        gate_in_session(app, Product::Tokens, &session, &client.id, acr_values, &f.scopes, now).await?;
+        gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
     let scopes = permit.scopes();
     let grant = code.grant();
     let jkt = proof.map(|p| &p.jkt);

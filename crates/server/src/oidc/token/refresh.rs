@@ -8,7 +8,7 @@
 
 use super::{Asked, No, dead, no};
 use crate::app::Fault;
-use crate::app::issue::gate_in_session;
+use crate::app::issue::{Ground, gate_in_session};
 use crate::app::once::burn;
 use crate::oidc::client_auth::Used;
 use crate::oidc::jwt::Shared;
@@ -16,6 +16,7 @@ use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
 use countersign_trust::grant::{Grant, Shown};
+use countersign_trust::detail;
 use countersign_trust::issuance::Product;
 use countersign_wire::TokenId;
 use countersign_wire::refresh::RefreshToken;
@@ -60,8 +61,9 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
     };
     let session = app.store.session(&grant.session).await?.ok_or(dead("no session"))?;
     let acr_values = &grant.facts.acr_values;
+    let ground = Ground::of(&session, acr_values, &scopes).about(detail::types_asked(&grant.facts.details));
     let (permit, vetoes) =
-        gate_in_session(app, Product::Tokens, &session, &client.id, acr_values, &scopes, now).await?;
+        gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
     let (next, write) = match shown {
         // Asked for again: the same successor, made anew.
         Shown::Again { k } => {

@@ -4,7 +4,7 @@ use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{CodeFlow, Tokens};
 use countersign_device::phone::{Checked, InviteLink};
 use countersign_device::terminal::{Arrival, Ceremony};
-use countersign_device::{Fault, Phone, SoftwareKey, Terminal};
+use countersign_device::{Fault, Phone, Terminal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_sim::stage::{REDIRECT, SECRET, Scene, place};
