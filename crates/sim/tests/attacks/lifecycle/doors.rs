@@ -14,7 +14,8 @@ enum Covered {
 }
 use Covered::{By, Gives};
 
-const DOORS: [(&str, Covered); 41] = [
+const DOORS: [(&str, Covered); 42] = [
+    ("/answer/{flow}", Gives("carries the answer that a redemption made, as a form")),
     ("/sign-in/{flow}", Gives("a page; what it shows is the client's name")),
     ("/sign-in/{flow}/resume", By(Step::Resume)),
     ("/sign-in/{flow}/cancel", Gives("ends a request")),
@@ -58,7 +59,8 @@ const DOORS: [(&str, Covered); 41] = [
     ("/openapi.json", Gives("a document")),
 ];
 
-const ENDPOINTS: [(&str, Covered); 7] = [
+const ENDPOINTS: [(&str, Covered); 8] = [
+    ("pushed_authorization_request_endpoint", By(Step::PushRequest)),
     ("introspection_endpoint", By(Step::Introspect)),
     ("revocation_endpoint", Gives("takes away")),
     ("authorization_endpoint", By(Step::Authorize)),

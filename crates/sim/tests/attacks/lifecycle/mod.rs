@@ -89,6 +89,11 @@ async fn x13_between_any_two_steps_of_a_scan() {
 }
 
 #[tokio::test]
+async fn x13_between_any_two_steps_of_a_pushed_request() {
+    table(Way::Pushed).await;
+}
+
+#[tokio::test]
 async fn x13_between_any_two_steps_of_a_push() {
     table(Way::Push).await;
 }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_sim::stage::{REDIRECT, SECRET, Scene, place};
 use countersign_wire::message::{Open, RedeemedReply};
+use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What may refuse, in the words of doors and of OAuth. A code that is not here is a surprise.
@@ -30,6 +31,8 @@ pub const CODES: [&str; 16] = [
 pub enum Way {
     /// A phone scans what is on the screen.
     Scan,
+    /// The same, of a request that the client pushed (RFC 9126).
+    Pushed,
     /// A request offered to a named person, with the greeting at its end.
     Push,
     /// A passkey on the screen itself.
@@ -41,6 +44,8 @@ pub enum Way {
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    PushRequest,
+    AuthorizePushed,
     Authorize,
     Open,
     Offer,
@@ -77,12 +82,13 @@ impl Step {
 }
 
 impl Way {
-    pub const ALL: [Way; 4] = [Way::Scan, Way::Push, Way::Passkey, Way::AddDevice];
+    pub const ALL: [Way; 5] = [Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice];
 
     pub fn steps(self) -> &'static [Step] {
         use Step::*;
         match self {
             Way::Scan => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Refresh, Resume],
+            Way::Pushed => &[PushRequest, AuthorizePushed, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange],
             Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Refresh, Resume],
             Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Refresh, Resume],
             Way::AddDevice => &[OpenEnrolment, Scan, DigitsOnScreen, Approve, RedeemTicket, FinishEnrolment],
@@ -100,6 +106,7 @@ pub struct Play<'a> {
     place: String,
     terminal: Terminal,
     flow: Option<CodeFlow>,
+    pushed: Option<String>,
     page: Option<String>,
     ceremony: Option<Ceremony>,
     checked: Option<Checked>,
@@ -113,7 +120,7 @@ static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
 /// The application that asks about their tokens.
 pub const READER: &str = "life-reader";
 /// Clients, one for each cell.
-pub const CLIENTS: u32 = 320;
+pub const CLIENTS: u32 = 400;
 
 /// A step that has nothing to try with, because one before it was refused.
 fn unmade() -> Fault {
@@ -145,6 +152,7 @@ impl<'a> Play<'a> {
             terminal,
             place,
             flow: None,
+            pushed: None,
             page: None,
             ceremony: None,
             checked: None,
@@ -178,6 +186,24 @@ impl<'a> Play<'a> {
 
     pub async fn step(&mut self, step: Step) -> Result<(), Fault> {
         match step {
+            Step::PushRequest => {
+                let flow = CodeFlow::new(&self.client, REDIRECT, "openid profile")?;
+                let url = flow.url(&self.scene.discovery, &self.terminal.key.public().thumbprint());
+                let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+                let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                let call = Call::form(self.scene.stage.issuer.join("/par").map_err(|_| unmade())?, &pairs);
+                let told: Value = self.terminal.http.ask(&call.proved(Prover::terminal(&self.terminal.key))).await?;
+                (self.flow, self.pushed) = (Some(flow), told["request_uri"].as_str().map(str::to_owned));
+            }
+            Step::AuthorizePushed => {
+                let mut url = self.scene.discovery.authorization_endpoint.clone();
+                let name = self.pushed.as_deref().ok_or_else(unmade)?;
+                url.query_pairs_mut().append_pair("client_id", &self.client).append_pair("request_uri", name);
+                match self.terminal.arrive(&url).await? {
+                    Arrival::Flow(page) => self.page = Some(page),
+                    Arrival::Away(_) => return Err(unmade()),
+                }
+            }
             Step::Authorize => {
                 let (flow, page) = self.arrive().await?;
                 (self.flow, self.page) = (Some(flow), Some(page));
