@@ -123,7 +123,7 @@ impl Keys {
 
     /// Lets every key's life go on and reads what other nodes did. Called every half minute.
     pub async fn refresh(&self, store: &Store) -> Result<(), KeysFault> {
-        self.settle(store, store.now(), &[Alg::ES256, Alg::EdDSA]).await
+        self.tend(store, store.now(), &[Alg::ES256, Alg::EdDSA]).await
     }
 
     /// Makes sure that there is a key for `alg`; every other node reads it within half a minute.
@@ -131,10 +131,10 @@ impl Keys {
         if self.signer(alg).is_some() {
             return Ok(());
         }
-        self.settle(store, store.now(), &[alg]).await
+        self.tend(store, store.now(), &[alg]).await
     }
 
-    async fn settle(&self, store: &Store, now: Time, wanted: &[Alg]) -> Result<(), KeysFault> {
+    async fn tend(&self, store: &Store, now: Time, wanted: &[Alg]) -> Result<(), KeysFault> {
         for _ in 0..RACES {
             let stored = store.keys().await?;
             let plan = plan(&stored, wanted, now);

@@ -1,6 +1,6 @@
 //! An access token of ours that comes back: what it says, and whether it still counts.
 
-use super::jwt;
+use super::jwt::{self, Audience};
 use crate::app::issue::{Ground, gate_in_session};
 use crate::app::{App, Fault};
 use countersign_trust::Refusal;
@@ -36,13 +36,6 @@ pub struct Bound {
     pub jkt: String,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    List(Vec<String>),
-}
-
 /// An access token that this server signed; whether it counts is still to be asked.
 pub struct Access {
     /// What the server asks of it.
@@ -73,10 +66,7 @@ impl Access {
     }
     /// Whether `audience` is among those it was made for.
     pub fn is_for(&self, audience: &str) -> bool {
-        match &self.claims.aud {
-            Audience::One(one) => one == audience,
-            Audience::List(list) => list.iter().any(|a| a == audience),
-        }
+        self.claims.aud.has(audience)
     }
 
     /// Whether it counts now: its time, its grant, its session, and the one gate.

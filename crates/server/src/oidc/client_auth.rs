@@ -1,6 +1,7 @@
 //! How a client shows who it is at the token endpoint: by the one method it registered, and by no
 //! other (RFC 6749 §2.3, OpenID Connect Core §9, RFC 7523).
 
+use super::jwt::Audience;
 use super::params::Params;
 use crate::app::{App, Fault};
 use axum::http::{HeaderMap, header};
@@ -80,13 +81,6 @@ struct Assertion {
     #[serde(default)]
     iat: Option<NumericDate>,
     jti: String,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    List(Vec<String>),
 }
 
 fn bad(why: &'static str) -> Fault {
@@ -179,13 +173,7 @@ fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Use
     if c.iss != client.id.as_str() || c.sub != client.id.as_str() {
         return Err(bad("an assertion by another client"));
     }
-    let audience = match &c.aud {
-        Audience::One(one) => one,
-        Audience::List(list) => match list.as_slice() {
-            [one] => one,
-            _ => return Err(bad("an assertion for several servers")),
-        },
-    };
+    let audience = c.aud.only().ok_or(bad("an assertion for several servers"))?;
     if audience != issuer && audience.strip_prefix(issuer) != Some("/token") {
         return Err(bad("an assertion for another server"));
     }

@@ -1,6 +1,7 @@
 //! Request objects (RFC 9101): an authorization request that its client signed. Where there is one,
 //! nothing beside it counts.
 
+use super::jwt::Audience;
 use super::params::Params;
 use countersign_trust::client::Client;
 use countersign_trust::limits;
@@ -29,13 +30,6 @@ struct About {
     client_id: String,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    List(Vec<String>),
-}
-
 /// The parameters inside `text`, if `client` signed them for `issuer` and for now.
 pub fn open(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Params, &'static str> {
     let jws = Jws::parse(text).map_err(|m| m.0)?;
@@ -51,11 +45,7 @@ pub fn open(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Para
     if about.iss != id || about.client_id != id {
         return Err("a request object by another client");
     }
-    let for_us = match &about.aud {
-        Audience::One(one) => one == issuer,
-        Audience::List(list) => list.iter().any(|a| a == issuer),
-    };
-    if !for_us {
+    if !about.aud.has(issuer) {
         return Err("a request object for another server");
     }
     let now_s = now.seconds();

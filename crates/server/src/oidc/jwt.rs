@@ -7,6 +7,7 @@ use countersign_trust::session::SessionFacts;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::jose::{Alg, jws};
 use countersign_wire::{GrantId, Thumbprint, Time, TokenId};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// `typ` of an access token.
@@ -23,6 +24,36 @@ pub const INTROSPECTION: &str = "token-introspection+jwt";
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// Life of a log-out token, seconds (at most two minutes by Back-Channel Logout §2.4).
 const LOGOUT_S: i64 = 120;
+
+/// `aud`: whom a JWT is for (RFC 7519 §4.1.3).
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// One reader.
+    One(String),
+    /// Several.
+    List(Vec<String>),
+}
+
+impl Audience {
+    /// Whether `reader` is among them.
+    pub fn has(&self, reader: &str) -> bool {
+        match self {
+            Audience::One(one) => one == reader,
+            Audience::List(list) => list.iter().any(|a| a == reader),
+        }
+    }
+    /// The reader, if there is exactly one.
+    pub fn only(&self) -> Option<&str> {
+        match self {
+            Audience::One(one) => Some(one),
+            Audience::List(list) => match list.as_slice() {
+                [one] => Some(one),
+                _ => None,
+            },
+        }
+    }
+}
 
 /// Signs claims with the key in use for `alg`, which is made if there is none yet.
 pub async fn sign(app: &App, alg: Alg, typ: &str, claims: &Value) -> Result<String, Fault> {
