@@ -1,10 +1,11 @@
 //! The life of devices and people, against the real program and its commands.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use countersign_device::passkey::flag;
+#[path = "people/rebind.rs"]
+mod rebind;
+
 use countersign_device::{Phone, SoftwareKey};
-use countersign_sim::stage::{Scene, Settings, Stage, place, program};
-use countersign_store::Statement;
+use countersign_sim::stage::{Settings, Stage, place, program};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -36,13 +37,6 @@ fn did(stage: &Stage, arguments: &[&str]) -> String {
 
 fn id(phone: &Phone) -> String {
     phone.kept().device_id.to_string()
-}
-
-/// The passkey of a phone becomes one that its maker synchronises.
-async fn synced(scene: &Scene<'_>, phone: &mut Phone) {
-    phone.passkey.flags |= flag::BE | flag::BS;
-    let sql = "UPDATE credential SET backup_eligible = 1, version = version + 1 WHERE device = $1";
-    assert_eq!(scene.engine.upkeep(vec![Statement::any(sql, [id(phone).as_str().into()])]).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -82,46 +76,6 @@ async fn a_device_has_no_say_about_the_notice_on_itself() {
     first.undo(&notice.id).await.unwrap();
     scene.refused(second.overview().await, "bad_proof").await;
     scene.refused(first.undo(&notice.id).await, "no_such_thing").await;
-}
-
-#[tokio::test]
-async fn a_bound_passkey_brings_the_same_device_back_with_reduced_rights() {
-    let scene = stage().scene().await;
-    let here = place();
-    let mut first = scene.phone("Ottilie", &here).await;
-    let second = scene.second_phone(&first, &here).await;
-    let before = id(&first);
-    let made = first.rebind(SoftwareKey::generate().unwrap(), "Same phone").await.unwrap();
-    assert_eq!((made.device_id.as_str(), made.device_state.as_str()), (before.as_str(), "active"));
-    let seen = second.overview().await.unwrap();
-    assert!(seen.notices.iter().any(|n| n.kind == "device_rebound" && n.undo));
-    assert!(seen.devices.iter().any(|d| d.id == before && d.limited_until.is_some()));
-    // It may report itself, and nobody else.
-    scene.refused(first.lost(&id(&second)).await, "denied").await;
-    first.lost(&before).await.unwrap();
-    scene.refused(first.overview().await, "bad_proof").await;
-    assert!(second.overview().await.unwrap().devices.iter().any(|d| d.id == before && d.state == "lost"));
-}
-
-#[tokio::test]
-async fn a_synced_passkey_brings_a_new_device_that_waits_and_learns_nothing() {
-    let scene = stage().scene().await;
-    let here = place();
-    let mut first = scene.phone("Pirmin", &here).await;
-    let second = scene.second_phone(&first, &here).await;
-    synced(&scene, &mut first).await;
-    let before = id(&first);
-    let made = first.rebind(SoftwareKey::generate().unwrap(), "From the cloud").await.unwrap();
-    assert_ne!(made.device_id, before);
-    assert_eq!(made.device_state, "pending");
-    let seen = first.overview().await.unwrap();
-    assert_eq!((seen.devices.len(), seen.activity.len(), seen.notices.len()), (1, 0, 0));
-    let attempt = scene.open_till(&here).await;
-    scene.refused(first.scan(&[attempt.ceremony.frame()]).await.map(|_| ()), "denied").await;
-    scene.refused(first.allow(&made.device_id).await, "denied").await;
-    assert_eq!(run(scene.stage, &["device", "resume", &made.device_id]).0, 1, "an operator never vouches");
-    second.allow(&made.device_id).await.unwrap();
-    assert_eq!(first.overview().await.unwrap().devices.len(), 3);
 }
 
 #[tokio::test]

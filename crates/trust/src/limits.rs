@@ -33,6 +33,8 @@ pub const BROWSER_S: i64 = 30 * 60;
 pub const INVITATION_S: i64 = 600;
 /// A device bound by a synced passkey alone has reduced rights for this long, seconds.
 pub const LIMITED_S: i64 = 24 * 3600;
+/// Devices of one person that wait to be allowed: enough for whoever tries again, few to look through.
+pub const DEVICES_WAITING: usize = 5;
 /// [Undo] works for this long, seconds.
 pub const UNDO_S: i64 = 72 * 3600;
 /// A pushed authorization request, until a browser comes for it, seconds (RFC 9126 §2.2; FAPI 2.0

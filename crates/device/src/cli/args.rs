@@ -50,6 +50,15 @@ pub enum Command {
         /// What to call this device
         #[arg(long, default_value = "Software phone")]
         name: String,
+        /// Make a passkey that says it may be copied, as accounts in a cloud keep them
+        #[arg(long)]
+        synced_passkey: bool,
+    },
+    /// Make a new device key and bind it by the passkey alone, as a browser does that lost its storage
+    Rebind {
+        /// What to call the device, if it becomes a new one
+        #[arg(long, default_value = "Software phone")]
+        name: String,
     },
     /// Join as a further device: shows a code for a device that is enrolled already
     Add {

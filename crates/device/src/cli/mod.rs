@@ -89,7 +89,8 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
             let script = String::from_utf8_lossy(&script).trim_end().to_owned();
             Ok(Found::new(vec![script.clone()], Value::String(script)))
         }
-        Command::Enrol { link, name } => phone::enrol(options, link, name).await,
+        Command::Enrol { link, name, synced_passkey } => phone::enrol(options, link, name, *synced_passkey).await,
+        Command::Rebind { name } => phone::rebind(options, name).await,
         Command::Add { issuer, name } => sign_in::add(options, issuer, name).await,
         Command::SignIn(wanted) => sign_in::sign_in(options, wanted).await,
         Command::Play(Play::Authorize { url, refuse, wrong_digits, pair, typed_code }) => {

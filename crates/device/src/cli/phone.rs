@@ -4,15 +4,30 @@ use super::args::{Command, Options};
 use super::Found;
 use countersign_device::console::{phone as screen, say};
 use countersign_device::phone::{Checked, InviteLink};
-use countersign_device::{Fault, Phone};
+use countersign_device::{Fault, Phone, SoftwareKey};
 use countersign_wire::CeremonyId;
 use countersign_wire::message::Invite;
 use serde_json::{Value, json};
 
-pub(super) async fn enrol(options: &Options, link: &str, name: &str) -> Result<Found, Fault> {
+pub(super) async fn enrol(options: &Options, link: &str, name: &str, synced: bool) -> Result<Found, Fault> {
     InviteLink::parse(link)?;
-    let phone = Phone::enrol(options.http(), link, name, Some(options.folder()?)).await?;
+    let (http, folder) = (options.http(), Some(options.folder()?));
+    let phone = if synced {
+        Phone::enrol_synced(http, link, name, folder).await?
+    } else {
+        Phone::enrol(http, link, name, folder).await?
+    };
     Ok(enrolled(&phone))
+}
+
+pub(super) async fn rebind(options: &Options, name: &str) -> Result<Found, Fault> {
+    let mut phone = options.phone()?;
+    let made = phone.rebind(SoftwareKey::generate()?, name).await?;
+    let line = match made.device_state.as_str() {
+        "pending" => "This device waits until another of yours allows it.",
+        _ => "This device has a new key. For 24 hours it has reduced rights.",
+    };
+    Ok(Found::new(vec![line.into()], json!({ "device": made.device_id, "state": made.device_state })))
 }
 
 pub(super) fn enrolled(phone: &Phone) -> Found {

@@ -1,7 +1,8 @@
 //! A software authenticator (WebAuthn Level 3 §6): makes a passkey, signs with it.
 //!
-//! It is a *software* key: it says so by its AAGUID and by a self-attestation, claims no backup,
-//! and sets UV because whoever runs this program has unlocked this machine's account.
+//! It is a *software* key: it says so by its AAGUID and by a self-attestation, and sets UV because
+//! whoever runs this program has unlocked this machine's account. It says that it cannot be copied,
+//! unless it was made as a synced one, which tests of re-binding need.
 
 pub mod cbor;
 
@@ -41,8 +42,19 @@ pub struct About {
     pub rp_id: String,
     /// User handle, base64url.
     pub user_handle: String,
-    /// Signatures made so far; the next one says one more.
+    /// Signatures made so far; the next one says one more. A synced one stays at 0.
     pub counter: u32,
+    /// Whether it says that it may be copied to other devices, and was.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub synced: bool,
+}
+
+impl About {
+    /// Flags of its signatures.
+    pub fn flags(&self) -> u8 {
+        let copies = if self.synced { flag::BE | flag::BS } else { 0 };
+        flag::UP | flag::UV | copies
+    }
 }
 
 /// A passkey with its private key.
@@ -116,18 +128,26 @@ pub fn may_claim(host: &str, rp_id: &str) -> bool {
 }
 
 impl Passkey {
-    /// Makes a passkey for `wanted` on the page at `origin`.
+    /// Makes a passkey for `wanted` on the page at `origin`. It is bound to this device (BE = 0).
     pub fn create(wanted: &Wanted, origin: &str) -> Result<(Passkey, NewCredential), Fault> {
-        let passkey = Passkey {
-            about: About {
-                id: b64::encode(&machine::bytes::<32>()?),
-                rp_id: wanted.rp_id.clone(),
-                user_handle: b64::encode(&wanted.user),
-                counter: 0,
-            },
-            key: SoftwareKey::generate()?,
-            flags: flag::UP | flag::UV,
+        Passkey::make(wanted, origin, false)
+    }
+
+    /// The same as an account in a cloud would keep it: it may be copied, and was (BE = BS = 1).
+    pub fn create_synced(wanted: &Wanted, origin: &str) -> Result<(Passkey, NewCredential), Fault> {
+        Passkey::make(wanted, origin, true)
+    }
+
+    fn make(wanted: &Wanted, origin: &str, synced: bool) -> Result<(Passkey, NewCredential), Fault> {
+        let about = About {
+            id: b64::encode(&machine::bytes::<32>()?),
+            rp_id: wanted.rp_id.clone(),
+            user_handle: b64::encode(&wanted.user),
+            counter: 0,
+            synced,
         };
+        let flags = about.flags();
+        let passkey = Passkey { about, key: SoftwareKey::generate()?, flags };
         let credential = passkey.attest(wanted, origin)?;
         Ok((passkey, credential))
     }

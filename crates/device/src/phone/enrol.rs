@@ -7,7 +7,7 @@ use crate::keys::Folder;
 use crate::passkey::{Wanted, host_of};
 use crate::{Fault, Http, Passkey, SoftwareKey};
 use countersign_wire::PersonId;
-use countersign_wire::message::{AssertionAsk, Creation, Enrolled, FinishEnrolment, Invited, Rebind, Token};
+use countersign_wire::message::{AssertionAsk, Creation, Enrolled, FinishEnrolment, Invited, NewCredential, Rebind, Token};
 use serde_json::json;
 use url::Url;
 
@@ -78,6 +78,12 @@ impl Phone {
         Phone::enrol_with(http, &InviteLink::parse(link)?, SoftwareKey::generate()?, name, folder).await
     }
 
+    /// The same with a passkey that says it may be copied, and was.
+    pub async fn enrol_synced(http: Http, link: &str, name: &str, folder: Option<Folder>) -> Result<Phone, Fault> {
+        let invite = InviteLink::parse(link)?;
+        Phone::enrol_making(http, &invite, SoftwareKey::generate()?, name, folder, Passkey::create_synced).await
+    }
+
     /// Enrols with a key of the caller's. The keys are on disk before the server hears of them, so
     /// that no enrolled device is without its key.
     pub async fn enrol_with(
@@ -86,6 +92,18 @@ impl Phone {
         key: SoftwareKey,
         name: &str,
         folder: Option<Folder>,
+    ) -> Result<Phone, Fault> {
+        Phone::enrol_making(http, invite, key, name, folder, Passkey::create).await
+    }
+
+    /// Enrols with a key and a passkey of the caller's making.
+    pub async fn enrol_making(
+        http: Http,
+        invite: &InviteLink,
+        key: SoftwareKey,
+        name: &str,
+        folder: Option<Folder>,
+        make: impl Fn(&Wanted, &str) -> Result<(Passkey, NewCredential), Fault>,
     ) -> Result<Phone, Fault> {
         if let Some(folder) = &folder
             && Phone::is_kept_in(folder)?
@@ -99,7 +117,7 @@ impl Phone {
         let invited = steps.look().await?;
         let wanted = steps.begin().await?;
         let origin = steps.origin();
-        let (passkey, credential) = Passkey::create(&wanted, &origin)?;
+        let (passkey, credential) = make(&wanted, &origin)?;
         if let Some(folder) = &folder {
             folder.write(DEVICE_KEY, key.pkcs8().expose())?;
             folder.write(PASSKEY_KEY, passkey.key.pkcs8().expose())?;

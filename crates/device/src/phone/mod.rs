@@ -92,11 +92,7 @@ impl Phone {
         let kept: Kept = folder.read_json(STATE)?.ok_or_else(missing)?;
         let key = SoftwareKey::from_pkcs8(&folder.read(DEVICE_KEY)?.ok_or_else(missing)?)?;
         let secret = SoftwareKey::from_pkcs8(&folder.read(PASSKEY_KEY)?.ok_or_else(missing)?)?;
-        let passkey = Passkey {
-            about: kept.passkey.clone(),
-            key: secret,
-            flags: crate::passkey::flag::UP | crate::passkey::flag::UV,
-        };
+        let passkey = Passkey { about: kept.passkey.clone(), key: secret, flags: kept.passkey.flags() };
         Phone::new(kept, key, passkey, Http::new(transport), Some(folder))
     }
 
@@ -260,8 +256,12 @@ impl Phone {
         })
     }
 
-    /// The count that the next signature will carry, kept before it is used.
+    /// The count that the next signature will carry, kept before it is used. Copies cannot count
+    /// together, so synced passkeys have none.
     fn next_count(&self) -> Result<u32, Fault> {
+        if self.lock().passkey.synced {
+            return Ok(0);
+        }
         self.change(|kept| {
             kept.passkey.counter = kept.passkey.counter.saturating_add(1);
             kept.passkey.counter

@@ -52,17 +52,20 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
     }
     let old = app.store.device(&credential.device).await?.ok_or(Refusal::Denied)?.device;
     // A passkey is no way around a device that was stopped.
-    if !matches!(old.state, DeviceState::Active | DeviceState::Retired) {
+    if old.state != DeviceState::Active {
         return Err(Fault::because(Refusal::Denied, "the device of this passkey may not act"));
     }
+    let same = !credential.backup_eligible;
     let others = app.store.devices_of(&credential.person).await?;
-    let another = others.iter().any(|d| d.device.state == DeviceState::Active && d.device.id != old.id);
-    let same = !credential.backup_eligible && old.state == DeviceState::Active;
+    if !same && others.iter().filter(|d| d.device.state == DeviceState::Pending).count() >= limits::DEVICES_WAITING {
+        return Err(Fault::because(Refusal::TooMany, "devices of this person wait already"));
+    }
+    let waits = !same && others.iter().any(|d| vouches(&d.device, &old) || disowned(&d.device));
     let fresh = Device {
         id: if same { old.id.clone() } else { DeviceId::new(now, app.id10()) },
         version: 1,
         person: credential.person.clone(),
-        state: if same || !another { DeviceState::Active } else { DeviceState::Pending },
+        state: if waits { DeviceState::Pending } else { DeviceState::Active },
         dk: proof.jwk.clone(),
         jkt: proof.jkt.clone(),
         key: KeyClass::Software,
@@ -95,4 +98,16 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         device_state: fresh.state.as_str().to_owned(),
         name: named.name,
     })
+}
+
+/// Another device that could allow the new one. The one on which the passkey was registered may be
+/// this very phone before it forgot its key.
+fn vouches(device: &Device, old: &Device) -> bool {
+    device.state == DeviceState::Active && device.id != old.id
+}
+
+/// Somebody said of an earlier binding by passkey that it was not theirs: whoever has the passkey now
+/// does not begin by acting.
+fn disowned(device: &Device) -> bool {
+    device.state == DeviceState::Revoked && device.limited_until.is_some()
 }

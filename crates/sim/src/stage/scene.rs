@@ -7,9 +7,10 @@ use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{CodeFlow, Discovery, Tokens};
 use countersign_device::phone::Checked;
 use countersign_device::terminal::{Arrival, Ceremony};
-use countersign_device::{Fault, Http, Phone, Refusal, Terminal, Transport};
+use countersign_device::passkey::Wanted;
+use countersign_device::{Fault, Http, Passkey, Phone, Refusal, Terminal, Transport};
 use countersign_store::{Engine, Query};
-use countersign_wire::message::{Invite, RedeemedReply};
+use countersign_wire::message::{Invite, NewCredential, RedeemedReply};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -75,8 +76,23 @@ impl Scene<'_> {
         Phone::enrol(self.http(place), &link, &format!("{name}'s phone"), None).await.unwrap()
     }
 
+    /// A new person whose phone has a synced passkey, and whose login name is wanted.
+    pub async fn synced_phone(&self, name: &str, place: &str) -> (Phone, String) {
+        let (link, login) = self.invitation(name).await;
+        (Phone::enrol_synced(self.http(place), &link, &format!("{name}'s phone"), None).await.unwrap(), login)
+    }
+
     /// A second phone of the person of `phone`, let in by it.
     pub async fn second_phone(&self, phone: &Phone, place: &str) -> Phone {
+        self.second(phone, place, Passkey::create).await
+    }
+
+    /// The same with a synced passkey.
+    pub async fn second_synced_phone(&self, phone: &Phone, place: &str) -> Phone {
+        self.second(phone, place, Passkey::create_synced).await
+    }
+
+    async fn second(&self, phone: &Phone, place: &str, make: impl Fn(&Wanted, &str) -> Result<(Passkey, NewCredential), Fault>) -> Phone {
         let terminal = Terminal::new(self.http(place), &self.stage.issuer).unwrap();
         let ceremony = terminal.open_enrolment("Second phone").await.unwrap();
         let checked = phone.scan(&[ceremony.frame()]).await.unwrap();
@@ -85,7 +101,7 @@ impl Scene<'_> {
         let ticket = terminal.redeem(&ceremony).await.unwrap().ticket.unwrap();
         let (http, key) = terminal.into_parts();
         let invite = countersign_device::phone::InviteLink { issuer: self.stage.issuer.clone(), token: ticket };
-        Phone::enrol_with(http, &invite, key, "Second phone", None).await.unwrap()
+        Phone::enrol_making(http, &invite, key, "Second phone", None, make).await.unwrap()
     }
 
     /// A screen at `place` with a fresh browser.
