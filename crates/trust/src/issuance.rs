@@ -52,17 +52,12 @@ pub struct Facts<'a> {
 /// The gate was passed, for this person and client, with these scopes. Only [`permit`] makes one.
 #[derive(Clone, Debug)]
 pub struct Permit {
-    product: Product,
     person: PersonId,
     client: Option<ClientId>,
     scopes: Vec<String>,
 }
 
 impl Permit {
-    /// What may be made.
-    pub fn product(&self) -> Product {
-        self.product
-    }
     /// Whose.
     pub fn person(&self) -> &PersonId {
         &self.person
@@ -116,7 +111,6 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
     match ruling {
         Ruling::Deny(deny) => Err(deny.refusal),
         Ruling::Allow(allow) => Ok(Permit {
-            product,
             person: person.id.clone(),
             client: client.map(|c| c.id.clone()),
             // A registration that lost a scope since the request gives it no more.

@@ -74,8 +74,6 @@ pub struct Opening {
     pub address: String,
     /// Version of K that its keys are derived from.
     pub k: i64,
-    /// Whether a typed user code exists.
-    pub has_user_code: bool,
     /// For push: the person it is offered to.
     pub offered: Option<PersonId>,
     /// Whether it was made as a push at all, even to nobody.
@@ -277,15 +275,9 @@ impl Step {
 }
 
 impl Ceremony {
-    /// A new ceremony. A user code and a push live longer than a QR code, which dies by its frames.
+    /// A new ceremony, open for as long as its typed code; a QR code dies earlier, by its frames.
     pub fn open(opening: Opening) -> Ceremony {
-        let life_s = if opening.push {
-            limits::PUSH_S
-        } else if opening.has_user_code {
-            limits::USER_CODE_S
-        } else {
-            limits::OPENED_S
-        };
+        let life_s = if opening.push { limits::PUSH_S } else { limits::USER_CODE_S };
         let until = opening.at.plus_s(life_s);
         Ceremony { version: 0, opening, state: State::Opened(Opened { until, denied: 0 }) }
     }

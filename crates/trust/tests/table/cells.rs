@@ -10,14 +10,14 @@
 /// The table.
 pub const TABLE: &str = "
 scan by a new device, policy allows
-  opened user-code pushed denied-4       | = clock | Scanned                   | Expired code_not_live
+  opened pushed denied-4       | = clock | Scanned                   | Expired code_not_live
   scanned scanned-both half last-try     | = clock | = code_not_live           | Expired code_not_live
   confirmed approved                     | = clock | = code_not_live           | Expired code_not_live
   redeemed claimed                       | = clock | = code_not_live           | = code_not_live
   refused expired unseen abandoned revoked replayed | = clock | = code_not_live | = code_not_live
 
 scan by a new device, policy refuses
-  opened user-code pushed                | = clock | ~ too_far                 | Expired code_not_live
+  opened pushed                | = clock | ~ too_far                 | Expired code_not_live
   denied-4                               | = clock | Abandoned too_far         | Expired code_not_live
   scanned scanned-both half last-try     | = clock | = code_not_live           | Expired code_not_live
   confirmed approved                     | = clock | = code_not_live           | Expired code_not_live
@@ -25,7 +25,7 @@ scan by a new device, policy refuses
   refused expired unseen abandoned revoked replayed | = clock | = code_not_live | = code_not_live
 
 scan again by the scanner
-  opened user-code pushed denied-4       | = clock | Scanned                   | Expired code_not_live
+  opened pushed denied-4       | = clock | Scanned                   | Expired code_not_live
   scanned scanned-both half last-try     | = clock | =                         | Expired code_not_live
   confirmed approved                     | = clock | =                         | Expired code_not_live
   redeemed claimed                       | = clock | = code_not_live           | = code_not_live
@@ -33,21 +33,21 @@ scan again by the scanner
 
 take by the offered person
   pushed                                 | = clock | Scanned                   | Expired code_not_live
-  opened user-code denied-4              | = clock | = no_such_ceremony        | Expired code_not_live
+  opened denied-4              | = clock | = no_such_ceremony        | Expired code_not_live
   scanned scanned-both half last-try     | = clock | = code_not_live           | Expired code_not_live
   confirmed approved                     | = clock | = code_not_live           | Expired code_not_live
   redeemed claimed                       | = clock | = code_not_live           | = code_not_live
   refused expired unseen abandoned revoked replayed | = clock | = code_not_live | = code_not_live
 
 take by somebody else
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | Expired code_not_live
+  opened pushed denied-4       | = clock | = no_such_ceremony        | Expired code_not_live
   scanned scanned-both half last-try     | = clock | = code_not_live           | Expired code_not_live
   confirmed approved                     | = clock | = code_not_live           | Expired code_not_live
   redeemed claimed                       | = clock | = code_not_live           | = code_not_live
   refused expired unseen abandoned revoked replayed | = clock | = code_not_live | = code_not_live
 
 confirm on the terminal, right digits
-  opened user-code pushed denied-4       | = clock | = not_yet                 | Expired expired
+  opened pushed denied-4       | = clock | = not_yet                 | Expired expired
   scanned half last-try                  | = clock | Confirmed                 | Expired expired
   scanned-both                           | = clock | ~                         | Expired expired
   confirmed approved                     | = clock | =                         | Expired expired
@@ -55,7 +55,7 @@ confirm on the terminal, right digits
   refused expired unseen abandoned revoked replayed | = clock | = gone         | = gone
 
 confirm on the terminal, wrong digits
-  opened user-code pushed denied-4       | = clock | = not_yet                 | Expired expired
+  opened pushed denied-4       | = clock | = not_yet                 | Expired expired
   scanned scanned-both half              | = clock | ~ wrong_code              | Expired expired
   last-try                               | = clock | Refused denied            | Expired expired
   confirmed approved                     | = clock | =                         | Expired expired
@@ -63,7 +63,7 @@ confirm on the terminal, wrong digits
   refused expired unseen abandoned revoked replayed | = clock | = gone         | = gone
 
 confirm on the device, right digits
-  opened user-code pushed denied-4       | = clock | = not_yet                 | Expired expired
+  opened pushed denied-4       | = clock | = not_yet                 | Expired expired
   scanned last-try                       | = clock | =                         | Expired expired
   scanned-both                           | = clock | ~                         | Expired expired
   half                                   | = clock | =                         | Expired expired
@@ -72,7 +72,7 @@ confirm on the device, right digits
   refused expired unseen abandoned revoked replayed | = clock | = gone         | = gone
 
 approve, good proof
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
   scanned scanned-both half last-try     | = clock | = confirm_first           | Expired expired
   confirmed                              | = clock | Approved                  | Expired expired
   approved                               | = clock | = decided                 | Expired expired
@@ -81,7 +81,7 @@ approve, good proof
   refused expired abandoned revoked replayed | = clock | = gone                | = gone
 
 approve again, same jti
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
   scanned scanned-both half last-try     | = clock | = confirm_first           | Expired expired
   confirmed                              | = clock | Approved                  | Expired expired
   approved                               | = clock | =                         | Expired expired
@@ -90,7 +90,7 @@ approve again, same jti
   refused expired abandoned revoked replayed | = clock | = gone                | = gone
 
 approve, bad proof
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
   scanned scanned-both half last-try     | = clock | = confirm_first           | Expired expired
   confirmed                              | = clock | = bad_proof               | Expired expired
   approved                               | = clock | = decided                 | Expired expired
@@ -99,7 +99,7 @@ approve, bad proof
   refused expired abandoned revoked replayed | = clock | = gone                | = gone
 
 approve, policy refuses
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
   scanned scanned-both half last-try     | = clock | = confirm_first           | Expired expired
   confirmed                              | = clock | Refused denied            | Expired expired
   approved                               | = clock | = decided                 | Expired expired
@@ -108,14 +108,14 @@ approve, policy refuses
   refused expired abandoned revoked replayed | = clock | = gone                | = gone
 
 approve by another device
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | = no_such_ceremony
   scanned scanned-both half last-try     | = clock | = no_such_ceremony        | = no_such_ceremony
   confirmed approved                     | = clock | = no_such_ceremony        | = no_such_ceremony
   redeemed claimed                       | = clock | = no_such_ceremony        | = no_such_ceremony
   refused expired unseen abandoned revoked replayed | = clock | = no_such_ceremony | = no_such_ceremony
 
 refuse by the scanner
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | Expired no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | Expired no_such_ceremony
   scanned scanned-both half last-try     | = clock | Refused                   | Expired expired
   confirmed approved                     | = clock | Refused                   | Expired expired
   redeemed claimed                       | = clock | Revoked                   | Revoked
@@ -123,7 +123,7 @@ refuse by the scanner
   refused expired abandoned revoked replayed | = clock | =                     | =
 
 not_me by the scanner
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | Expired no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | Expired no_such_ceremony
   scanned scanned-both half last-try     | = clock | Refused                   | Expired expired
   confirmed approved                     | = clock | Refused                   | Expired expired
   redeemed claimed                       | = clock | Revoked                   | Revoked
@@ -132,21 +132,21 @@ not_me by the scanner
 
 refuse by the offered person
   pushed                                 | = clock | Refused                   | Expired expired
-  opened user-code denied-4              | = clock | = no_such_ceremony        | Expired no_such_ceremony
+  opened denied-4              | = clock | = no_such_ceremony        | Expired no_such_ceremony
   scanned scanned-both half last-try     | = clock | = no_such_ceremony        | = no_such_ceremony
   confirmed approved                     | = clock | = no_such_ceremony        | = no_such_ceremony
   redeemed claimed                       | = clock | = no_such_ceremony        | = no_such_ceremony
   refused expired unseen abandoned revoked replayed | = clock | = no_such_ceremony | = no_such_ceremony
 
 refuse by a stranger
-  opened user-code pushed denied-4       | = clock | = no_such_ceremony        | Expired no_such_ceremony
+  opened pushed denied-4       | = clock | = no_such_ceremony        | Expired no_such_ceremony
   scanned scanned-both half last-try     | = clock | = no_such_ceremony        | = no_such_ceremony
   confirmed approved                     | = clock | = no_such_ceremony        | = no_such_ceremony
   redeemed claimed                       | = clock | = no_such_ceremony        | = no_such_ceremony
   refused expired unseen abandoned revoked replayed | = clock | = no_such_ceremony | = no_such_ceremony
 
 redeem, policy allows
-  opened user-code pushed denied-4       | = clock | = pending                 | Expired expired
+  opened pushed denied-4       | = clock | = pending                 | Expired expired
   scanned scanned-both half last-try     | = clock | = pending                 | Expired expired
   confirmed                              | = clock | = pending                 | Expired expired
   approved                               | = clock | Redeemed                  | Expired expired
@@ -156,7 +156,7 @@ redeem, policy allows
   abandoned revoked replayed             | = clock | = gone                    | = gone
 
 redeem, policy refuses
-  opened user-code pushed denied-4       | = clock | = pending                 | Expired expired
+  opened pushed denied-4       | = clock | = pending                 | Expired expired
   scanned scanned-both half last-try     | = clock | = pending                 | Expired expired
   confirmed                              | = clock | = pending                 | Expired expired
   approved                               | = clock | Refused denied            | Expired expired
@@ -166,7 +166,7 @@ redeem, policy refuses
   abandoned revoked replayed             | = clock | = gone                    | = gone
 
 redeem again, winning jti, within 10 s
-  opened user-code pushed denied-4       | = clock | = pending                 | Expired expired
+  opened pushed denied-4       | = clock | = pending                 | Expired expired
   scanned scanned-both half last-try     | = clock | = pending                 | Expired expired
   confirmed                              | = clock | = pending                 | Expired expired
   approved                               | = clock | Redeemed                  | Expired expired
@@ -176,7 +176,7 @@ redeem again, winning jti, within 10 s
   abandoned revoked replayed             | = clock | = gone                    | = gone
 
 redeem again, winning jti, after 10 s
-  opened user-code pushed denied-4       | = clock | = pending                 | Expired expired
+  opened pushed denied-4       | = clock | = pending                 | Expired expired
   scanned scanned-both half last-try     | = clock | = pending                 | Expired expired
   confirmed                              | = clock | = pending                 | Expired expired
   approved                               | = clock | Redeemed                  | Expired expired
@@ -186,7 +186,7 @@ redeem again, winning jti, after 10 s
   abandoned revoked replayed             | = clock | = gone                    | = gone
 
 claim
-  opened user-code pushed denied-4       | = clock | = gone                    | = gone
+  opened pushed denied-4       | = clock | = gone                    | = gone
   scanned scanned-both half last-try     | = clock | = gone                    | = gone
   confirmed approved                     | = clock | = gone                    | = gone
   redeemed                               | = clock | ~                         | Revoked gone
@@ -194,7 +194,7 @@ claim
   refused expired unseen abandoned revoked replayed | = clock | = gone         | = gone
 
 abandon
-  opened user-code pushed denied-4       | = clock | Abandoned                 | Expired
+  opened pushed denied-4       | = clock | Abandoned                 | Expired
   scanned scanned-both half last-try     | = clock | Abandoned                 | Expired
   confirmed approved                     | = clock | Abandoned                 | Expired
   redeemed                               | = clock | Revoked                   | Revoked
@@ -202,14 +202,14 @@ abandon
   refused expired unseen abandoned revoked replayed | = clock | =              | =
 
 cut
-  opened user-code pushed denied-4       | Refused | Refused                   | Refused
+  opened pushed denied-4       | Refused | Refused                   | Refused
   scanned scanned-both half last-try     | Refused | Refused                   | Refused
   confirmed approved                     | Refused | Refused                   | Refused
   redeemed claimed                       | Revoked | Revoked                   | Revoked
   refused expired unseen abandoned revoked replayed | = | =                    | =
 
 sweep
-  opened user-code pushed denied-4       | =       | =                         | Expired
+  opened pushed denied-4       | =       | =                         | Expired
   scanned scanned-both half last-try     | =       | =                         | Expired
   confirmed approved                     | =       | =                         | Expired
   redeemed                               | =       | =                         | Revoked

@@ -20,7 +20,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Qr), Just(Kind::UserCode), Just(Kind::Push)]
+    prop_oneof![Just(Kind::Screen), Just(Kind::Push)]
 }
 
 /// Commands of an ordinary sign-in are drawn more often, so that paths get far.

@@ -166,7 +166,7 @@ fn a_missing_doubled_or_unknown_cell_is_noticed() {
 
 #[test]
 fn a_ceremony_opens_for_as_long_as_its_way_in_lives() {
-    for (kind, life_s) in [(Kind::Qr, 120), (Kind::UserCode, 300), (Kind::Push, 300)] {
+    for (kind, life_s) in [(Kind::Screen, 300), (Kind::Push, 300)] {
         let c = world::open(kind);
         assert_eq!(c.state_name(), "opened", "{kind:?}");
         assert_eq!(c.deadline(), Some(T0.plus_s(life_s)), "{kind:?}");

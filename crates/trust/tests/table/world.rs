@@ -20,10 +20,8 @@ pub const T0: Time = Time::from_seconds(1_800_000_000);
 /// How a ceremony comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A QR code and nothing else.
-    Qr,
     /// A QR code and a typed code.
-    UserCode,
+    Screen,
     /// Offered to the person of [`scanner`].
     Push,
 }
@@ -32,7 +30,6 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     Opened,
-    UserCode,
     Pushed,
     /// Policy refused four scans.
     Denied4,
@@ -62,9 +59,8 @@ pub enum Place {
 }
 
 impl Place {
-    pub const ALL: [(Place, &'static str); 18] = [
+    pub const ALL: [(Place, &'static str); 17] = [
         (Place::Opened, "opened"),
-        (Place::UserCode, "user-code"),
         (Place::Pushed, "pushed"),
         (Place::Denied4, "denied-4"),
         (Place::Scanned, "scanned"),
@@ -87,7 +83,7 @@ impl Place {
     pub fn make(self) -> Ceremony {
         use Command as C;
         let path: Vec<Command> = match self {
-            Place::Opened | Place::UserCode | Place::Pushed => vec![],
+            Place::Opened | Place::Pushed => vec![],
             Place::Denied4 => vec![C::ScanRefused; 4],
             Place::Scanned => vec![C::ScanAgain],
             Place::ScannedBoth => vec![C::ScanFar],
@@ -112,9 +108,8 @@ impl Place {
             Place::Abandoned => vec![C::ScanAgain, C::Abandon],
         };
         let kind = match self {
-            Place::UserCode => Kind::UserCode,
             Place::Pushed => Kind::Push,
-            _ => Kind::Qr,
+            _ => Kind::Screen,
         };
         let mut ceremony = open(kind);
         let mut now = T0;
@@ -252,7 +247,6 @@ pub fn open(kind: Kind) -> Ceremony {
         source: "192.0.2.1".into(),
         address: "192.0.2.1".into(),
         k: 1,
-        has_user_code: kind == Kind::UserCode,
         offered: (kind == Kind::Push).then(|| person(1)),
         push: kind == Kind::Push,
         device_name: None,

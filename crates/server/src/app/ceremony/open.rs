@@ -101,7 +101,6 @@ async fn attempt_open(
         source,
         address: ctx.address.to_string(),
         k: k_serial,
-        has_user_code: true,
         offered: offered.clone(),
         push,
         device_name: wanted.device_name,
