@@ -8,6 +8,7 @@ import { failed } from './refusals.js';
 import { listen, parts, say } from './say.js';
 import { Scanner } from './scan.js';
 import * as shelf from './shelf.js';
+import { hyphenated, parseUserCode } from './user-code.js';
 
 const { kind, host } = document.body.dataset;
 const fragment = globalThis.takeFragment?.() ?? '';
@@ -98,8 +99,8 @@ function typed(asked = false) {
   const form = el('form.stack', { id: 'code-form', novalidate: true, autocomplete: 'off' }, el('label', { for: 'user-code' }, say('phone.code.label')), input, problem);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    const code = input.value.toUpperCase().replace(/[\s\u2010-\u2015-]/g, '');
-    if (/^[BCDFGHJKLMNPQRSTVWXZ]{8}$/.test(code)) send({ user_code: `${code.slice(0, 4)}-${code.slice(4)}` });
+    const code = parseUserCode(input.value);
+    if (code) send({ user_code: hyphenated(code) });
     else {
       problem.hidden = false;
       problem.textContent = say('phone.code.malformed');
