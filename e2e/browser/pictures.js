@@ -89,6 +89,17 @@ try {
   await take(phone, 'phone-refused', both);
   await cardIs(screen, 'refused');
   await take(screen, 'refused');
+  await stage.toSignIn();
+  await screen.click('#ask-link');
+  await screen.fill('#login', 'admin');
+  await take(screen, 'ask', both);
+  await screen.press('#login', 'Enter');
+  await cardIs(screen, 'offered');
+  await take(screen, 'offered');
+  stage.lookAway();
+  await phone.goto(`${stage.issuer}/q`);
+  await phone.getByRole('button', { name: 'Look at it' }).waitFor();
+  await take(phone, 'phone-asked', both);
   await screen.goto(`${stage.issuer}/sign-in/nowhere`);
   await take(screen, 'error');
 } finally {

@@ -26,7 +26,7 @@ export async function start(device, app) {
 
 async function showCode(name, app) {
   const key = await newKey();
-  const box = el('section.card.code-card', { id: 'code-card', 'aria-label': say('code.label') });
+  const box = el('section.card.code-card', { id: 'code-card', tabindex: '-1', 'aria-label': say('code.label') });
   const { organisation, host } = document.body.dataset;
   const typed = linkButton(say('sign_in.typed.link'), () => terminal.showTyped());
   const terminal = new Terminal(box, {

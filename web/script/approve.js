@@ -9,6 +9,7 @@ import { announce, button, el, icon, plate, Tally } from './dom.js';
 import { Deadline } from './frame.js';
 import { decide as sideBySide, pressing, screen, whoIs, wide } from './page.js';
 import * as passkey from './passkey.js';
+import { refused } from './refused.js';
 import { failed, refusedAs } from './refusals.js';
 import { parts, say, span, timeOfDay } from './say.js';
 import { decide, read } from './statement.js';
@@ -253,28 +254,11 @@ export class Approval {
   }
 
   #refused() {
-    screen({
-      name: 'refused',
-      sign: 'cross',
-      head: say('phone.refused.headline'),
+    refused({
       body: isRegistered(this.#said) ? parts('phone.refused.body', { screen: screenName(this.#said) }) : say('phone.refused.body_unknown'),
-      content: [el('section.aside', {}, el('h2', {}, say('phone.refused.someone')), el('p.quiet', {}, say('phone.refused.tell')))],
-      dock: [
-        wide(say('phone.refused.not_me'), () => this.#notMe(), { tone: 'ink' }),
-        wide(say('phone.refused.changed'), this.#app.scan),
-      ],
+      notMe: () => this.#send('not_me'),
+      app: this.#app,
     });
-    announce(say('phone.refused.headline'));
-  }
-
-  async #notMe() {
-    try {
-      await this.#send('not_me');
-      screen({ name: 'not_me', sign: 'lock', tone: 'good', head: say('phone.not_me.headline'), body: say('phone.not_me.body'), dock: [wide(say('phone.see_open'), this.#app.overview)] });
-      announce(say('phone.not_me.headline'));
-    } catch (fault) {
-      failed(fault, this.#app);
-    }
   }
 
   #done() {

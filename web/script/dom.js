@@ -60,11 +60,11 @@ export function announce(text, urgent = false) {
   setTimeout(() => (place.textContent = text), 50);
 }
 
-/** Replaces what `place` holds; if the focus was inside and is gone, the new headline takes it. */
+/** Replaces what `place` holds; if the focus was inside and is gone, the new headline takes it, or `place` itself. */
 export function show(place, ...children) {
   const held = place.contains(document.activeElement);
   place.replaceChildren(...children.flat().filter(Boolean));
-  if (held && !place.contains(document.activeElement)) place.querySelector('h1, h2')?.focus({ preventScroll: false });
+  if (held && !place.contains(document.activeElement)) (place.querySelector('h1, h2') ?? place).focus();
 }
 
 /** 40 strokes, or as many as asked: what is left of a time */

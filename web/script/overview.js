@@ -1,5 +1,4 @@
 // What is open, which devices there are, what happened: everything a person may see and end from a phone.
-import { Approval } from './approve.js';
 import { activity, moment } from './activity.js';
 import { Refusal } from './call.js';
 import { rights } from './describe.js';
@@ -8,6 +7,7 @@ import { announce, button, el, ground, icon, name, Tally } from './dom.js';
 import { addDevice } from './enrol.js';
 import { invite } from './invite.js';
 import { decide, pressing, screen, whoIs, wide } from './page.js';
+import { stopped } from './refused.js';
 import { failed } from './refusals.js';
 import { dayOf, parts, say, timeOfDay } from './say.js';
 import * as shelf from './shelf.js';
@@ -43,8 +43,7 @@ const act = (path, json = {}) => ask(device, 'POST', path, json);
 
 async function show() {
   try {
-    const [view, offered] = await Promise.all([ask(device, 'GET', '/device/overview'), ask(device, 'GET', '/device/pending').catch(() => ({ pending: [] }))]);
-    draw(view, offered?.pending ?? []);
+    draw(await ask(device, 'GET', '/device/overview'));
     renew();
   } catch (fault) {
     if (fault instanceof Refusal && UNKNOWN.includes(fault.code)) forgotten();
@@ -70,13 +69,13 @@ function forgotten() {
   });
 }
 
-function draw(view, pending) {
+function draw(view) {
   whoIs(view.me.name);
   screen({
     name: 'overview',
     wide: true,
     content: [
-      pending.length + view.notices.length > 0 && el('div.stack', {}, pending.map(offer), view.notices.map(notice)),
+      view.notices.length > 0 && el('div.stack', {}, view.notices.map(notice)),
       sessions(view.sessions),
       devices(view.devices),
       ...happened(view),
@@ -95,26 +94,7 @@ const then = (work) => async () => {
   }
 };
 
-// Requests and notices
-
-function offer({ cid, client }) {
-  const path = `/device/ceremonies/${encodeURIComponent(cid)}`;
-  const take = async () => ({ cid, ...(await act(`${path}/take`)) });
-  const look = async () => {
-    try {
-      await new Approval(device, await take(), app).run();
-    } catch (fault) {
-      failed(fault, app);
-    }
-  };
-  // Refusing is signed over the statement, like any decision.
-  const no = then(async () => {
-    const checked = await read(await take(), device, location.origin);
-    await act(`${path}/decision`, await signed('refuse', checked, device));
-  });
-  const buttons = el('div.pair', {}, pressing(say('phone.push.no'), no, { extra: 'slim' }), pressing(say('phone.push.look'), look, { extra: 'slim' }));
-  return el('section.notice.act', {}, icon('screen'), el('div', {}, el('h2', {}, parts('phone.push.headline', { client: name(client) })), el('p', {}, say('phone.push.body')), buttons));
-}
+// Notices
 
 const NOTICES = {
   device_added: ['notice.device_added.headline', 'notice.device_added.body', 'notice.device_added.body_over'],
@@ -258,8 +238,7 @@ async function disown(cid) {
     const view = await ask(device, 'GET', path);
     const checked = await read({ ...view, cid, assertion: undefined }, device, location.origin);
     await act(`${path}/decision`, await signed('not_me', checked, device));
-    screen({ name: 'not_me', sign: 'lock', tone: 'good', head: say('phone.not_me.headline'), body: say('phone.not_me.body'), dock: [wide(say('phone.see_open'), () => show())] });
-    announce(say('phone.not_me.headline'));
+    stopped(app);
   } catch (fault) {
     failed(fault, app);
   }

@@ -28,7 +28,9 @@ export function screen({ name, sign, tone, head, body, content = [], dock = [], 
   bar.replaceChildren(el('div.inner', {}, dock));
   const title = typeof head === 'string' ? head : body && typeof body === 'string' ? body : document.title;
   document.title = title.includes('·') ? title : `${title} · ${document.body.dataset.organisation}`;
-  if (held && document.activeElement === document.body) main.querySelector('h1')?.focus({ preventScroll: true });
+  // Gone with what was shown before, or hidden by the new screen
+  const lost = document.activeElement === document.body || document.activeElement.getClientRects().length === 0;
+  if (held && lost) main.querySelector('h1')?.focus({ preventScroll: true });
   if (!again) scrollTo(0, 0);
 }
 

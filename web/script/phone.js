@@ -3,6 +3,7 @@ import { Approval } from './approve.js';
 import { ask, load } from './device.js';
 import { button, el, icon } from './dom.js';
 import { parse } from './frame.js';
+import { watch } from './offers.js';
 import { screen, whoIs, wide } from './page.js';
 import { failed } from './refusals.js';
 import { listen, parts, say } from './say.js';
@@ -49,6 +50,8 @@ function webview() {
   screen({ name: 'webview', sign: 'window', tone: 'warn', head: say('webview.headline'), body: say('webview.body'), content: [told], dock: [wide(say('webview.copy'), copy, { tone: 'act' })] });
 }
 
+let looking;
+
 async function send(body) {
   screen({ name: 'sending', sign: 'phone', tone: 'act', head: say('phone.sending.headline') });
   try {
@@ -61,6 +64,7 @@ async function send(body) {
 
 async function scan() {
   const scanner = new Scanner();
+  looking = scanner;
   const video = el('video', { muted: true, playsinline: true, 'aria-hidden': 'true' });
   const hint = el('p.quiet', { role: 'status' }, say('phone.scan.body'));
   const leave = () => {
@@ -131,6 +135,7 @@ async function start() {
   if (!device) return noKey();
   whoIs(device.person);
   shelf.persist();
+  watch(device, app, () => looking?.stop());
   if (kind === 'phone') return (await import('./overview.js')).start(device, app);
   if (kind === 'code') return typed();
   const frame = parse(fragment);

@@ -64,8 +64,9 @@ function passkeys(terminal) {
 }
 
 function links(terminal) {
-  const typed = place('typed-link');
+  const [typed, ask] = [place('typed-link'), place('ask-link')];
   typed.addEventListener('click', () => terminal.showTyped());
+  ask.addEventListener('click', () => terminal.showAsk());
   const advice = place('advice');
   const help = place('help-link');
   help.addEventListener('click', () => {
@@ -79,7 +80,7 @@ function links(terminal) {
     go(next);
   });
   return (state) => {
-    typed.hidden = state !== 'waiting';
+    typed.hidden = ask.hidden = state !== 'waiting';
   };
 }
 

@@ -21,10 +21,12 @@ export const challenge = (sd) => tagged('countersign/approve/1', sd);
 export async function read({ statement, cid, assertion }, device, origin) {
   let bytes;
   let said;
+  let server;
   try {
     bytes = decode(statement);
     if (bytes.length > BYTES) throw new TypeError('too long');
     said = parse(bytes);
+    server = new URL(said.iss).origin;
   } catch (fault) {
     throw new Mismatch('not a statement', { cause: fault });
   }
@@ -32,7 +34,7 @@ export async function read({ statement, cid, assertion }, device, origin) {
   const wanted = encode(await challenge(sd));
   const fits = {
     version: said.v === 1,
-    server: new URL(said.iss).origin === origin,
+    server: server === origin,
     ceremony: said.cid === cid,
     device: said.device === device.id,
     key: said.dk === device.key.thumbprint,
@@ -56,3 +58,7 @@ export async function decide(verb, { said, sd, cid }, device, assertion) {
   const approval = await jws(device.key, { typ: 'cs-approval+jws', kid: device.key.thumbprint }, claims);
   return assertion ? { approval, assertion } : { approval };
 }
+
+/** "No" or "not me" to a request that this device has not taken, or could not: it has no statement to sign over. */
+export const refuseUnseen = async (verb, cid, device, issuer) =>
+  decide(verb, { said: { iss: issuer }, sd: encode(await digest(new Uint8Array())), cid }, device);

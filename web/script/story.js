@@ -99,7 +99,7 @@ function since(ms) {
 function step(event, start) {
   const [sentence, sign, tone] = STEPS[event.kind];
   const code = event.code && el('p', {}, el('span.mono', {}, event.code));
-  return el('li', {}, el('time', {}, since(moment(event.at) - start)), ground(sign, tone), el('div', {}, el('h3', {}, say(sentence)), code));
+  return el('li', {}, el('time', {}, since(moment(event.at) - start)), ground(sign, tone), el('div', {}, el('strong', {}, say(sentence)), code));
 }
 
 function protection({ n, verdict, because }) {

@@ -20,6 +20,36 @@ export const typedCode = ({ host, code, countdown, on }) =>
     rest(countdown.tally, countdown.words, linkButton(say('sign_in.typed.show_code'), on.showCode)),
   );
 
+/** For a login name. A borrowed screen must not remember it: nothing is filled in, and nothing is kept. */
+export function ask({ on }) {
+  const input = el('input.field', { id: 'login', name: 'login', maxlength: '80', autocomplete: 'off', autocapitalize: 'none', autocorrect: 'off', spellcheck: 'false', enterkeyhint: 'go', 'aria-describedby': 'login-problem', 'data-1p-ignore': '', 'data-lpignore': 'true' });
+  const problem = el('p.wrong', { id: 'login-problem', role: 'alert', hidden: true });
+  const form = el('form.stack', { id: 'login-form', novalidate: true, autocomplete: 'off' }, el('div', {}, el('label', { for: 'login' }, say('sign_in.ask.label')), input), problem);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const login = input.value.trim().toLowerCase();
+    problem.hidden = login !== '';
+    problem.textContent = problem.hidden ? '' : say('sign_in.ask.missing');
+    if (login) on.offer(login);
+    else input.focus();
+  });
+  return view(
+    ground('phone', 'act'),
+    headline('h2', say('sign_in.ask.headline')),
+    el('p.quiet', {}, say('sign_in.ask.body')),
+    form,
+    rest(el('button.button.act', { type: 'submit', form: 'login-form' }, say('sign_in.type_here.continue')), linkButton(say('sign_in.typed.show_code'), on.showCode)),
+  );
+}
+
+export const offered = ({ host, countdown, on }) =>
+  view(
+    ground('phone', 'act'),
+    headline('h2', say('sign_in.offered.headline')),
+    el('p.quiet', {}, parts('sign_in.offered.body', { host: el('strong.nowrap', {}, host) })),
+    rest(countdown.tally, countdown.words, linkButton(say('sign_in.typed.show_code'), on.restart)),
+  );
+
 export const scanned = ({ countdown, on }) =>
   view(
     ground('phone', 'act'),
@@ -114,13 +144,16 @@ export const offline = ({ organisation, wait, on }) =>
 export const paused = ({ ref, wait, on }) =>
   waiting({ sign: 'pause', tone: 'warn', head: say('sign_in.paused.headline'), body: say('sign_in.paused.body'), ref, wait, actions: [button(say('sign_in.offline.try_now'), on.tryNow)] });
 
-export const tooMany = ({ minutes, ref, on, passkey }) =>
+export const tooMany = ({ minutes, ref, on, passkey, asked }) =>
   plain({
     sign: 'clock',
     tone: 'warn',
     head: say('too_many.headline'),
     body: say('too_many.body', { n: minutes }),
     ref,
-    actions: [passkey && button(say('sign_in.passkey.button'), on.passkey, { tone: 'act', sign: 'key' })].filter(Boolean),
+    actions: [
+      passkey && button(say('sign_in.passkey.button'), on.passkey, { tone: 'act', sign: 'key' }),
+      asked && button(say('sign_in.typed.show_code'), on.restart),
+    ].filter(Boolean),
   });
 

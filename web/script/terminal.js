@@ -12,6 +12,8 @@ import * as views from './terminal-views.js';
 const UNATTENDED_MS = 600_000;
 const RETRY_MS = [8_000, 8_000, 15_000, 30_000];
 const BLANK_MS = 10_000;
+/** What the card shows while nobody has met the code */
+const WAITING = ['waiting', 'typed', 'ask', 'offered'];
 
 export class Terminal {
   #card;
@@ -26,7 +28,10 @@ export class Terminal {
   #timer = 0;
   #ticking = 0;
   #countdown = null;
-  #typedWanted = false;
+  /** What the card is to show while nobody has met the code: `waiting` (to scan), `typed`, or `ask` (for a login name) */
+  #wanted = 'waiting';
+  /** The login name whose phone is asked; empty for a code */
+  #offer = '';
   #confirmedHere = false;
   #armed = true;
   #turn = 0;
@@ -54,6 +59,7 @@ export class Terminal {
     restart: () => this.restart(),
     showCode: () => this.showCode(),
     digits: (digits) => this.#confirm(digits),
+    offer: (login) => this.#ask(login),
     tryNow: () => this.tryNow(),
     notMe: () => this.#notMe(),
     continue: () => this.#continue(),
@@ -66,7 +72,7 @@ export class Terminal {
     clearTimeout(this.#retry);
     const old = this.#ceremony;
     try {
-      const body = { ...this.#set.body(), ...(old && { prev: old.cid }) };
+      const body = { ...this.#set.body(), ...(this.#offer && { offer: this.#offer }), ...(old && { prev: old.cid }) };
       const next = await Ceremony.open(body, await this.#set.key?.());
       if (turn !== this.#turn) {
         next.abandon();
@@ -91,6 +97,7 @@ export class Terminal {
       old?.leave();
       this.#ceremony = null;
       this.failed(fault);
+      this.#offer = '';
     }
   }
 
@@ -98,7 +105,8 @@ export class Terminal {
   async restart() {
     const old = this.#ceremony;
     this.#ceremony = null;
-    this.#typedWanted = false;
+    this.#wanted = 'waiting';
+    this.#offer = '';
     await old?.abandon();
     await this.begin({ announceIt: this.#shown === 'resting' });
   }
@@ -113,19 +121,36 @@ export class Terminal {
     await old?.abandon();
   }
 
+  /** Nobody's phone is asked again by itself. */
   tryNow() {
+    this.#offer = '';
     return this.begin();
   }
 
   showCode() {
-    this.#typedWanted = false;
+    if (this.#offer) return this.restart();
+    this.#wanted = 'waiting';
     this.#opened();
   }
 
-  /** Shows the code that can be typed. */
+  /** Shows the code that can be typed. What was pressed for it goes, so the focus comes along. */
   showTyped() {
-    this.#typedWanted = true;
+    this.#wanted = 'typed';
     this.#opened();
+    this.#card.querySelector('h2')?.focus();
+  }
+
+  /** Asks for the login name of whom to ask. */
+  showAsk() {
+    this.#wanted = 'ask';
+    this.#opened();
+    this.#card.querySelector('input')?.focus();
+  }
+
+  /** Offers the request to the phone of a login name, instead of a code. Whether the name is known is nowhere told. */
+  #ask(login) {
+    this.#offer = login;
+    return this.begin();
   }
 
   /** Puts a view into the card and says it aloud. */
@@ -146,7 +171,15 @@ export class Terminal {
   #opened() {
     const ceremony = this.#ceremony;
     if (!ceremony || ceremony.state !== 'opened') return;
-    if (this.#typedWanted && ceremony.userCode) {
+    if (this.#offer) {
+      if (this.#shown !== 'offered') this.#show('offered', views.offered({ host: this.#set.host, countdown: this.#count(), on: this.#on }), { aloud: say('sign_in.offered.headline') });
+      return;
+    }
+    if (this.#wanted === 'ask') {
+      if (this.#shown !== 'ask') this.#show('ask', views.ask({ on: this.#on }));
+      return;
+    }
+    if (this.#wanted === 'typed' && ceremony.userCode) {
       this.#show('typed', views.typedCode({ host: this.#set.host, code: ceremony.userCode, countdown: this.#count(), on: this.#on }));
       return;
     }
@@ -188,6 +221,10 @@ export class Terminal {
 
   /** After two minutes: a new code while somebody may be here, rest when nobody was for ten. */
   #renew() {
+    if (this.#offer) {
+      this.#end(() => this.#show('expired', views.expired({ on: this.#on }), { aloud: say('sign_in.expired.headline'), urgent: true }));
+      return;
+    }
     if (document.visibilityState !== 'visible' || this.#lost_at) {
       this.#tile.blank();
       return;
@@ -206,12 +243,12 @@ export class Terminal {
   #renewing = false;
 
   #awake() {
-    if (['waiting', 'typed'].includes(this.#shown) && this.#ceremony && this.#isOver(this.#ceremony)) this.#renew();
+    if (WAITING.includes(this.#shown) && this.#ceremony && this.#isOver(this.#ceremony)) this.#renew();
   }
 
   /** Nothing can begin it any more: a typed code lives longer than the code to scan. */
   #isOver(ceremony) {
-    const left_ms = this.#shown === 'typed' ? ceremony.deadline.left_ms : ceremony.scan_left_ms;
+    const left_ms = this.#shown === 'typed' || this.#offer ? ceremony.deadline.left_ms : ceremony.scan_left_ms;
     return left_ms === 0 || ceremony.state !== 'opened';
   }
 
@@ -231,7 +268,7 @@ export class Terminal {
         this.#end(() => this.#show('refused', views.refused({ on: this.#on }), { aloud: say('sign_in.refused.headline'), urgent: true }));
         break;
       case 'expired':
-        if (this.#shown === 'waiting' || this.#shown === 'typed') this.#renew();
+        if (WAITING.includes(this.#shown)) this.#renew();
         else this.#end(() => this.#show('expired', views.expired({ on: this.#on }), { aloud: say('sign_in.expired.headline'), urgent: true }));
         break;
       case 'redeemed':
@@ -375,7 +412,7 @@ export class Terminal {
     count();
     const timer = setInterval(() => (words.isConnected ? count() : clearInterval(timer)), 250);
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.begin(), after_ms);
+    this.#retry = setTimeout(() => this.tryNow(), after_ms);
     return words;
   }
 
@@ -389,7 +426,7 @@ export class Terminal {
     if (fault instanceof Refusal) {
       if (fault.status === 429) {
         const minutes = Math.max(1, Math.ceil((fault.retry_after_s ?? 60) / 60));
-        return this.#show('too_many', views.tooMany({ minutes, ref, on, passkey: !!this.#set.passkey }), urgent('too_many.headline'));
+        return this.#show('too_many', views.tooMany({ minutes, ref, on, passkey: !!this.#set.passkey, asked: !!this.#offer }), urgent('too_many.headline'));
       }
       switch (fault.code) {
         case 'no_such_flow':

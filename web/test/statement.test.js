@@ -43,7 +43,7 @@ test('a statement that fits is read, with its digest and the challenge made here
 });
 
 test('another server, ceremony, device, key, version or challenge is never signed', async () => {
-  for (const change of [{ iss: 'https://evil.example' }, { cid: 'c-2' }, { device: 'd-2' }, { dk: 'other' }, { v: 2 }]) {
+  for (const change of [{ iss: 'https://evil.example' }, { iss: 'nowhere' }, { cid: 'c-2' }, { device: 'd-2' }, { dk: 'other' }, { v: 2 }]) {
     await assert.rejects(read(await sent(change), device, ORIGIN), Mismatch, JSON.stringify(change));
   }
   const swapped = { ...(await sent({ n: 'y' })), statement: (await sent()).statement };

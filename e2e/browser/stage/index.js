@@ -1,7 +1,7 @@
 // The stage: server, till, and two browsers (the screen and the phone), with what people do on them.
 import assert from 'node:assert/strict';
 import { Browser } from './browser.js';
-import { shoot } from './film.js';
+import { dark, shoot } from './film.js';
 import { serve } from './server.js';
 import { Till } from './till.js';
 
@@ -49,6 +49,11 @@ export class Stage {
     await on.goto(`${this.issuer}/q`);
     await screenIs(on, 'digits_shown', 'digits_asked', 'statement', 'code_not_live', 'too_far', 'denied');
     return shots;
+  }
+
+  /** The phone's camera sees nothing any more. */
+  lookAway(browser = this.phone) {
+    dark(browser.film);
   }
 
   /** Reads the code off the screen and types it on the phone; gives the code. */
@@ -121,17 +126,22 @@ const drawn = (page) => page.evaluate(() => document.querySelector('.tile svg pa
 /** A photograph of the code */
 export const photo = (page) => page.locator('.tile .symbol').screenshot();
 
-/** Waits until a phone's page shows one of these screens; tells which. */
-export async function screenIs(page, ...names) {
-  await page.waitForFunction((wanted) => wanted.includes(document.body?.dataset.screen), names);
-  return page.evaluate(() => document.body.dataset.screen);
+/** Waits until `read`, inside the page, is one of `names`; tells which. */
+async function becomes(page, read, names) {
+  try {
+    await page.waitForFunction(([what, wanted]) => wanted.includes(what === 'screen' ? document.body?.dataset.screen : document.getElementById('code-card')?.dataset.state), [read, names]);
+  } catch (fault) {
+    const shown = await page.evaluate(() => [document.body?.dataset.screen, document.getElementById('code-card')?.dataset.state, document.body?.innerText.slice(0, 300)]).catch(() => []);
+    throw new Error(`${read}: ${names.join(' or ')} did not come; there is ${shown.filter(Boolean).join(' / ')}`, { cause: fault });
+  }
+  return page.evaluate((what) => (what === 'screen' ? document.body.dataset.screen : document.getElementById('code-card').dataset.state), read);
 }
 
-/** Waits until the card of the waiting screen is in one of these states. */
-export async function cardIs(page, ...names) {
-  await page.waitForFunction((wanted) => wanted.includes(document.getElementById('code-card')?.dataset.state), names);
-  return page.evaluate(() => document.getElementById('code-card').dataset.state);
-}
+/** Waits until a phone's page shows one of these screens; tells which. */
+export const screenIs = (page, ...names) => becomes(page, 'screen', names);
+
+/** Waits until the card of the waiting screen is in one of these states; tells which. */
+export const cardIs = (page, ...names) => becomes(page, 'card', names);
 
 /** Digits as they stand in their boxes */
 export const shownDigits = (page) => page.evaluate(() => [...document.querySelectorAll('.digits b')].map((box) => box.textContent).join(''));

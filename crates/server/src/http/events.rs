@@ -105,7 +105,8 @@ pub async fn stream(State(app): State<Arc<App>>, Path(cid): Path<String>, r: Inc
             }
         }
     });
-    Sse::new(events).into_response()
+    // What a proxy holds back, a waiting screen does not hear.
+    ([("x-accel-buffering", "no")], Sse::new(events)).into_response()
 }
 
 #[derive(Deserialize)]

@@ -27,8 +27,8 @@ const TERMINAL: &[&str] = &[
     "ceremony", "code-card", "countdown", "digits", "frame", "go", "passkey", "qr", "stream", "terminal", "terminal-views",
 ];
 const PHONE: &[&str] = &[
-    "approve", "countdown", "describe", "device", "digits", "frame", "jcs", "page", "passkey", "qr", "refusals", "scan",
-    "statement",
+    "approve", "countdown", "describe", "device", "digits", "frame", "jcs", "offers", "page", "passkey", "qr", "refusals",
+    "refused", "scan", "statement", "user-code",
 ];
 const SESSION: &[&str] = &["countdown", "frame"];
 

@@ -91,7 +91,9 @@ async fn b4_2_several_refusals_count_as_not_me_before_the_tired_approval() {
         let ceremony = push().await;
         phone.refuse_unseen(&ceremony.cid, false).await.unwrap();
     }
+    // The next one is not even shown, and cannot be taken.
     let ceremony = push().await;
+    assert!(phone.pending().await.unwrap().pending.is_empty());
     scene.refused(phone.take(&ceremony.cid).await, "denied").await;
     assert!(scene.log_of(ceremony.cid.as_str()).await.iter().any(|l| l.body["code"] == "denied"));
 }

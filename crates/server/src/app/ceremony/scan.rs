@@ -77,17 +77,18 @@ pub async fn take(app: &App, ctx: &Context, by: &Scanning<'_>, cid: &str) -> Res
     .await
 }
 
-/// What is offered to a person.
+/// What is offered to a person, but not by a screen that this person stopped.
 pub async fn pending(app: &App, ctx: &Context, device: &StoredDevice) -> Result<Vec<PendingItem>, Fault> {
-    let all = app.store.ceremonies_of_person(&device.device.person).await?;
-    Ok(all
-        .into_iter()
-        .filter(|c| c.opening.push && matches!(c.state, State::Opened(_)))
-        .filter_map(|c| {
-            let left_ms = ctx.now.ms_until(c.deadline()?);
-            (left_ms > 0).then(|| PendingItem { cid: c.opening.id.to_string(), client: c.opening.asker.name.clone(), left_ms })
-        })
-        .collect())
+    let person = &device.device.person;
+    let mut items = Vec::new();
+    for c in app.store.ceremonies_of_person(person).await? {
+        let left_ms = c.deadline().map_or(0, |end| ctx.now.ms_until(end));
+        let waits = c.opening.push && matches!(c.state, State::Opened(_)) && left_ms > 0;
+        if waits && !is_stopped(app, &c, person, ctx.now).await? {
+            items.push(PendingItem { cid: c.opening.id.to_string(), client: c.opening.asker.name, left_ms });
+        }
+    }
+    Ok(items)
 }
 
 /// A ceremony as its scanner sees it.
