@@ -2,6 +2,7 @@
 
 use crate::app::hub::Hub;
 use crate::app::keys::Keys;
+use crate::app::noise::Noise;
 use crate::app::{App, BEAT, Fault, startup};
 use crate::chance::{self, Chance};
 use crate::config::Config;
@@ -81,7 +82,7 @@ pub async fn open_on(
     let policy = startup::policy(&config).map_err(fault("policies"))?;
     let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
     let (hub, owed) = (Hub::default(), Notify::new());
-    Ok(Arc::new(App { store, config: Arc::new(config), keys, policy, details, chance, hub, owed }))
+    Ok(Arc::new(App { store, config: Arc::new(config), keys, policy, details, chance, hub, owed, noise: Noise::default() }))
 }
 
 /// Takes part in numbering until a beat is heard: nothing is decided before, and the jobs that beat

@@ -24,6 +24,8 @@ mod greeting;
 mod guessing;
 #[path = "attacks/killed.rs"]
 mod killed;
+#[path = "attacks/noise.rs"]
+mod noise;
 #[path = "attacks/pushes.rs"]
 mod pushes;
 #[path = "attacks/races.rs"]
@@ -32,6 +34,8 @@ mod races;
 mod lifecycle;
 #[path = "attacks/result.rs"]
 mod result;
+#[path = "attacks/slow.rs"]
+mod slow;
 #[path = "attacks/tokens.rs"]
 mod tokens;
 

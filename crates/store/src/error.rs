@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a load or a commit gave nothing. Callers need no more than these four to act.
+/// Why a load or a commit gave nothing. Callers need no more than these five to act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// A guarded fact moved, or something that may exist once exists already: load again, decide again.
@@ -11,6 +11,8 @@ pub enum StoreError {
     Late,
     /// The store cannot be reached, is full, or is overloaded. After a commit this means *not known*: it may have been kept.
     Unavailable,
+    /// A text that the database cannot hold, such as one with a zero byte: somebody's input was let through. Nothing was kept.
+    Unfit,
     /// What is kept is not what may be kept.
     Corrupt {
         /// The table, as far as it is known.
@@ -28,6 +30,7 @@ impl fmt::Display for StoreError {
             Self::Conflict => f.write_str("a fact moved before it could be written"),
             Self::Late => f.write_str("the time allowed had passed when the store came to write"),
             Self::Unavailable => f.write_str("the store is unavailable"),
+            Self::Unfit => f.write_str("a text that the store cannot hold"),
             Self::Corrupt { table, column, row } => {
                 write!(f, "unreadable value in `{table}`.`{column}`, row `{row}`")
             }

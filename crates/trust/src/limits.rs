@@ -69,8 +69,19 @@ pub const K_KEEP_S: i64 = 15 * 60;
 pub const NAME_CHARS: usize = 80;
 /// Longest request body, bytes.
 pub const BODY_BYTES: usize = 64 * 1024;
-/// Ceremonies that one page may watch at once on one node.
+/// Streams and polls that may wait at once on one node: each holds a connection.
 pub const WAITERS: usize = 19_000;
+/// The same for one ceremony: a page has one, and a line that broke is noticed late.
+pub const WAITERS_EACH: usize = 8;
+/// Lines of one kind in the log that callers of one network who have shown nothing may cause in a
+/// minute: an office full of people stays far below.
+pub const LINES_PER_SOURCE_MIN: i64 = 120;
+/// The same for one device, ceremony, session or client: real ones stay far below.
+pub const LINES_PER_CALLER_MIN: i64 = 300;
+/// Callers that are counted apart in a minute, on one node; the others share one count.
+pub const CALLERS_MIN: usize = 100_000;
+/// Callers whose unwritten refusals of a minute get a line each; the others share one.
+pub const NOISY_CALLERS: usize = 100;
 /// Attempts to re-judge after a lost race before giving up.
 pub const RACES: usize = 8;
 /// Most items in one list answer.

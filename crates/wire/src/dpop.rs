@@ -125,6 +125,9 @@ pub fn verify(text: &str, request: &Request<'_>) -> Result<Proof, ProofFault> {
     if jws.header_text("typ") != Some("dpop+jwt") {
         return Err(ProofFault::Bad("typ dpop+jwt"));
     }
+    if !ALGS.contains(&jws.alg()) {
+        return Err(ProofFault::Bad("an algorithm of the list"));
+    }
     let jwk = jws.header_jwk()?;
     let claims: ProofClaims = jws.verify(&jwk)?.read()?;
     if claims.htm != request.method {
@@ -133,8 +136,9 @@ pub fn verify(text: &str, request: &Request<'_>) -> Result<Proof, ProofFault> {
     if !is_same_url(&claims.htu, request.url) {
         return Err(ProofFault::Bad("htu of this request"));
     }
-    if claims.jti.is_empty() || claims.jti.len() > JTI_BYTES {
-        return Err(ProofFault::Bad("a jti of 1 to 128 bytes"));
+    let plain = claims.jti.bytes().all(|b| (0x21..=0x7e).contains(&b));
+    if claims.jti.is_empty() || claims.jti.len() > JTI_BYTES || !plain {
+        return Err(ProofFault::Bad("a jti of 1 to 128 visible characters"));
     }
     if let Some(token) = request.token {
         let want = b64::encode(&mac::h(token.as_bytes()));

@@ -1,11 +1,13 @@
 //! What is known about one HTTP request before anything is decided.
 
 use super::App;
+use super::noise::{self, Caller};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::presence;
 use countersign_wire::{Time, TxnId, code};
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 /// Agent family of our own programs.
 pub const CONSOLE: &str = "Countersign console";
@@ -25,13 +27,15 @@ pub struct Context {
     pub reference: String,
     /// Agent family as the program calls itself.
     pub agent: String,
+    /// What the caller has shown to be, once it has.
+    known: Arc<OnceLock<Caller>>,
 }
 
 impl Context {
     /// A new one.
     pub fn new(app: &App, address: IpAddr, agent: String) -> Context {
         let now = app.now();
-        Context { now, address, txn: app.txn(now), reference: code::reference(app.random()), agent }
+        Context { now, address, txn: app.txn(now), reference: code::reference(app.random()), agent, known: Arc::default() }
     }
     /// The request for an attempt to do it. A lost race is judged by the time at which it is judged
     /// again: what ran out on the way is late, not out of order.
@@ -40,6 +44,15 @@ impl Context {
             0 => Cow::Borrowed(self),
             _ => Cow::Owned(Context { now: app.now(), ..self.clone() }),
         }
+    }
+    /// The caller has shown to be somebody: an enrolled device, the screen that opened a ceremony, a
+    /// session's terminal, a client. The first that was shown counts.
+    pub fn known_as(&self, role: &'static str, who: &str) {
+        self.known.get_or_init(|| (role, who.to_owned()));
+    }
+    /// Who the lines of this request are counted for.
+    pub fn caller(&self) -> Caller {
+        self.known.get().cloned().unwrap_or_else(|| (noise::SOURCE, self.source()))
     }
     /// The network it came from, as budgets and quarantines count it.
     pub fn source(&self) -> String {

@@ -67,6 +67,7 @@ pub fn ticket(
 async fn open_invitation(app: &App, ctx: &Context, token: &str, jkt: &Thumbprint) -> Result<Invitation, Fault> {
     let over = || Fault::because(Refusal::InvitationOver, "used, old or unknown");
     let found = app.store.invitation_by_token(&hashed(token.as_bytes())).await?.ok_or_else(over)?;
+    ctx.known_as("invitation", found.facts.id.as_str());
     if found.is_open(jkt, ctx.now) { Ok(found) } else { Err(over()) }
 }
 

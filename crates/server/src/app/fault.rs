@@ -50,6 +50,9 @@ impl From<StoreError> for Fault {
         if let StoreError::Corrupt { table, column, row } = &error {
             tracing::error!(%table, %column, %row, "unreadable value in the store");
         }
+        if error == StoreError::Unfit {
+            return Fault::because(Refusal::Malformed, "a text that cannot be kept");
+        }
         Fault { store: Some(error), ..Fault::because(Refusal::Unavailable, "store") }
     }
 }

@@ -1,5 +1,6 @@
 //! Pages that wait for a ceremony, on this node. A page that is gone without a word is noticed.
 
+use countersign_trust::limits;
 use countersign_wire::CeremonyId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,14 @@ use tokio::sync::watch;
 
 /// Waiting pages by ceremony.
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Mutex<HashMap<CeremonyId, Entry>>>);
+pub struct Hub(Arc<Mutex<Pages>>);
+
+#[derive(Default)]
+struct Pages {
+    by: HashMap<CeremonyId, Entry>,
+    /// Streams and polls of all of them.
+    waiting: usize,
+}
 
 struct Entry {
     wake: watch::Sender<u64>,
@@ -24,50 +32,56 @@ pub struct Wait {
 }
 
 impl Hub {
-    fn map(&self) -> MutexGuard<'_, HashMap<CeremonyId, Entry>> {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// How many pages wait on this node.
+    /// How many streams and polls wait on this node.
     pub fn len(&self) -> usize {
-        self.map().len()
+        self.pages().waiting
     }
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.map().is_empty()
+        self.len() == 0
     }
-    /// Begins to wait; subscribe before loading the state, so that no change is missed.
-    pub fn wait(&self, cid: &CeremonyId) -> Wait {
-        let mut map = self.map();
-        let entry = map.entry(cid.clone()).or_insert_with(|| Entry {
+    /// Begins to wait; subscribe before loading the state, so that no change is missed. `None` where
+    /// this node, or this ceremony, is waited for by as many as may be.
+    pub fn wait(&self, cid: &CeremonyId) -> Option<Wait> {
+        let mut pages = self.pages();
+        let each = pages.by.get(cid).map_or(0, |e| e.watchers);
+        if pages.waiting >= limits::WAITERS || each >= limits::WAITERS_EACH {
+            return None;
+        }
+        pages.waiting += 1;
+        let entry = pages.by.entry(cid.clone()).or_insert_with(|| Entry {
             wake: watch::channel(0).0,
             watchers: 0,
             seen: 0,
         });
         entry.watchers += 1;
         entry.seen += 1;
-        Wait { hub: self.clone(), cid: cid.clone(), changed: entry.wake.subscribe() }
+        Some(Wait { hub: self.clone(), cid: cid.clone(), changed: entry.wake.subscribe() })
     }
     /// Something changed.
     pub fn wake(&self, cid: &CeremonyId) {
-        if let Some(entry) = self.map().get(cid) {
+        if let Some(entry) = self.pages().by.get(cid) {
             entry.wake.send_modify(|n| *n += 1);
         }
     }
     /// Everybody looks again: after a gap nobody knows what was missed.
     pub fn wake_all(&self) {
-        for entry in self.map().values() {
+        for entry in self.pages().by.values() {
             entry.wake.send_modify(|n| *n += 1);
         }
     }
     /// How much life was seen of a page, and whether it waits now.
     pub fn life(&self, cid: &CeremonyId) -> Option<(u64, bool)> {
-        self.map().get(cid).map(|e| (e.seen, e.watchers > 0))
+        self.pages().by.get(cid).map(|e| (e.seen, e.watchers > 0))
     }
     /// Nobody waits any more.
     pub fn forget(&self, cid: &CeremonyId) {
-        let mut map = self.map();
-        if map.get(cid).is_some_and(|e| e.watchers == 0) {
-            map.remove(cid);
+        let mut pages = self.pages();
+        if pages.by.get(cid).is_some_and(|e| e.watchers == 0) {
+            pages.by.remove(cid);
         }
     }
 }
@@ -82,7 +96,9 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let Some(entry) = self.hub.map().get_mut(&self.cid) {
+        let mut pages = self.hub.pages();
+        pages.waiting = pages.waiting.saturating_sub(1);
+        if let Some(entry) = pages.by.get_mut(&self.cid) {
             entry.watchers = entry.watchers.saturating_sub(1);
         }
     }

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod hub;
 pub mod issue;
 pub mod keys;
+pub mod noise;
 pub mod once;
 pub mod passkey;
 pub mod people;
@@ -28,9 +29,10 @@ use countersign_trust::Refusal;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::limits;
 use countersign_trust::policy::PolicySet;
-use countersign_wire::{CeremonyId, EventId, SessionId, Time, TxnId};
+use countersign_wire::{CeremonyId, EventId, SessionId, Time, TxnId, b64, mac};
 use hub::Hub;
 use keys::Keys;
+use noise::Noise;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -53,6 +55,8 @@ pub struct App {
     pub hub: Hub,
     /// Wakes the job that tells relying parties.
     pub owed: Notify,
+    /// What callers made this node write.
+    pub noise: Noise,
 }
 
 /// Longest silence of the sequencer that is still trusted.
@@ -78,6 +82,13 @@ impl App {
     /// A new event of a transaction.
     pub fn event(&self, kind: Kind, txn: &TxnId, now: Time) -> Event {
         Event::new(EventId::new(now, self.id10()), txn.clone(), kind, now)
+    }
+
+    /// A network as the log knows it: a name that tells it from others for a day, by the server's
+    /// key of the day, which nobody keeps.
+    pub fn source_tag(&self, source: &str) -> String {
+        let tag = mac::m(self.keys.k().1.expose(), "source", &[source.as_bytes()]);
+        b64::encode(tag.get(..8).unwrap_or_default())
     }
 
     /// Refuses where a part that decisions rest on is out of order.

@@ -72,6 +72,7 @@ async fn attempt(
     let browser_hash = hashed(browser.as_bytes());
     let request = open_request(app, flow, browser, now).await?;
     let Judged { credential, counter, challenge_hash } = judge(app, text, (flow, &browser_hash), now).await?;
+    ctx.known_as("passkey", credential.id.as_str());
     let r = &request.facts;
     let vetoes = Vetoes::load(app, &credential.person, &credential.device, &credential.id, Some(&r.client)).await?;
     let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };

@@ -163,15 +163,16 @@ pub fn code(
 }
 
 /// The live session of a browser, if its cookie and the proof by its terminal key agree.
-pub async fn of_terminal(app: &App, cookie: &str, proof: &Proof, now: Time) -> Result<Session, Fault> {
+pub async fn of_terminal(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> Result<Session, Fault> {
     let none = |why| Fault::because(Refusal::NoSession, why);
     let session = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?.ok_or_else(|| none("no session"))?;
     if session.facts.jkt != proof.jkt {
         return Err(none("the cookie without its key"));
     }
-    if !session.is_live(now) {
+    if !session.is_live(ctx.now) {
         return Err(none("over"));
     }
+    ctx.known_as("session", session.facts.id.as_str());
     Ok(session)
 }
 
@@ -179,7 +180,7 @@ pub async fn of_terminal(app: &App, cookie: &str, proof: &Proof, now: Time) -> R
 pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie: &str, proof: &Proof) -> Result<Next, Fault> {
     app.settled(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
-        let session = of_terminal(app, cookie, proof, ctx.now).await?;
+        let session = of_terminal(app, ctx, cookie, proof).await?;
         let f = &session.facts;
         let request = open_request(app, flow, browser, ctx.now).await?;
         let r = &request.facts;
@@ -290,7 +291,7 @@ async fn end_with(app: &App, session: &Session, why: &str, now: Time, extra: Opt
 pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> Result<(), Fault> {
     app.settled(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
-        let session = of_terminal(app, cookie, proof, ctx.now).await?;
+        let session = of_terminal(app, ctx, cookie, proof).await?;
         end_with(app, &session, "signed_out", ctx.now, Some(burn(proof))).await
     })
     .await

@@ -1,10 +1,9 @@
 //! The one place where a refusal becomes an HTTP answer, and where an unrecorded one is recorded.
 
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, noise};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use countersign_store::Commit;
 use countersign_trust::Refusal;
 use countersign_wire::dpop;
 use countersign_wire::message::Refused;
@@ -63,8 +62,8 @@ pub async fn refused(app: &App, ctx: &Context, fault: Fault) -> Response {
     if !fault.recorded && !is_ordinary(refusal) {
         let mut event = ctx.refusal_event(app, &ctx.txn).fact("because", fault.because);
         event.refusal = Some(refusal);
-        if app.commit(Commit::new(event)).await.is_err() {
-            return body(app, ctx, Refusal::Unavailable, &fault);
+        if let Err(instead) = noise::record(app, ctx, event).await {
+            return body(app, ctx, instead, &fault);
         }
     }
     body(app, ctx, refusal, &fault)

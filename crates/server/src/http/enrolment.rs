@@ -3,6 +3,7 @@
 use super::answer::answer;
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
+use crate::app::noise::{self, What};
 use crate::app::{App, enrol, rebind};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -48,6 +49,7 @@ pub async fn rebind_options(State(app): Shared, r: Incoming, body: Bytes) -> Res
     answer(&app, &r.ctx, StatusCode::OK, async {
         let proof = r.key_proof(&app, &body)?;
         let _: Nothing = json(&r.headers, &body)?;
+        noise::admit(&app, &r.ctx, What::Challenge, "challenge")?;
         rebind::options(&app, &r.ctx, &proof).await
     })
     .await

@@ -10,7 +10,6 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use countersign_trust::limits;
 use countersign_trust::Refusal;
 use countersign_wire::CeremonyId;
 use countersign_wire::message::StateView;
@@ -36,8 +35,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(app: &Arc<App>, ctx: &Context, cid: &CeremonyId) -> Watch {
-        Watch { app: app.clone(), ctx: ctx.clone(), cid: cid.clone(), wait: Some(app.hub.wait(cid)) }
+    fn new(app: &Arc<App>, ctx: &Context, cid: &CeremonyId) -> Result<Watch, Fault> {
+        let wait = app.hub.wait(cid).ok_or(Fault::because(Refusal::TooMany, "waiting pages"))?;
+        Ok(Watch { app: app.clone(), ctx: ctx.clone(), cid: cid.clone(), wait: Some(wait) })
     }
 }
 
@@ -71,25 +71,22 @@ struct Streaming {
 /// `GET /ceremonies/{cid}/events`.
 pub async fn stream(State(app): State<Arc<App>>, Path(cid): Path<String>, r: Incoming) -> Response {
     let begun = async {
-        if app.hub.len() >= limits::WAITERS {
-            return Err(Fault::because(Refusal::TooMany, "waiting pages"));
-        }
         let holder = r.holder(&app, false)?;
-        let c = terminal::held(&app, &cid, &holder).await?;
-        Ok((holder, c.opening.id))
+        let c = terminal::held(&app, &r.ctx, &cid, &holder).await?;
+        Ok((holder, Watch::new(&app, &r.ctx, &c.opening.id)?))
     }
     .await;
-    let (holder, id) = match begun {
+    let (holder, watch) = match begun {
         Ok(begun) => begun,
         Err(fault) => return refused(&app, &r.ctx, fault).await,
     };
-    let state = Streaming { watch: Watch::new(&app, &r.ctx, &id), holder, last: None, done: false };
+    let state = Streaming { watch, holder, last: None, done: false };
     let events = stream::unfold(state, |mut s| async move {
         if s.done {
             return None;
         }
         loop {
-            let (view, over) = look(&s.watch.app, &s.watch.cid, &s.holder).await?;
+            let (view, over) = look(&s.watch, &s.holder).await?;
             let changed = s.last.as_ref().is_none_or(|l| {
                 (&l.state, &l.ask, &l.digits, l.n) != (&view.state, &view.ask, &view.digits, view.n)
             });
@@ -123,18 +120,17 @@ pub async fn poll(
 ) -> Response {
     let begun = async {
         let holder = r.holder(&app, false)?;
-        let c = terminal::held(&app, &cid, &holder).await?;
-        Ok::<_, Fault>((holder, c.opening.id))
+        let c = terminal::held(&app, &r.ctx, &cid, &holder).await?;
+        Ok::<_, Fault>((holder, Watch::new(&app, &r.ctx, &c.opening.id)?))
     }
     .await;
-    let (holder, id) = match begun {
+    let (holder, mut watch) = match begun {
         Ok(begun) => begun,
         Err(fault) => return refused(&app, &r.ctx, fault).await,
     };
-    let mut watch = Watch::new(&app, &r.ctx, &id);
     let end = tokio::time::Instant::now() + POLL;
     loop {
-        let Some((view, over)) = look(&app, &id, &holder).await else {
+        let Some((view, over)) = look(&watch, &holder).await else {
             return refused(&app, &r.ctx, Refusal::Unavailable.into()).await;
         };
         let same = query.since.as_deref() == Some(view.state.as_str());
@@ -147,8 +143,9 @@ pub async fn poll(
     }
 }
 
-async fn look(app: &App, cid: &CeremonyId, holder: &Holder) -> Option<(StateView, bool)> {
-    let c = terminal::held(app, cid.as_str(), holder).await.ok()?;
+async fn look(watch: &Watch, holder: &Holder) -> Option<(StateView, bool)> {
+    let app = &watch.app;
+    let c = terminal::held(app, &watch.ctx, watch.cid.as_str(), holder).await.ok()?;
     let view = terminal::view(app, &c, app.now()).ok()?;
     let over = terminal::is_final(&c) || view.state == "expired";
     Some((view, over))

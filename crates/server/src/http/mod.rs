@@ -17,13 +17,18 @@ pub mod terminal;
 use crate::app::App;
 use axum::response::IntoResponse;
 use axum::{Json, Router};
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, header};
+use axum::body::{Body, to_bytes};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use countersign_trust::{Refusal, limits};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a body may take to arrive; far below the life of a nonce.
+const BODY: Duration = Duration::from_secs(10);
 
 /// All doors of the server.
 pub fn router(app: Arc<App>) -> Router {
@@ -73,13 +78,25 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/openapi.json", get(openapi::document))
         .fallback(shells::not_found)
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
+        .layer(middleware::from_fn(whole))
         .layer(middleware::from_fn(headers))
         .with_state(app)
 }
 
+/// Waits for the whole body, and not for long: only then a request's time begins. A request that
+/// could be held open would outlive the memory of its proof.
+async fn whole(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(BODY, to_bytes(body, limits::BODY_BYTES)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
 /// Headers of every answer: nothing is cached, framed, sniffed or told to others. No CORS header
 /// ever: another origin has no business here.
-async fn headers(request: axum::extract::Request, next: Next) -> Response {
+async fn headers(request: Request, next: Next) -> Response {
     let mut response = spoken(next.run(request).await);
     let headers = response.headers_mut();
     let mut put = |name: header::HeaderName, value: &'static str| {

@@ -190,6 +190,7 @@ impl Incoming {
         if matches!(device.device.state, DeviceState::Lost | DeviceState::Revoked | DeviceState::Retired) {
             return Err(Fault::because(Refusal::BadProof, "a device that ended"));
         }
+        self.ctx.known_as("device", device.device.id.as_str());
         Ok((device, proof))
     }
 

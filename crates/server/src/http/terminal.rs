@@ -4,6 +4,7 @@ use super::answer::{answer, refused};
 use super::cookies;
 use super::request::{Incoming, json};
 use crate::app::ceremony::{open as opening, redeem as redeeming, terminal};
+use crate::app::noise::{self, What};
 use crate::app::{App, Fault, passkey as passkeys, sessions};
 use axum::Json;
 use axum::body::Bytes;
@@ -125,6 +126,7 @@ pub async fn cancel(State(app): Shared, Path(flow): Path<String>, r: Incoming) -
 pub async fn passkey_options(State(app): Shared, Path(flow): Path<String>, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
         let browser = r.own_browser(&app)?;
+        noise::admit(&app, &r.ctx, What::Challenge, "challenge")?;
         passkeys::options(&app, &r.ctx, &flow, &browser).await
     })
     .await

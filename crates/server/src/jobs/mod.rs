@@ -1,7 +1,7 @@
 //! What happens by the clock: sweeping, numbering, following, keys, telling relying parties.
 
 use crate::app::ceremony::terminal;
-use crate::app::{App, Context, sessions};
+use crate::app::{App, Context, noise, sessions};
 use crate::oidc::backchannel;
 use countersign_wire::CeremonyId;
 use std::net::{IpAddr, Ipv4Addr};
@@ -61,6 +61,7 @@ async fn sweep(app: Arc<App>) -> Result<(), String> {
     let ctx = Context::new(&app, IpAddr::V4(Ipv4Addr::LOCALHOST), "sweep".to_owned());
     terminal::sweep(&app, &ctx).await.map_err(|f| f.refusal.code().to_owned())?;
     sessions::sweep(&app, app.now()).await.map_err(|f| f.refusal.code().to_owned())?;
+    noise::tell(&app).await.map_err(|f| f.refusal.code().to_owned())?;
     Ok(())
 }
 

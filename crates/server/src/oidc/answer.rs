@@ -10,6 +10,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::Refusal;
+use countersign_trust::client::ClientAuth;
 use serde_json::json;
 
 /// An error of RFC 6749 §5.2 or RFC 9449.
@@ -46,19 +47,26 @@ pub fn form(r: &Incoming, body: &[u8]) -> Result<Params, Fault> {
 
 /// The client that sent it.
 pub async fn client(app: &App, r: &Incoming, params: &Params) -> Result<Known, No> {
-    client_auth::authenticate(app, &r.headers, params, r.ctx.now).await.map_err(|fault| match fault.refusal {
+    let known = client_auth::authenticate(app, &r.headers, params, r.ctx.now).await.map_err(|fault| match fault.refusal {
         Refusal::BadProof => No { error: "invalid_client", fault },
         _ => No::from(fault),
-    })
+    })?;
+    let client = &known.stored.client;
+    if client.auth != ClientAuth::None {
+        r.ctx.known_as("client", client.id.as_str());
+    }
+    Ok(known)
 }
 
 /// A refusal, written down.
 pub async fn refused(app: &App, r: &Incoming, step: &str, no: No) -> Response {
     let No { mut error, fault } = no;
-    if !record(app, &r.ctx, step, &fault).await {
+    let instead = record(app, &r.ctx, step, &fault).await.err();
+    if instead.is_some() {
         error = "temporarily_unavailable";
     }
     let status = match error {
+        _ if instead.unwrap_or(fault.refusal) == Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
         "invalid_client" => StatusCode::UNAUTHORIZED,
         _ if fault.refusal == Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
         "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,

@@ -9,9 +9,10 @@
 
 use super::details::DetailTypes;
 use super::back::{self, Way};
-use super::params::Params;
+use super::params::{Params, with_query};
 use super::{discovery, hint, jar, jwt, par, record, refused_here};
 use crate::app::ceremony::hashed;
+use crate::app::noise::{self, What};
 use crate::app::{App, Context, Fault};
 use crate::http::cookies;
 use crate::http::request::Incoming;
@@ -38,8 +39,14 @@ pub async fn get(State(app): State<Arc<App>>, r: Incoming, RawQuery(query): RawQ
     answer(&app, &r, raw.as_bytes(), Params::parse(raw.as_bytes())).await
 }
 
-/// `POST /authorize`.
+/// `POST /authorize`. A form of another site brings no cookie (SameSite=Lax), and an answer here
+/// would replace the one that the browser has: it is turned into a GET that brings it.
 pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Response {
+    if r.browser().is_none()
+        && let Ok(params) = Params::of_form(&r.headers, &body)
+    {
+        return see_other(&with_query("/authorize", &params.all()));
+    }
     answer(&app, &r, &body, Params::of_form(&r.headers, &body)).await
 }
 
@@ -274,6 +281,7 @@ pub(super) fn facts(app: &App, ctx: &Context, target: Target, asked: Asked, hash
 }
 
 async fn keep(app: &App, r: &Incoming, target: Target, asked: Asked, hash: String) -> Result<Response, Fault> {
+    noise::admit(app, &r.ctx, What::Request, "request")?;
     jwt::ensure(app, target.client.id_token_alg).await?;
     let facts = facts(app, &r.ctx, target, asked, hash);
     accept(app, r, &facts, |browser, until| Write::request_added(&facts, browser, until)).await
@@ -293,7 +301,7 @@ async fn accept(
         .fact("request", facts.id.as_str())
         .fact("scopes", facts.scopes.clone())
         .fact("acr_values", facts.acr_values.clone())
-        .fact("source", r.ctx.source());
+        .fact("source", app.source_tag(&r.ctx.source()));
     event.client = Some(facts.client.clone());
     let mut commit = Commit::new(event);
     commit.write(write(&hashed(browser.as_bytes()), now.plus_s(limits::BROWSER_S)));
@@ -308,9 +316,7 @@ async fn sent_back(app: &App, r: &Incoming, target: &Target, no: No) -> Result<R
     let No(error, because) = no;
     let refusal = if error == "login_required" { Refusal::NoSession } else { Refusal::Malformed };
     let fault = Fault::because(refusal, because);
-    if !record(app, &r.ctx, "authorize", &fault).await {
-        return Err(Refusal::Unavailable.into());
-    }
+    record(app, &r.ctx, "authorize", &fault).await.map_err(|instead| Fault::from(instead).recorded())?;
     jwt::ensure(app, target.client.id_token_alg).await?;
     let Target { client, redirect_uri, state, mode } = target;
     let way = Way { client, redirect_uri, mode, state: state.as_deref() };

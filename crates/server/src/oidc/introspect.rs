@@ -52,8 +52,8 @@ async fn answer(app: &App, r: &Incoming, body: &[u8]) -> Result<Response, No> {
         Err(fault) if matches!(fault.refusal, Refusal::Unavailable | Refusal::Clock) => return Err(fault.into()),
         Err(fault) => {
             // What simply ended is asked about all the time; what is somebody else's is not.
-            if fault.refusal == Refusal::Denied && !record(app, &r.ctx, "introspect", &fault).await {
-                return Err(Fault::from(Refusal::Unavailable).into());
+            if fault.refusal == Refusal::Denied {
+                record(app, &r.ctx, "introspect", &fault).await.map_err(|instead| Fault::from(instead).recorded())?;
             }
             json!({ "active": false })
         }

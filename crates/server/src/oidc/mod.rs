@@ -31,12 +31,11 @@ pub mod revoke;
 pub mod token;
 pub mod userinfo;
 
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, noise};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use countersign_store::Commit;
 use countersign_trust::Refusal;
 use std::sync::Arc;
 
@@ -55,30 +54,27 @@ pub fn router() -> Router<Arc<App>> {
         .route("/logout", get(logout::get).post(logout::post))
 }
 
-/// Writes a refusal down; false if that was not possible, and then nothing may be answered but that.
-async fn record(app: &App, ctx: &Context, step: &str, fault: &Fault) -> bool {
+/// Writes a refusal down. If that was not done, nothing may be answered but what is said here.
+async fn record(app: &App, ctx: &Context, step: &str, fault: &Fault) -> Result<(), Refusal> {
     metrics::counter!("countersign_refusals_total", "code" => fault.refusal.code()).increment(1);
     if fault.recorded || matches!(fault.refusal, Refusal::UseDpopNonce | Refusal::Unavailable | Refusal::Clock) {
-        return true;
+        return Ok(());
     }
     let mut event = ctx.refusal_event(app, &ctx.txn).fact("because", fault.because).fact("step", step);
     event.refusal = Some(fault.refusal);
-    app.commit(Commit::new(event)).await.is_ok()
+    noise::record(app, ctx, event).await
 }
 
 /// A refusal that a person sees, where nothing may be sent to the client.
 async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fault) -> Response {
-    let recorded = record(app, ctx, step, &fault).await;
-    let status = match fault.refusal {
-        Refusal::Unavailable | Refusal::Clock => StatusCode::SERVICE_UNAVAILABLE,
-        _ if !recorded => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::BAD_REQUEST,
+    let (status, headline, body) = match record(app, ctx, step, &fault).await.err().unwrap_or(fault.refusal) {
+        Refusal::Unavailable | Refusal::Clock => (StatusCode::SERVICE_UNAVAILABLE, "error.headline", "error.help"),
+        Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many.headline", "error.body_bare"),
+        _ => (StatusCode::BAD_REQUEST, "sign_in.bad_start.headline", "sign_in.bad_start.body"),
     };
-    let (headline, body) = match status {
-        StatusCode::BAD_REQUEST => ("sign_in.bad_start.headline", "sign_in.bad_start.body"),
-        _ => ("error.headline", "error.help"),
-    };
-    crate::http::shells::error(app, status, headline, body, Some(&ctx.reference))
+    // What is too much is not in the log line by line: there is no reference to ask about.
+    let reference = (status != StatusCode::TOO_MANY_REQUESTS).then_some(ctx.reference.as_str());
+    crate::http::shells::error(app, status, headline, body, reference)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::answer::{self, No, kept_by_nobody, no, refused};
 use super::authorize::{self, Target};
 use super::client_auth::Used;
 use super::{jar, jwt};
+use crate::app::noise::{self, What};
 use crate::app::once::{self, burn, hashed};
 use crate::app::{App, Fault};
 use crate::http::answer::put_nonce;
@@ -23,7 +24,7 @@ use axum::response::{IntoResponse, Response};
 use countersign_store::sql::{AuthRequest, Counter};
 use countersign_store::{Commit, StoreError, Write};
 use countersign_trust::audit::Kind;
-use countersign_trust::client::Client;
+use countersign_trust::client::{Client, ClientAuth};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::secret::same;
 use countersign_wire::{b64, mac};
@@ -50,6 +51,9 @@ async fn push(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     let outer = answer::form(r, body)?;
     let known = answer::client(app, r, &outer).await?;
     let client = &known.stored.client;
+    if client.auth == ClientAuth::None {
+        noise::admit(app, &r.ctx, What::Request, "request")?;
+    }
     if outer.one("request_uri").is_some() {
         return Err(no("invalid_request", Refusal::Malformed, "a request_uri inside a pushed request"));
     }

@@ -83,6 +83,10 @@ impl Params {
     pub fn list(&self, name: &str) -> Vec<String> {
         self.one(name).map(|v| v.split(' ').filter(|p| !p.is_empty()).map(str::to_owned).collect()).unwrap_or_default()
     }
+    /// All of them.
+    pub fn all(&self) -> Vec<(&str, &str)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect()
+    }
     /// Those of these names that are there, in this order.
     pub fn only(&self, names: &[&str]) -> Vec<(String, String)> {
         names.iter().filter_map(|n| self.one(n).map(|v| ((*n).to_owned(), v.to_owned()))).collect()

@@ -42,8 +42,7 @@ async fn revoke(app: &App, r: &Incoming, body: &[u8]) -> Result<(), No> {
     let token = params.one("token").ok_or(no("invalid_request", Refusal::Malformed, "token is missing"))?;
     match app.settled(|_| attempt(app, r, &known, token)).await {
         Err(fault) if fault.refusal == Refusal::Denied => {
-            let recorded = record(app, &r.ctx, "revoke", &fault).await;
-            if recorded { Ok(()) } else { Err(Fault::from(Refusal::Unavailable).into()) }
+            record(app, &r.ctx, "revoke", &fault).await.map_err(|instead| Fault::from(instead).recorded().into())
         }
         done => Ok(done?),
     }

@@ -130,9 +130,11 @@ fn prove(app: &App, r: &Incoming, method: &str, token: &str) -> Result<String, N
 }
 
 async fn refused(app: &App, r: &Incoming, no: No) -> Response {
-    let recorded = no.error.is_none() || record(app, &r.ctx, "userinfo", &no.fault).await;
-    if !recorded || matches!(no.fault.refusal, Refusal::Unavailable | Refusal::Clock) {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let recorded = if no.error.is_none() { Ok(()) } else { record(app, &r.ctx, "userinfo", &no.fault).await };
+    match recorded.err().unwrap_or(no.fault.refusal) {
+        Refusal::Unavailable | Refusal::Clock => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Refusal::TooMany => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+        _ => {}
     }
     let algs = dpop::ALGS.map(|a| a.as_str()).join(" ");
     let challenge = match no.error {

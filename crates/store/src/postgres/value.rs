@@ -123,6 +123,10 @@ pub(super) fn trouble(error: &tokio_postgres::Error, sql: &str) -> Trouble {
         &SqlState::UNIQUE_VIOLATION | &SqlState::FOREIGN_KEY_VIOLATION => {
             Trouble::Answer(StoreError::Conflict)
         }
+        &SqlState::CHARACTER_NOT_IN_REPERTOIRE => {
+            tracing::warn!(sql, "a text that the database cannot hold");
+            Trouble::Answer(StoreError::Unfit)
+        }
         &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => {
             tracing::error!(sql, code = code.code(), "the database is damaged");
             Trouble::Answer(StoreError::Corrupt {

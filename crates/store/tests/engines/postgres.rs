@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign_store::conformance::{self, event, numbered, prepare, put};
 use countersign_store::testing::{Cluster, HandClock};
-use countersign_store::{Batch, Clock, Engine, OpenError, Query, StoreError};
+use countersign_store::{Batch, Clock, Engine, OpenError, Query, Statement, StoreError};
 
 use crate::NOON;
 
@@ -282,4 +282,26 @@ async fn a_caller_who_goes_away_leaves_no_transaction_open() {
         }
         assert_eq!(open, 0, "round {round}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_the_database_cannot_hold_is_refused_and_disturbs_nothing() {
+    let Some(address) = address().await else {
+        return;
+    };
+    let engine = Engine::open(&address).await.unwrap();
+    prepare(&engine).await;
+    let asked = engine
+        .query(Query::new("SELECT id FROM burn WHERE id = $1", ["a\0b".into()]))
+        .await;
+    assert_eq!(asked.map(|rows| rows.len()), Err(StoreError::Unfit));
+    let burn = "INSERT INTO burn (id, expires_at) VALUES ($1, $2)";
+    let kept = engine
+        .commit(Batch::new(event("nul")).write(Statement::one(burn, ["a\0b".into(), 1.into()])))
+        .await;
+    assert_eq!(kept.map(|_| ()), Err(StoreError::Unfit));
+    engine
+        .commit(Batch::new(event("after")).write(Statement::one(burn, ["ab".into(), 1.into()])))
+        .await
+        .unwrap();
 }

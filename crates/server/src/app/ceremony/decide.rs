@@ -55,6 +55,7 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
         Err(_) if !scanner => unseen(&body.approval, &expected)?,
         Err(m) => return Err(Fault::because(Refusal::BadProof, m.0)),
     };
+    ctx.known_as("device", device.id.as_str());
     match decision.decision {
         Verb::Approve => approve(app, ctx, &c, &device, &decision, body).await?,
         Verb::Refuse | Verb::NotMe => refuse(app, ctx, &c, &device, decision.decision == Verb::NotMe).await?,

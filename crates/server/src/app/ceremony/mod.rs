@@ -8,6 +8,7 @@ pub mod scan;
 pub mod story;
 pub mod terminal;
 
+use super::noise::{self, What};
 use super::{App, Context, Fault, sessions};
 pub use super::once::{burn, hashed, refuse_if_burnt};
 use countersign_store::sql::{Counter, StoredClient};
@@ -50,6 +51,11 @@ impl Around {
 /// Keeps a step: its state under its version and deadline, its records, and whatever ends with it.
 /// Answers what the caller hears.
 pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Around) -> Result<(), Fault> {
+    if let (None, Err(refusal)) = (&step.next, step.answer)
+        && !step.records.is_empty()
+    {
+        noise::admit(app, ctx, What::Refusal, refusal.code())?;
+    }
     let o = &c.opening;
     let mut events: Vec<Event> = step.records.iter().map(|r| {
         let mut event = match r.refusal {

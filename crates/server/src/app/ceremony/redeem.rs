@@ -54,7 +54,7 @@ async fn attempt(
     proof: &Proof,
     former: Option<&str>,
 ) -> Result<Redeemed, Fault> {
-    let c = held(app, cid, holder).await?;
+    let c = held(app, ctx, cid, holder).await?;
     if !same(proof.jkt.as_str().as_bytes(), c.opening.jkt.as_str().as_bytes()) {
         return Err(Fault::because(Refusal::BadProof, "another terminal key"));
     }
@@ -250,7 +250,7 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         refuse_if_burnt(app, n, proof).await?;
         let ctx: &Context = &ctx.anew(app, n);
         let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not of this session");
-        let session = sessions::of_terminal(app, cookie, proof, ctx.now).await?;
+        let session = sessions::of_terminal(app, ctx, cookie, proof).await?;
         let id = session.facts.ceremony.clone().filter(|id| id.as_str() == cid).ok_or_else(none)?;
         let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
         let flow = c.opening.flow.clone().ok_or_else(none)?;

@@ -2,6 +2,7 @@
 
 use super::{Around, burn, challenge, digits, ended_along, hashed, is_stopped, named, refuse_if_burnt, scan_counter, settle};
 use crate::app::issue::resting_on;
+use crate::app::noise::{self, What};
 use crate::app::{App, Context, Fault, passkey};
 use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Write};
@@ -258,6 +259,7 @@ async fn refuse(
     refusal: Refusal,
     because: &'static str,
 ) -> Result<DeviceView, Fault> {
+    noise::admit(app, ctx, What::Refusal, refusal.code())?;
     let d = &by.device.device;
     let mut event = ctx.refusal_event(app, &c.opening.txn).fact("step", "scan").fact("because", because);
     event.refusal = Some(refusal);

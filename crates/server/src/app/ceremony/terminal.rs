@@ -21,14 +21,16 @@ pub struct Holder {
 }
 
 /// The ceremony, if the caller holds both halves; one answer for everything else.
-pub async fn held(app: &App, cid: &str, holder: &Holder) -> Result<Ceremony, Fault> {
+pub async fn held(app: &App, ctx: &Context, cid: &str, holder: &Holder) -> Result<Ceremony, Fault> {
     let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not of this terminal");
     let id: CeremonyId = cid.parse().map_err(|_| none())?;
     let found = app.store.ceremony(&id).await?;
     let hash = found.as_ref().map_or("", |c| c.opening.collector_hash.as_str());
     let right = same(hash.as_bytes(), hashed(holder.collector.as_bytes()).as_bytes());
     let right = has_wait_key(app, &id, found.as_ref(), holder) & right;
-    found.filter(|_| right).ok_or_else(none)
+    let held = found.filter(|_| right).ok_or_else(none)?;
+    ctx.known_as("ceremony", held.opening.id.as_str());
+    Ok(held)
 }
 
 /// Whether the wait key is this ceremony's. The same work whether there is one or not.
@@ -87,7 +89,7 @@ pub fn view(app: &App, c: &Ceremony, now: Time) -> Result<StateView, Fault> {
 /// Digits typed on the terminal.
 pub async fn confirm(app: &App, ctx: &Context, cid: &str, holder: &Holder, typed: &str) -> Result<StateOnly, Fault> {
     app.settled(|n| async move {
-        let c = held(app, cid, holder).await?;
+        let c = held(app, ctx, cid, holder).await?;
         confirm_step(app, &ctx.anew(app, n), &c, Direction::TypedOnTerminal, typed).await
     })
     .await
@@ -126,7 +128,7 @@ pub async fn confirm_step(
 pub async fn abandon(app: &App, ctx: &Context, cid: &str, holder: &Holder, session: Option<&str>) -> Result<(), Fault> {
     app.settled(|n| async move {
         let ctx: &Context = &ctx.anew(app, n);
-        let c = match held(app, cid, holder).await {
+        let c = match held(app, ctx, cid, holder).await {
             Ok(c) => c,
             Err(fault) => redeemed_here(app, cid, holder, session).await?.ok_or(fault)?,
         };

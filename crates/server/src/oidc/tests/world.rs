@@ -115,7 +115,7 @@ impl World {
         let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
         let config = Arc::new(Config::parse(config, std::iter::empty()).unwrap());
         let policy = PolicySet::shipped().unwrap();
-        let app = Arc::new(App { store, config, keys, policy, details: DetailTypes::load(&[]).unwrap(), chance, hub: Hub::default(), owed: Notify::new() });
+        let app = Arc::new(App { store, config, keys, policy, details: DetailTypes::load(&[]).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), noise: Default::default() });
         let person = PersonId::new(T0, app.id10());
         let dk = Key::new().public();
         let device = Device {
@@ -194,6 +194,7 @@ impl World {
             chance: old.chance.clone(),
             hub: Hub::default(),
             owed: Notify::new(),
+            noise: Default::default(),
         });
         let doors = crate::http::router(app.clone());
         World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), doors }

@@ -37,6 +37,7 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     if code.facts.client != client.id {
         return Err(dead("a code of another client"));
     }
+    ctx.known_as("session", code.facts.session.as_str());
     if n > 0 || code.state != "open" {
         asked.refuse_repetition().await?;
     }

@@ -43,6 +43,7 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
     if shown == Shown::Unknown {
         return Err(dead("a refresh token that was never made"));
     }
+    r.ctx.known_as("session", grant.session.as_str());
     let jkt = proof.map(|p| &p.jkt);
     if !grant.fits(client, jkt) {
         return Err(dead("another key than the refresh token is bound to"));
