@@ -12,6 +12,9 @@ const { flow, client, organisation, host } = document.body.dataset;
 const at = (path) => `/sign-in/${encodeURIComponent(flow)}/${path}`;
 const place = (id) => document.getElementById(id);
 
+/** The key of a session that must be raised for this request; without one a sign-in makes a key of its own. */
+let raising;
+
 async function resumed() {
   const kept = await shelf.terminal().catch(() => undefined);
   if (!kept) return false;
@@ -21,6 +24,7 @@ async function resumed() {
     go(next);
     return true;
   } catch (fault) {
+    if (fault.code === 'step_up') raising = kept.key;
     if (fault.status === 401) await shelf.dropTerminal().catch(() => {});
     return false;
   }
@@ -42,7 +46,7 @@ function passkeys(terminal) {
     try {
       const options = await call('POST', at('passkey/options'), { json: {} });
       const assertion = await passkey.assertion(options);
-      const key = await freshKey();
+      const key = raising ?? (await freshKey());
       const result = await call('POST', at('passkey'), { json: { assertion }, key });
       await shelf.keepTerminal({ key }).catch(() => {});
       await terminal.stop();
@@ -90,6 +94,7 @@ async function start() {
   let changed = () => {};
   const terminal = new Terminal(place('code-card'), {
     body: () => ({ flow }),
+    key: () => raising,
     client,
     organisation,
     host,

@@ -14,6 +14,8 @@ mod closed;
 mod details;
 #[path = "scenarios/rights.rs"]
 mod rights;
+#[path = "scenarios/stepup.rs"]
+mod stepup;
 #[path = "scenarios/tether.rs"]
 mod tether;
 

@@ -62,6 +62,8 @@ kinds! {
     PasskeyUsed = "passkey.used": ["PR.AA-03", "PR.PS-04"],
     /// A session began.
     SessionOpened = "session.opened": ["PR.AA-03", "PR.AA-05", "PR.PS-04"],
+    /// A running session was raised: its person approved or signed anew.
+    SessionRaised = "session.raised": ["PR.AA-03", "PR.AA-05", "PR.PS-04"],
     /// A session went on after a proof.
     SessionResumed = "session.resumed": ["PR.AA-03", "PR.PS-04"],
     /// A session ended.

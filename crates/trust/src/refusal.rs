@@ -55,11 +55,13 @@ pub enum Refusal {
     AttestationNeeded,
     /// No live session goes with this request.
     NoSession,
+    /// The session lives, but this request needs more than it has: raise it (RFC 9470).
+    StepUp,
 }
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 24] = [
+    pub const ALL: [Refusal; 25] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -84,6 +86,7 @@ impl Refusal {
         Refusal::InvitationOver,
         Refusal::AttestationNeeded,
         Refusal::NoSession,
+        Refusal::StepUp,
     ];
 
     /// The stable code.
@@ -113,6 +116,7 @@ impl Refusal {
             Refusal::InvitationOver => "invitation_over",
             Refusal::AttestationNeeded => "attestation_needed",
             Refusal::NoSession => "no_session",
+            Refusal::StepUp => "step_up",
         }
     }
 

@@ -66,6 +66,22 @@ impl Session {
         let idle_until = facts.opened_at.plus_s(facts.idle_s).min(facts.until);
         Session { version: 1, ended: None, facts, idle_until }
     }
+    /// The same session after its person approved or signed anew: what was earned, when, by which
+    /// device and passkey and what was shown are `new`'s, and its cookie; key, clients and both ends stay.
+    pub fn raised(&self, new: SessionFacts) -> SessionFacts {
+        let old = &self.facts;
+        let mut scopes = old.scopes.clone();
+        scopes.extend(new.scopes.iter().filter(|s| !old.scopes.contains(s)).cloned());
+        SessionFacts {
+            scopes,
+            id: old.id.clone(),
+            clients: old.clients.clone(),
+            opened_at: old.opened_at,
+            until: old.until,
+            idle_s: old.idle_s,
+            ..new
+        }
+    }
     /// Whether it lives at `now`.
     pub fn is_live(&self, now: Time) -> bool {
         self.ended.is_none() && now < self.facts.until && now < self.idle_until

@@ -3,7 +3,7 @@
 use super::ceremony::digit_counter;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
-use super::sessions::{self, Fresh, Started, open_request};
+use super::sessions::{self, Begun, Fresh, Started, open_request};
 use super::{App, Context, Fault};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
@@ -87,12 +87,17 @@ async fn attempt(
         details: detail::types(&r.details),
     };
     let (permit, allowed) = gate(app, Product::Session, &vetoes, &ground, now)?;
-    let (session, cookies) = sessions::start(
+    let raised = sessions::to_raise(app, former, proof, &r.client, now).await?;
+    if raised.as_ref().is_some_and(|s| s.facts.person != credential.person) {
+        return Err(Fault::because(Refusal::Denied, "another person than the session's"));
+    }
+    let id = raised.as_ref().map_or_else(|| SessionId::new(now, app.id10()), |s| s.facts.id.clone());
+    let Begun { session, cookies, write, mut event } = sessions::begin(
         app,
         &permit,
         &vetoes,
         Started {
-            id: SessionId::new(now, app.id10()),
+            id,
             txn: r.txn.clone(),
             ceremony: None,
             jkt: proof.jkt.clone(),
@@ -103,6 +108,7 @@ async fn attempt(
             agent: ctx.agent.clone(),
             shown: json!({"channel": "passkey", "near": "unproven", "terminal": "unknown"}),
         },
+        raised.as_ref(),
         now,
     );
     let facts = &session.facts;
@@ -111,19 +117,17 @@ async fn attempt(
     used.person = Some(facts.person.clone());
     used.device = Some(facts.device.clone());
     used.client = Some(r.client.clone());
-    let mut opened = app.session_event(Kind::SessionOpened, &r.txn, &facts.id, now).fact("acr", earned.acr());
-    opened.person = Some(facts.person.clone());
-    opened.client = Some(r.client.clone());
+    event.client = Some(r.client.clone());
     let mut commit = Commit::new(used);
-    commit.event(opened).event(code_event);
+    commit.event(event).event(code_event);
     commit.write(burn(proof)).write(Write::challenge_used(&challenge_hash));
     commit.write(Write::credential_used(&credential, counter));
-    commit.write(Write::session_opened(&session)).writes(code_writes);
+    commit.write(write).writes(code_writes);
     commit.guards(vetoes.guards_but_credential());
     for device in app.store.devices_of(&facts.person).await? {
         commit.write(Write::count_forgiven(&digit_counter(&facts.person, &device.device.id, now)));
     }
-    commit.also(sessions::take_over(app, &browser_hash, None, former, &cookies, now).await?);
+    commit.also(sessions::take_over(app, &browser_hash, None, former.filter(|_| raised.is_none()), &cookies, now).await?);
     app.commit(commit).await?;
     let name = app.store.named(&facts.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(SignedIn { reply: RedeemedReply { name, greet: false, next: Some(next), ticket: None }, cookies })

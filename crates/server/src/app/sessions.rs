@@ -18,7 +18,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::Next;
 use countersign_wire::{
-    CeremonyId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
+    CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
 };
 use std::collections::BTreeSet;
 
@@ -57,8 +57,7 @@ pub struct Started {
     pub shown: serde_json::Value,
 }
 
-/// Makes a session that the gate has permitted, and its cookies. The commit is the caller's.
-pub fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
+fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
     let cookies = Fresh {
         browser: b64::encode(&app.random::<32>()),
         session: b64::encode(&app.random::<32>()),
@@ -86,6 +85,56 @@ pub fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time)
         shown: s.shown,
     };
     (Session::begun(facts), cookies)
+}
+
+/// What a sign-in makes of a browser: a session of its own, or the one that it raises.
+pub struct Begun {
+    /// The session as it will be.
+    pub session: Session,
+    /// Its cookies.
+    pub cookies: Fresh,
+    /// What keeps it.
+    pub write: Write,
+    /// What is recorded.
+    pub event: Event,
+}
+
+/// Makes a session that the gate has permitted, or raises `raised`. The commit is the caller's.
+pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, raised: Option<&Session>, now: Time) -> Begun {
+    let (fresh, cookies) = start(app, permit, vetoes, started, now);
+    let (kind, session, write) = match raised {
+        None => (Kind::SessionOpened, fresh.clone(), Write::session_opened(&fresh)),
+        Some(old) => {
+            let facts = old.raised(fresh.facts);
+            let write = Write::session_raised(old, &facts);
+            (Kind::SessionRaised, Session { version: old.version + 1, facts, ..old.clone() }, write)
+        }
+    };
+    let f = &session.facts;
+    let cookies = Fresh { session_s: f.until.seconds() - now.seconds(), ..cookies };
+    let mut event = app
+        .session_event(kind, &f.txn, &f.id, now)
+        .fact("acr", f.earned.acr())
+        .fact("scopes", f.scopes.clone())
+        .fact("until", f.until.seconds());
+    event.person = Some(f.person.clone());
+    Begun { session, cookies, write, event }
+}
+
+/// The live session that a browser wants raised: its cookie came along and its own key proves, so it
+/// is neither a fresh sign-in nor somebody else's. A greeting that waits for an answer comes first.
+pub async fn to_raise(app: &App, cookie: Option<&str>, proof: &Proof, client: &ClientId, now: Time) -> Result<Option<Session>, Fault> {
+    let Some(cookie) = cookie else { return Ok(None) };
+    let session = match of_terminal(app, cookie, proof, now).await {
+        Ok(session) if session.facts.clients.contains(client) => session,
+        Err(fault) if fault.store.is_some() => return Err(fault),
+        _ => return Ok(None),
+    };
+    match unclaimed(app, &session).await {
+        Ok(_) => Ok(Some(session)),
+        Err(fault) if fault.store.is_some() => Err(fault),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The browser changes hands: its other ceremonies and its former session end, and its open requests
@@ -187,10 +236,13 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         let stale = r.max_age_s.is_some_and(|max| ctx.now.seconds() - f.auth_time.seconds() > max);
         let must_ask = r.prompt.iter().any(|p| p == "login" || p == "select_account" || p == "consent");
         let serves = f.clients.contains(&r.client);
-        if stale || must_ask || !serves || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
+        if must_ask || !serves {
             return Err(Fault::because(Refusal::NoSession, "the session does not answer this request"));
         }
         let unclaimed = unclaimed(app, &session).await?;
+        if stale || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
+            return Err(Fault::because(Refusal::StepUp, "the session must be raised first"));
+        }
         let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(&r.client)).await?;
         let (next, writes, event) = code(app, &session, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);

@@ -22,7 +22,8 @@ pub fn status(refusal: Refusal) -> StatusCode {
         | Refusal::NotYet
         | Refusal::Pending
         | Refusal::Decided
-        | Refusal::AlreadyRedeemed => StatusCode::CONFLICT,
+        | Refusal::AlreadyRedeemed
+        | Refusal::StepUp => StatusCode::CONFLICT,
         Refusal::WrongCode => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Expired | Refusal::Gone | Refusal::InvitationOver => StatusCode::GONE,
         Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -34,7 +35,7 @@ pub fn status(refusal: Refusal) -> StatusCode {
 fn is_ordinary(refusal: Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::UseDpopNonce | Refusal::Pending | Refusal::NoSession
+        Refusal::UseDpopNonce | Refusal::Pending | Refusal::NoSession | Refusal::StepUp
             | Refusal::Unavailable | Refusal::Clock
     )
 }

@@ -37,7 +37,7 @@ pub async fn open(State(app): Shared, r: Incoming, body: Bytes) -> Response {
             None => return Err(Fault::because(Refusal::NoSuchFlow, "no browser cookie")),
         };
         let proof = r.terminal_proof(&app)?;
-        opening::open(&app, &r.ctx, &opener, &proof, &asked).await
+        opening::open(&app, &r.ctx, &opener, &proof, r.session().as_deref(), &asked).await
     })
     .await
 }

@@ -86,6 +86,20 @@ impl Write {
             ],
         ))
     }
+    /// A session is raised from the version it was loaded with.
+    pub fn session_raised(from: &Session, to: &SessionFacts) -> Write {
+        Write(Statement::one(
+            "UPDATE session SET cookie_hash = $3, device = $4, body = $5, version = version + 1 \
+             WHERE id = $1 AND version = $2 AND ended IS NULL",
+            [
+                to.id.as_str().into(),
+                from.version.into(),
+                to.cookie_hash.as_str().into(),
+                to.device.as_str().into(),
+                json(to).into(),
+            ],
+        ))
+    }
     /// A session ends; whatever it gave ends with it, as nothing counts without its session.
     pub fn session_ended(id: &SessionId, why: &str) -> [Write; 2] {
         [

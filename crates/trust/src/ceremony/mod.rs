@@ -78,10 +78,22 @@ pub struct Opening {
     pub offered: Option<PersonId>,
     /// Whether it was made as a push at all, even to nobody.
     pub push: bool,
+    /// For a step-up: the session that is to be raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raises: Option<Raises>,
     /// Name of the device that wants to join, for `enrol-device`.
     pub device_name: Option<String>,
     /// When.
     pub at: Time,
+}
+
+/// The session that a step-up raises; only its own person can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raises {
+    /// Session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub person: PersonId,
 }
 
 /// Where a ceremony is, with what is true there.

@@ -1,12 +1,13 @@
 //! Step 1: a terminal opens a ceremony with a key it made for this opening alone.
 
-use super::{Around, ended_along, hashed};
+use super::{Around, ended_along, hashed, refuse_if_burnt};
+use crate::app::once::burn;
 use crate::app::people::is_login;
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, sessions};
 use countersign_store::sql::Counter;
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
-use countersign_trust::ceremony::{Ceremony, Opening};
+use countersign_trust::ceremony::{Ceremony, Opening, Raises};
 use countersign_trust::policy::OWN;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
@@ -38,9 +39,17 @@ struct Wanted {
     guard: Vec<(Table, String, i64)>,
 }
 
-/// Opens a ceremony. `proof` is by the terminal's fresh key.
-pub async fn open(app: &App, ctx: &Context, opener: &Opener, proof: &Proof, body: &Open) -> Result<Opened, Fault> {
-    app.settled(|attempt| attempt_open(app, ctx, opener, proof, body, attempt)).await
+/// Opens a ceremony. `proof` is by the terminal's fresh key, or by the key of the session that
+/// `cookie` names, which is then raised.
+pub async fn open(
+    app: &App,
+    ctx: &Context,
+    opener: &Opener,
+    proof: &Proof,
+    cookie: Option<&str>,
+    body: &Open,
+) -> Result<Opened, Fault> {
+    app.settled(|attempt| attempt_open(app, ctx, opener, proof, cookie, body, attempt)).await
 }
 
 async fn attempt_open(
@@ -48,10 +57,11 @@ async fn attempt_open(
     ctx: &Context,
     opener: &Opener,
     proof: &Proof,
+    cookie: Option<&str>,
     body: &Open,
     attempt: usize,
 ) -> Result<Opened, Fault> {
-    // A terminal key serves one opening, so the proof that names it needs no record of its own.
+    refuse_if_burnt(app, attempt, proof).await?;
     if attempt > 0 && app.store.is_burnt("tk", proof.jkt.as_str()).await? {
         return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
     }
@@ -60,7 +70,15 @@ async fn attempt_open(
         Opener::Browser(b) => Some(hashed(b.as_bytes())),
         Opener::Program => None,
     };
-    let wanted = wanted(app, ctx, browser_hash.as_deref(), body).await?;
+    let mut wanted = wanted(app, ctx, browser_hash.as_deref(), body).await?;
+    let raised = match wanted.purpose {
+        Purpose::SignIn => sessions::to_raise(app, cookie, proof, &wanted.asker.id, now).await?,
+        _ => None,
+    };
+    if let Some(session) = &raised {
+        wanted.purpose = Purpose::StepUp;
+        wanted.guard.push((Table::Session, session.facts.id.to_string(), session.version));
+    }
     let source = ctx.source();
     let budgets = [
         Counter::new("open/source", &source, 60, limits::OPENS_PER_SOURCE_MIN, now),
@@ -103,6 +121,7 @@ async fn attempt_open(
         k: k_serial,
         offered: offered.clone(),
         push,
+        raises: raised.as_ref().map(|s| Raises { session: s.facts.id.clone(), person: s.facts.person.clone() }),
         device_name: wanted.device_name,
         at: now,
     };
@@ -116,7 +135,11 @@ async fn attempt_open(
     let mut commit = Commit::new(event);
     let mut around = Around { guards: wanted.guard, ..Around::default() };
     abandon_previous(app, ctx, &collector_hash, body.prev.as_deref(), &mut around).await?;
-    commit.write(Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)));
+    commit.write(match raised {
+        // A fresh key serves one opening, so the proof that names it needs no record of its own.
+        None => Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)),
+        Some(_) => burn(proof),
+    });
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&handle), Some(&hashed(user_code.as_bytes()))));
     commit.writes(budgets.iter().map(Write::counted)).writes(places);
     commit.also((around.writes, around.events)).guards(around.guards);

@@ -3,9 +3,8 @@
 use super::terminal::{Holder, held};
 use super::{Around, client_of, hashed, is_stopped, refuse_if_burnt, settle};
 use crate::app::issue::{Ground, Vetoes, gate};
-use crate::app::sessions::{self, Fresh, Started};
+use crate::app::sessions::{self, Begun, Fresh, Started};
 use crate::app::{App, Context, Fault, enrol, once};
-use countersign_store::Write;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
 use countersign_trust::enrolment::Vouched;
 use countersign_trust::detail;
@@ -15,6 +14,7 @@ use countersign_trust::ceremony::redeem::Passed;
 use countersign_trust::policy::{Allowed, Denied};
 use countersign_trust::presence::{self, Presence};
 use countersign_trust::{Refusal, verdict};
+use countersign_trust::session::Session;
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{Next, RedeemedReply};
 use countersign_wire::secret::same;
@@ -144,7 +144,14 @@ async fn sign_in(
         settle(app, ctx, c, c.abandon(REQUEST_OVER, ctx.now), Around::default().burn(proof)).await?;
         return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
     }
-    let id = SessionId::new(ctx.now, app.id10());
+    let raised = match &c.opening.raises {
+        None => None,
+        Some(raises) => match live(app, &raises.session, ctx).await? {
+            Some(session) => Some(session),
+            None => return refuse_at_gate(app, ctx, c, proof, Fault::because(Refusal::Gone, "the session ended")).await,
+        },
+    };
+    let id = raised.as_ref().map_or_else(|| SessionId::new(ctx.now, app.id10()), |s| s.facts.id.clone());
     let setting = setting(app, &vetoes, c, scan);
     let step = c.redeem(&proof.jti, Some(id.clone()), Ok(Passed { allowed: &allowed, setting: &setting, near: &scan.near }), ctx.now);
     if let Err(refusal) = step.answer {
@@ -153,7 +160,7 @@ async fn sign_in(
         return Err(refusal.into());
     }
     let greet = matches!(&step.next, Some(State::Redeemed(r)) if r.greet);
-    let (session, cookies) = sessions::start(
+    let Begun { session, cookies, write, event } = sessions::begin(
         app,
         &permit,
         &vetoes,
@@ -169,9 +176,9 @@ async fn sign_in(
             agent: c.opening.agent.clone(),
             shown: shown(c, approved, &setting),
         },
+        raised.as_ref(),
         ctx.now,
     );
-    let facts = &session.facts;
     let mut around = Around {
         person: Some(scan.person.clone()),
         device: Some(scan.device.clone()),
@@ -179,21 +186,25 @@ async fn sign_in(
     }
     .burn(proof);
     around.guards.extend(vetoes.guards());
-    around.writes.push(Write::session_opened(&session));
-    let mut opened = app.session_event(Kind::SessionOpened, &c.opening.txn, &facts.id, ctx.now);
-    opened = opened.fact("acr", facts.earned.acr()).fact("scopes", facts.scopes.clone()).fact("until", facts.until.seconds());
-    around.events.push(opened);
+    around.also((vec![write], vec![event]));
+    // A session that was there before is not taken back because its client was slow.
+    let step = if raised.is_some() { claimed_at_once(step) } else { step };
     let mut next = None;
     if let (false, Some(request)) = (greet, &request) {
-        let (code, writes, event) = sessions::code(app, &session, request, Some(&c.opening.id), &vetoes, ctx.now)?;
+        let (code, writes, event) = sessions::code(app, &session, request, raised.is_none().then_some(&c.opening.id), &vetoes, ctx.now)?;
         around.also((writes, vec![event]));
         next = Some(code);
     }
     let browser = hashed(holder.collector.as_bytes());
-    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former, &cookies, ctx.now).await?);
+    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), &cookies, ctx.now).await?);
     settle(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None }, cookies: Some(cookies) })
+}
+
+/// A session that lives.
+async fn live(app: &App, id: &SessionId, ctx: &Context) -> Result<Option<Session>, Fault> {
+    Ok(app.store.session(id).await?.filter(|s| s.is_live(ctx.now)))
 }
 
 async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, proof: &Proof) -> Result<Redeemed, Fault> {

@@ -185,6 +185,9 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if person.state != PersonState::Active || d.state != DeviceState::Active {
         return refuse(app, ctx, by, &c, Refusal::Denied, "person or device not active").await;
     }
+    if c.opening.raises.as_ref().is_some_and(|r| r.person != d.person) {
+        return refuse(app, ctx, by, &c, Refusal::Denied, "another person than the session's").await;
+    }
     let now = ctx.now;
     let undecided = scan_counter(&d.id, now);
     if !rescan && app.store.used(&undecided).await? >= undecided.limit {
