@@ -63,7 +63,7 @@ async fn q8_a_payment_is_read_signed_and_carried_to_the_token_unchanged() {
     // The session that came of it answers no second payment by itself: each is approved for itself.
     let other = json!([{"type": "payment", "amount": "9999", "currency": "EUR", "to": "Mallory", "account": "XX11111"}]);
     let (_, Arrival::Flow(page)) = arrive(&scene, &attempt.terminal, "bank", &other).await else { panic!() };
-    assert!(attempt.terminal.resume(&page).await.is_err_and(|fault| fault.is("no_session")));
+    assert!(attempt.terminal.resume(&page).await.is_err_and(|fault| fault.is("step_up")));
 }
 
 #[tokio::test]
