@@ -87,7 +87,7 @@ async fn attempt(
         details: detail::types(&r.details),
     };
     let (permit, allowed) = gate(app, Product::Session, &vetoes, &ground, now)?;
-    let raised = sessions::to_raise(app, former, proof, &r.client, now).await?;
+    let raised = sessions::to_raise(app, ctx, former, proof, &r.client).await?;
     if raised.as_ref().is_some_and(|s| s.facts.person != credential.person) {
         return Err(Fault::because(Refusal::Denied, "another person than the session's"));
     }

@@ -123,9 +123,9 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
 
 /// The live session that a browser wants raised: its cookie came along and its own key proves, so it
 /// is neither a fresh sign-in nor somebody else's. A greeting that waits for an answer comes first.
-pub async fn to_raise(app: &App, cookie: Option<&str>, proof: &Proof, client: &ClientId, now: Time) -> Result<Option<Session>, Fault> {
+pub async fn to_raise(app: &App, ctx: &Context, cookie: Option<&str>, proof: &Proof, client: &ClientId) -> Result<Option<Session>, Fault> {
     let Some(cookie) = cookie else { return Ok(None) };
-    let session = match of_terminal(app, cookie, proof, now).await {
+    let session = match of_terminal(app, ctx, cookie, proof).await {
         Ok(session) if session.facts.clients.contains(client) => session,
         Err(fault) if fault.store.is_some() => return Err(fault),
         _ => return Ok(None),

@@ -72,7 +72,7 @@ async fn attempt_open(
     };
     let mut wanted = wanted(app, ctx, browser_hash.as_deref(), body).await?;
     let raised = match wanted.purpose {
-        Purpose::SignIn => sessions::to_raise(app, cookie, proof, &wanted.asker.id, now).await?,
+        Purpose::SignIn => sessions::to_raise(app, ctx, cookie, proof, &wanted.asker.id).await?,
         _ => None,
     };
     if let Some(session) = &raised {
