@@ -20,7 +20,7 @@ const CLIENT_KEY = JSON.stringify(privateKey.export({ format: 'jwk' }));
 const { x, y } = publicKey.export({ format: 'jwk' });
 const strict = `auth = "private_key_jwt"
 keys = [{ kty = "EC", crv = "P-256", x = "${x}", y = "${y}" }]
-require_pushed_authorization_requests = true
+profile = "fapi2"
 require_signed_request_object = true
 refresh = "always"`;
 const server = await serve({

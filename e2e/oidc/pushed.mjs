@@ -72,11 +72,13 @@ async function strict() {
   const renewed = await oidc.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP });
   const info = await oidc.fetchUserInfo(config, renewed.access_token, tokens.claims().sub, { DPoP });
   check('what is renewed works', typeof info.name === 'string', info);
-  const seen = await oidc.tokenIntrospection(config, renewed.refresh_token);
+  check('its refresh token stays, as FAPI 2.0 demands', renewed.refresh_token === undefined, renewed.refresh_token);
+  const kept = tokens.refresh_token;
+  const seen = await oidc.tokenIntrospection(config, kept);
   check('the client may look at its own', seen.active === true && seen.client_id === CLIENT, seen);
-  await oidc.tokenRevocation(config, renewed.refresh_token);
+  await oidc.tokenRevocation(config, kept);
   check('given back, all of it ends', (await oidc.tokenIntrospection(config, renewed.access_token)).active === false);
-  check('and nothing is renewed', (await refusal(oidc.refreshTokenGrant(config, renewed.refresh_token, undefined, { DPoP }))) === 'invalid_grant');
+  check('and nothing is renewed', (await refusal(oidc.refreshTokenGrant(config, kept, undefined, { DPoP }))) === 'invalid_grant');
 
   const again = await fetch(pushed, { redirect: 'manual' });
   check('a name works once', again.status === 400, again.status);

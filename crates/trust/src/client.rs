@@ -2,7 +2,7 @@
 
 use countersign_wire::jose::{Alg, Jwk};
 use countersign_wire::statement::Boundary;
-use countersign_wire::ClientId;
+use countersign_wire::{ClientId, Time};
 use serde::{Deserialize, Serialize};
 
 /// How a client proves itself at our endpoints (OpenID Connect Core §9).
@@ -17,6 +17,17 @@ pub enum ClientAuth {
     ClientSecretPost,
     /// A signed assertion (RFC 7523).
     PrivateKeyJwt,
+}
+
+/// Which rules beside those for everybody a client keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Code flow with PKCE and bound tokens, unless a `danger_` setting says otherwise.
+    #[default]
+    Classic,
+    /// FAPI 2.0 Security Profile: pushed requests, `private_key_jwt`, bound tokens, fresh proofs.
+    Fapi2,
 }
 
 /// What happens where nothing shows that phone and screen are in one place.
@@ -56,6 +67,9 @@ pub struct Client {
     pub name: String,
     /// Exact redirect URIs (RFC 9700 §4.1.3); for native loopback ones the port is free.
     pub redirect_uris: Vec<String>,
+    /// Which profile it keeps.
+    #[serde(default)]
+    pub profile: Profile,
     /// How it authenticates.
     #[serde(default = "none_auth")]
     pub auth: ClientAuth,
@@ -96,6 +110,12 @@ pub struct Client {
     /// A renewal by the program counts as a sign of the person. Lowers security.
     #[serde(default)]
     pub refresh_is_activity: bool,
+    /// Its requests must name the key that the code will serve (RFC 9449 §10).
+    #[serde(default)]
+    pub require_dpop_jkt: bool,
+    /// No PKCE; `nonce` is demanded instead. Lowers security.
+    #[serde(default)]
+    pub danger_allow_no_pkce: bool,
     /// Bearer tokens instead of DPoP-bound ones. Lowers security.
     #[serde(default)]
     pub danger_allow_bearer: bool,
@@ -164,6 +184,23 @@ impl Client {
         scope == "openid"
             || scope == OFFLINE_ACCESS && self.refresh != Refresh::Never
             || self.scopes.iter().any(|s| s == scope)
+    }
+    /// Whether it must push its authorization requests.
+    pub fn must_push(&self) -> bool {
+        self.require_pushed_authorization_requests || self.profile == Profile::Fapi2
+    }
+    /// Whether `alg` is good enough for what it signs and what is signed for it (FAPI 2.0 §5.4.1).
+    pub fn takes(&self, alg: Alg) -> bool {
+        self.profile == Profile::Classic || alg != Alg::RS256
+    }
+    /// Whether a proof that was made at `made_s` is fresh enough, beside its nonce.
+    pub fn takes_proof(&self, made_s: i64, now: Time) -> bool {
+        self.profile == Profile::Classic || (now.seconds() - made_s).abs() <= crate::limits::STRICT_PROOF_S
+    }
+    /// Whether a refresh token is new after each use. FAPI 2.0 §5.3.2.1 forbids it: its clients are
+    /// known by other means, and a lost answer would cost them what they have.
+    pub fn rotates(&self) -> bool {
+        self.profile == Profile::Classic
     }
     /// Whether its refresh tokens serve its key alone.
     pub fn binds_refresh(&self) -> bool {

@@ -48,6 +48,10 @@ pub const REQUEST_OBJECT_S: i64 = 3_600;
 pub const CODE_S: i64 = 60;
 /// Access token for people, seconds.
 pub const ACCESS_S: i64 = 300;
+/// Access token that is bound to no key, seconds: whoever finds it can use it.
+pub const BEARER_S: i64 = 60;
+/// Age of a client's DPoP proof in the profile `fapi2`, seconds.
+pub const STRICT_PROOF_S: i64 = 10;
 /// A client whose answer was lost may ask for it again for this long, seconds: one retry over a bad
 /// network, far less than an access token lives.
 pub const REFRESH_RETRY_S: i64 = 10;

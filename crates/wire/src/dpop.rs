@@ -91,6 +91,8 @@ pub struct Proof {
     pub jwk: Jwk,
     /// Its thumbprint.
     pub jkt: Thumbprint,
+    /// When it was made, by the sender's clock.
+    pub made: NumericDate,
     /// To be burnt in the same commit as whatever the request changes.
     pub jti: String,
     /// Until when the jti must be remembered.
@@ -154,7 +156,7 @@ pub fn verify(text: &str, request: &Request<'_>) -> Result<Proof, ProofFault> {
     }
     let burn_until = check_fresh(&claims, request)?;
     let jkt = jwk.thumbprint();
-    Ok(Proof { jwk, jkt, jti: claims.jti, burn_until })
+    Ok(Proof { jwk, jkt, made: claims.iat, jti: claims.jti, burn_until })
 }
 
 fn check_fresh(claims: &ProofClaims, request: &Request<'_>) -> Result<Time, ProofFault> {

@@ -1,8 +1,9 @@
 //! `countersign config check`: everything in a configuration that lowers security, by name.
 
 use super::{Attestation, Config};
-use countersign_trust::client::{Client, ClientAuth, Far, Refresh};
+use countersign_trust::client::{Client, ClientAuth, Far, Profile, Refresh};
 use countersign_trust::limits;
+use countersign_wire::jose::Alg;
 use countersign_wire::statement::Boundary;
 
 /// Something that lowers security.
@@ -43,6 +44,9 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         let at = |name: &str| format!("clients.{}.{name}", c.id);
         if c.danger_allow_bearer {
             add(at("danger_allow_bearer"), "stolen tokens of this client work anywhere until they expire");
+        }
+        if c.danger_allow_no_pkce {
+            add(at("danger_allow_no_pkce"), "a stolen code of this client is told apart by its nonce alone");
         }
         if c.refresh_is_activity {
             add(at("refresh_is_activity"), "a program that renews by itself keeps a session open although nobody is there");
@@ -89,6 +93,15 @@ pub fn client(c: &Client) -> Result<(), String> {
     let secret = matches!(c.auth, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost);
     if secret != c.secret_hash.is_some() {
         return wrong("secret_hash goes with client_secret_basic or client_secret_post, and only with them");
+    }
+    if c.danger_allow_no_pkce && c.auth == ClientAuth::None {
+        return wrong("danger_allow_no_pkce: never for a public client");
+    }
+    if c.profile == Profile::Fapi2 {
+        let lower = c.danger_allow_bearer || c.danger_allow_no_pkce || c.id_token_alg == Alg::RS256;
+        if c.auth != ClientAuth::PrivateKeyJwt || lower {
+            return wrong("profile fapi2: private_key_jwt, bound tokens, PKCE, and ID tokens by ES256, EdDSA or PS256");
+        }
     }
     if c.keys.is_empty() && (c.auth == ClientAuth::PrivateKeyJwt || c.require_signed_request_object) {
         return wrong("private_key_jwt and signed requests need keys");

@@ -10,7 +10,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::Refusal;
-use countersign_trust::client::ClientAuth;
+use countersign_trust::client::{Client, ClientAuth};
+use countersign_wire::dpop::Proof;
 use serde_json::json;
 
 /// An error of RFC 6749 §5.2 or RFC 9449.
@@ -56,6 +57,18 @@ pub async fn client(app: &App, r: &Incoming, params: &Params) -> Result<Known, N
         r.ctx.known_as("client", client.id.as_str());
     }
     Ok(known)
+}
+
+/// The proof that came along, if one did; fresh enough for its client.
+pub fn proof(app: &App, r: &Incoming, client: &Client) -> Result<Option<Proof>, Fault> {
+    if !r.headers.contains_key("dpop") {
+        return Ok(None);
+    }
+    let proof = r.terminal_proof(app)?;
+    if !client.takes_proof(proof.made.seconds(), r.ctx.now) {
+        return Err(Fault::because(Refusal::BadProof, "a proof older than this client's may be"));
+    }
+    Ok(Some(proof))
 }
 
 /// A refusal, written down.

@@ -62,7 +62,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(super) struct Asked {
     scopes: Vec<String>,
-    code_challenge: String,
+    code_challenge: Option<String>,
     nonce: Option<String>,
     /// The key that the code will serve.
     pub(super) dpop_jkt: Option<String>,
@@ -127,11 +127,11 @@ async fn plain(app: &App, r: &Incoming, raw: &[u8], params: Params, client: Clie
     let target = Target::of(client, &params)?;
     let client = &target.client;
     let asked = match () {
-        () if client.require_pushed_authorization_requests || app.config.require_pushed_authorization_requests => {
+        () if client.must_push() || app.config.require_pushed_authorization_requests => {
             Err(No("invalid_request", "push the request first"))
         }
         () if client.require_signed_request_object && !signed => Err(No("invalid_request", "this client signs its requests")),
-        () => good(app, &params, client),
+        () => good(app, &params, client).and_then(|asked| named_key(&asked, client).map(|()| asked)),
     };
     match asked {
         Ok(asked) => keep(app, r, target, asked, hash).await,
@@ -186,7 +186,7 @@ fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked,
     if client.boundary < Boundary::Tokens {
         return Err(No("unauthorized_client", "this client is registered for less than tokens"));
     }
-    let code_challenge = challenge(params)?;
+    let code_challenge = challenge(params, client)?;
     let prompt = prompt(params)?;
     let max_age_s = match params.one("max_age").map(str::parse::<u32>) {
         None => None,
@@ -217,14 +217,21 @@ fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked,
     })
 }
 
-/// The PKCE challenge (RFC 7636): demanded of every client, by S256 alone.
-fn challenge(params: &Params) -> Result<String, No> {
-    let text = params.one("code_challenge").ok_or(No("invalid_request", "code_challenge is missing"))?;
+/// The PKCE challenge (RFC 7636): demanded of every client, by S256 alone. One that is registered to
+/// go without sends a `nonce`, which binds the answer to its own browser session (RFC 9700 §2.1.1).
+fn challenge(params: &Params, client: &Client) -> Result<Option<String>, No> {
+    let Some(text) = params.one("code_challenge") else {
+        let bare = params.one("code_challenge_method").is_none() && params.one("nonce").is_some();
+        return match client.danger_allow_no_pkce && bare {
+            true => Ok(None),
+            false => Err(No("invalid_request", "code_challenge is missing")),
+        };
+    };
     if params.one("code_challenge_method") != Some("S256") {
         return Err(No("invalid_request", "code_challenge_method: only `S256`"));
     }
     match b64::decode_array::<32>(text) {
-        Ok(_) => Ok(text.to_owned()),
+        Ok(_) => Ok(Some(text.to_owned())),
         Err(_) => Err(No("invalid_request", "code_challenge: a SHA-256 digest in base64url")),
     }
 }
@@ -256,6 +263,14 @@ fn acr_values(params: &Params) -> Result<Vec<String>, No> {
         return Err(No("unmet_authentication_requirements", "acr_values: none of them is offered here"));
     }
     Ok(known)
+}
+
+/// Where a client is registered so, its request names the key that the code will serve.
+pub(super) fn named_key(asked: &Asked, client: &Client) -> Result<(), No> {
+    if client.require_dpop_jkt && asked.dpop_jkt.is_none() {
+        return Err(No("invalid_request", "dpop_jkt is missing"));
+    }
+    Ok(())
 }
 
 /// What is kept of a good request.

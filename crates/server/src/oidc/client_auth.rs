@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, header};
 use countersign_store::Write;
 use countersign_store::sql::StoredClient;
 use countersign_trust::Refusal;
-use countersign_trust::client::{Client, ClientAuth};
+use countersign_trust::client::{Client, ClientAuth, Profile};
 use countersign_wire::dpop::NumericDate;
 use countersign_wire::jose::Jws;
 use countersign_wire::limits::JTI_BYTES;
@@ -19,7 +19,7 @@ use serde::Deserialize;
 /// Longest life of an assertion, seconds.
 const ASSERTION_S: i64 = 300;
 /// A client's clock may run ahead by this much, seconds.
-const AHEAD_S: i64 = 5;
+const AHEAD_S: i64 = 10;
 /// The one kind of assertion (RFC 7523 §2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -168,12 +168,19 @@ fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Use
     if jws.header_text("typ").is_some_and(|t| t != "JWT" && t != "client-authentication+jwt") {
         return Err(bad("an assertion of another typ"));
     }
+    if !client.takes(jws.alg()) {
+        return Err(bad("an assertion with an algorithm that its profile forbids"));
+    }
     let claims = client.keys.iter().find_map(|key| jws.verify(key).ok()).ok_or(bad("a wrong assertion signature"))?;
     let c: Assertion = claims.read().map_err(|m| bad(m.0))?;
     if c.iss != client.id.as_str() || c.sub != client.id.as_str() {
         return Err(bad("an assertion by another client"));
     }
     let audience = c.aud.only().ok_or(bad("an assertion for several servers"))?;
+    // FAPI 2.0 §5.3.2.1: the issuer, as a text by itself.
+    if client.profile == Profile::Fapi2 && !matches!(&c.aud, Audience::One(one) if one == issuer) {
+        return Err(bad("an assertion that does not name the issuer alone"));
+    }
     if audience != issuer && audience.strip_prefix(issuer) != Some("/token") {
         return Err(bad("an assertion for another server"));
     }

@@ -3,7 +3,7 @@
 
 use super::jwt::Audience;
 use super::params::Params;
-use countersign_trust::client::Client;
+use countersign_trust::client::{Client, Profile};
 use countersign_trust::limits;
 use countersign_wire::dpop::NumericDate;
 use countersign_wire::jose::{Alg, Jws};
@@ -47,6 +47,9 @@ pub fn open(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Para
     }
     if !about.aud.has(issuer) {
         return Err("a request object for another server");
+    }
+    if client.profile == Profile::Fapi2 && about.nbf.is_none() {
+        return Err("a request object without nbf");
     }
     let now_s = now.seconds();
     let made_s = about.nbf.or(about.iat).map_or(now_s, NumericDate::seconds);

@@ -101,7 +101,8 @@ pub struct Shared<'a> {
 impl Shared<'_> {
     /// Until when the access token is good: never beyond the session.
     pub fn access_until(&self) -> Time {
-        self.now.plus_s(limits::ACCESS_S).min(self.session.until)
+        let life_s = if self.jkt.is_some() { limits::ACCESS_S } else { limits::BEARER_S };
+        self.now.plus_s(life_s).min(self.session.until)
     }
 
     fn common(&self) -> Map<String, Value> {

@@ -57,10 +57,7 @@ async fn push(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     if outer.one("request_uri").is_some() {
         return Err(no("invalid_request", Refusal::Malformed, "a request_uri inside a pushed request"));
     }
-    let proof = match r.headers.contains_key("dpop") {
-        true => Some(r.terminal_proof(app)?),
-        false => None,
-    };
+    let proof = answer::proof(app, r, client)?;
     let params = match outer.one("request") {
         Some(text) => jar::open(text, client, &app.config.issuer, r.ctx.now)
             .map_err(|why| no("invalid_request_object", Refusal::Malformed, why))?,
@@ -77,6 +74,7 @@ async fn push(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
         }
         asked.dpop_jkt = Some(proof.jkt.as_str().to_owned());
     }
+    authorize::named_key(&asked, client).map_err(|n| no(n.0, Refusal::Malformed, n.1))?;
     jwt::ensure(app, client.id_token_alg).await?;
     let now = r.ctx.now;
     let count = Counter::new("par/client", client.id.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, now);

@@ -68,13 +68,14 @@ async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     if !GRANTS.contains(&grant) {
         return Err(no("unsupported_grant_type", Refusal::Malformed, "an unknown grant_type"));
     }
-    if grant == "refresh_token" && known.stored.client.refresh == Refresh::Never {
+    let client = &known.stored.client;
+    if grant == "refresh_token" && client.refresh == Refresh::Never {
         return Err(no("unauthorized_client", Refusal::Denied, "this client is not registered for refresh tokens"));
     }
-    let proof = match r.headers.contains_key("dpop") {
-        false if known.stored.client.danger_allow_bearer => None,
-        _ => Some(r.terminal_proof(app)?),
-    };
+    let proof = answer::proof(app, r, client)?;
+    if proof.is_none() && !client.danger_allow_bearer {
+        return Err(no("invalid_dpop_proof", Refusal::BadProof, "no proof"));
+    }
     let asked = Asked { app, r, params: &params, known: &known, proof: proof.as_ref() };
     match grant {
         "refresh_token" => refresh::renew(&asked).await,

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::Refusal;
+use countersign_trust::client::Client;
 use countersign_trust::issuance::Product;
 use countersign_wire::Secret;
 use countersign_wire::dpop::{self, Fresh, ProofFault};
@@ -85,7 +86,7 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
     let client = app.store.client(&c.client_id).await.map_err(Fault::from)?.ok_or(bad("an unknown client"))?;
     match (&c.cnf, bound) {
         (Some(key), true) => {
-            if prove(app, r, method, text)? != key.jkt {
+            if prove(app, r, method, text, &client.client)? != key.jkt {
                 return Err(bad("a proof by another key"));
             }
         }
@@ -111,7 +112,7 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
 
 /// The thumbprint of the key that proves it holds this token now. Nothing changes here, so the
 /// proof is not burnt: its nonce bounds it to a minute, its `ath` to this token.
-fn prove(app: &App, r: &Incoming, method: &str, token: &str) -> Result<String, No> {
+fn prove(app: &App, r: &Incoming, method: &str, token: &str, client: &Client) -> Result<String, No> {
     let mut lines = r.headers.get_all("dpop").iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Err(no("invalid_dpop_proof", "not exactly one proof"));
@@ -123,7 +124,8 @@ fn prove(app: &App, r: &Incoming, method: &str, token: &str) -> Result<String, N
     let request =
         dpop::Request { method, url: &url, token: Some(token), body: None, now: r.ctx.now, fresh: Fresh::Nonce(&keys) };
     match dpop::verify(text, &request) {
-        Ok(proof) => Ok(proof.jkt.as_str().to_owned()),
+        Ok(proof) if client.takes_proof(proof.made.seconds(), r.ctx.now) => Ok(proof.jkt.as_str().to_owned()),
+        Ok(_) => Err(no("invalid_dpop_proof", "a proof older than this client's may be")),
         Err(ProofFault::UseNonce) => Err(no("use_dpop_nonce", "no live nonce")),
         Err(ProofFault::Bad(why)) => Err(no("invalid_dpop_proof", why)),
     }

@@ -39,8 +39,9 @@ pub struct RequestFacts {
     /// Authorization details (RFC 9396), with their words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
-    /// PKCE challenge (S256).
-    pub code_challenge: String,
+    /// PKCE challenge (S256); none for a client that is registered to go without.
+    #[serde(default)]
+    pub code_challenge: Option<String>,
     /// Thumbprint the code shall be bound to.
     pub dpop_jkt: Option<String>,
     /// Classes asked for.

@@ -36,7 +36,8 @@ pub struct CodeFacts {
     /// The only redirect URI.
     pub redirect_uri: String,
     /// PKCE challenge.
-    pub code_challenge: String,
+    #[serde(default)]
+    pub code_challenge: Option<String>,
     /// The only key, if the client named one.
     pub dpop_jkt: Option<Thumbprint>,
     /// Scopes.

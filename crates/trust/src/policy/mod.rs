@@ -73,6 +73,8 @@ pub struct Facts {
     pub presence: Presence,
     /// Whether the client opted for far screens.
     pub far_allowed: bool,
+    /// Whether its tokens may be unbound.
+    pub bearer_allowed: bool,
     /// Life of the device.
     pub device_state: &'static str,
     /// Whether its rights are reduced.
@@ -103,6 +105,7 @@ impl Facts {
             channel,
             presence,
             far_allowed: client.is_some_and(|c| c.far == Far::Unproven),
+            bearer_allowed: client.is_some_and(|c| c.danger_allow_bearer),
             device_state: device.state.as_str(),
             device_limited: device.is_limited(now),
             device_key: device.key.as_str(),
@@ -342,6 +345,7 @@ fn context(facts: &Facts, scope: &str) -> Option<Context> {
         ("presence".to_owned(), text(facts.presence.as_str())),
         ("terminal".to_owned(), text("unknown")),
         ("far_allowed".to_owned(), RestrictedExpression::new_bool(facts.far_allowed)),
+        ("bearer_allowed".to_owned(), RestrictedExpression::new_bool(facts.bearer_allowed)),
         ("device_state".to_owned(), text(facts.device_state)),
         ("device_limited".to_owned(), RestrictedExpression::new_bool(facts.device_limited)),
         ("device_key".to_owned(), text(facts.device_key)),

@@ -11,6 +11,7 @@ fn near() -> Facts {
         channel: "frame",
         presence: Presence::Weak,
         far_allowed: false,
+        bearer_allowed: false,
         device_state: "active",
         device_limited: false,
         device_key: "software",
@@ -43,6 +44,7 @@ fn every_shipped_policy_does_what_its_tests_say_and_has_one() {
                     }
                 }
                 "far_allowed" => facts.far_allowed = value.as_bool().unwrap(),
+                "bearer_allowed" => facts.bearer_allowed = value.as_bool().unwrap(),
                 "device_limited" => facts.device_limited = value.as_bool().unwrap(),
                 "channel" => facts.channel = word(value, &["frame", "pair", "user_code", "push", "passkey"]),
                 "device_state" => facts.device_state = word(value, &["pending", "active", "lost"]),

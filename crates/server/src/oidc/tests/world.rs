@@ -205,6 +205,12 @@ impl World {
         self.code_for(client, dpop_jkt, "openid profile").await
     }
     pub async fn code_for(&self, client: &str, dpop_jkt: Option<Thumbprint>, scopes: &str) -> String {
+        self.code_of(client, dpop_jkt, scopes, Some(CHALLENGE)).await
+    }
+    pub async fn code_challenged(&self, client: &str, challenge: Option<&str>) -> String {
+        self.code_of(client, None, "openid profile", challenge).await
+    }
+    async fn code_of(&self, client: &str, dpop_jkt: Option<Thumbprint>, scopes: &str, challenge: Option<&str>) -> String {
         let (app, now) = (&self.app, self.app.now());
         let text = b64::encode(&app.random::<32>());
         let request = RequestFacts {
@@ -216,7 +222,7 @@ impl World {
             state: Some("s".into()),
             nonce: Some("n-1".into()),
             scopes: scopes.split(' ').map(str::to_owned).collect(),
-            code_challenge: CHALLENGE.into(),
+            code_challenge: challenge.map(str::to_owned),
             dpop_jkt: None,
             acr_values: vec![],
             prompt: vec![],
@@ -232,7 +238,7 @@ impl World {
             ceremony: None,
             client: request.client.clone(),
             redirect_uri: CB.into(),
-            code_challenge: CHALLENGE.into(),
+            code_challenge: challenge.map(str::to_owned),
             dpop_jkt,
             scopes: request.scopes.clone(),
             nonce: request.nonce.clone(),

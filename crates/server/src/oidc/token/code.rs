@@ -128,19 +128,25 @@ fn check_bound(params: &Params, code: &StoredCode, proof: Option<&Proof>) -> Res
     if params.one("redirect_uri") != Some(f.redirect_uri.as_str()) {
         return Err(dead("another redirect_uri"));
     }
-    let verifier = params.one("code_verifier").unwrap_or_default();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(plain) {
-        return Err(dead("no usable code_verifier"));
-    }
-    let challenge = b64::encode(&mac::h(verifier.as_bytes()));
-    if !same(challenge.as_bytes(), f.code_challenge.as_bytes()) {
-        return Err(dead("another code_verifier"));
-    }
+    check_verifier(params.one("code_verifier"), f.code_challenge.as_deref())?;
     if f.dpop_jkt.is_some() && f.dpop_jkt.as_ref() != proof.map(|p| &p.jkt) {
         return Err(dead("another key than dpop_jkt"));
     }
     Ok(())
+}
+
+/// RFC 7636 §4.6. A verifier where nothing was challenged is a downgrade (RFC 9700 §2.1.1).
+fn check_verifier(verifier: Option<&str>, challenge: Option<&str>) -> Result<(), Fault> {
+    let Some(challenge) = challenge else {
+        return if verifier.is_none() { Ok(()) } else { Err(dead("a code_verifier without a code_challenge")) };
+    };
+    let verifier = verifier.unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(plain) {
+        return Err(dead("no usable code_verifier"));
+    }
+    let made = b64::encode(&mac::h(verifier.as_bytes()));
+    if same(made.as_bytes(), challenge.as_bytes()) { Ok(()) } else { Err(dead("another code_verifier")) }
 }
 
 /// A code that comes again: what it gave is revoked (RFC 6749 §4.1.2).
@@ -177,7 +183,7 @@ mod tests {
             ceremony: None,
             client: "till".parse().unwrap(),
             redirect_uri: "https://till.example/cb".into(),
-            code_challenge: CHALLENGE.into(),
+            code_challenge: Some(CHALLENGE.into()),
             dpop_jkt: None,
             scopes: vec!["openid".into()],
             nonce: None,

@@ -1,4 +1,5 @@
-//! A refresh token becomes an access token and its own successor (RFC 6749 §6).
+//! A refresh token becomes an access token and, unless the client's profile forbids it, its own
+//! successor (RFC 6749 §6).
 //!
 //! 1. It serves its client alone, and its key where it is bound to one (RFC 9449 §5).
 //! 2. The one gate judges as if the person signed in now: person, device, passkey, client, session
@@ -69,13 +70,14 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
         // Asked for again: the same successor, made anew.
         Shown::Again { k } => {
             let k = app.keys.k_by_serial(k).ok_or(dead("its successor cannot be told again"))?;
-            (token.next(k.expose()), None)
+            (Some(token.next(k.expose())), None)
         }
+        _ if !client.rotates() => (None, None),
         _ => {
             let (serial, k) = app.keys.k();
             let next = token.next(k.expose());
             let write = Write::grant_renewed(&grant, &next.own_hash(), serial, now);
-            (next, Some(write))
+            (Some(next), Some(write))
         }
     };
     let shared = Shared {
@@ -89,10 +91,10 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
         now,
     };
     let id = TokenId::new(now, app.id10());
-    let answer = asked.told(&shared, &id, Some(&next)).await?;
+    let answer = asked.told(&shared, &id, next.as_ref()).await?;
     let record = asked
         .record(Kind::TokensRefreshed, &grant.facts.txn, &session, &shared, &id)
-        .fact("again", write.is_none());
+        .fact("again", shown != Shown::Good);
     let mut commit = Commit::new(record);
     commit.writes(write).writes(proof.map(burn)).writes(known.assertion.as_ref().map(Used::burn));
     commit.before(grant.until.min(session.idle_until));
