@@ -1,6 +1,7 @@
 //! What a person sees and does about their devices and sessions, from a device of theirs.
 
-use super::ceremony::{decide::is_name, ended_along};
+use super::ceremony::ended_along;
+use super::people::name_of;
 use super::{App, Context, Fault, sessions};
 use countersign_store::sql::{Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
@@ -9,7 +10,7 @@ use countersign_trust::audit::Kind;
 use countersign_trust::device::{Device, DeviceState};
 use countersign_trust::principal::{Person, PersonState};
 use countersign_wire::message::{ActivityItem, DeviceItem, Me, NoticeItem, Overview, SessionItem};
-use countersign_wire::{DeviceId, NoticeId, Time};
+use countersign_wire::{DeviceId, NoticeId, PersonId, Time};
 use serde_json::Value;
 
 /// Everything the overview page shows. A device that does not act yet, or not now, sees itself and
@@ -29,7 +30,21 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
         });
     }
     let stored = app.store.devices_of(person).await?;
-    let name_of = |id: &DeviceId| stored.iter().find(|d| d.device.id == *id).map(|d| d.name.clone());
+    Ok(Overview {
+        devices: stored.iter().map(|d| item(d, by, now)).collect(),
+        sessions: open_sessions(app, person, &stored, now).await?,
+        activity: activity(app, person).await?,
+        notices: notices(app, by, &stored, now).await?,
+        me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
+        device: by.device.id.to_string(),
+    })
+}
+
+fn called(devices: &[StoredDevice], id: &DeviceId) -> Option<String> {
+    devices.iter().find(|d| d.device.id == *id).map(|d| d.name.clone())
+}
+
+async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], now: Time) -> Result<Vec<SessionItem>, Fault> {
     let mut open = Vec::new();
     for session in app.store.sessions_of(person).await? {
         if !session.is_live(now) {
@@ -50,9 +65,13 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             opened_at: f.opened_at.seconds(),
             until: f.until.seconds(),
             left_s: f.until.seconds() - now.seconds(),
-            by: name_of(&f.device).unwrap_or_default(),
+            by: called(devices, &f.device).unwrap_or_default(),
         });
     }
+    Ok(open)
+}
+
+async fn activity(app: &App, person: &PersonId) -> Result<Vec<ActivityItem>, Fault> {
     let mut activity = Vec::new();
     for (_, event) in app.store.activity(person, 30).await? {
         let body: Value = serde_json::from_str(&event.body).unwrap_or(Value::Null);
@@ -68,29 +87,22 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             code: body.get("code").and_then(Value::as_str).map(str::to_owned),
         });
     }
-    let notices = app
-        .store
-        .notices_of(person)
-        .await?
-        .into_iter()
-        .filter(|n| n.device.as_ref() != Some(&by.device.id))
+    Ok(activity)
+}
+
+/// What the person was told, but not on the device that it is about.
+async fn notices(app: &App, by: &StoredDevice, devices: &[StoredDevice], now: Time) -> Result<Vec<NoticeItem>, Fault> {
+    let told = app.store.notices_of(&by.device.person).await?;
+    let others = told.into_iter().filter(|n| n.device.as_ref() != Some(&by.device.id));
+    Ok(others
         .map(|n| NoticeItem {
             id: n.id.to_string(),
             undo: n.device.is_some() && now < n.undo_until,
-            device: n.device.as_ref().and_then(name_of),
+            device: n.device.as_ref().and_then(|id| called(devices, id)),
             kind: n.kind,
             at: n.at.seconds(),
         })
-        .collect();
-    let devices = stored.iter().map(|d| item(d, by, now)).collect();
-    Ok(Overview {
-        me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
-        device: by.device.id.to_string(),
-        devices,
-        sessions: open,
-        activity,
-        notices,
-    })
+        .collect())
 }
 
 fn item(d: &StoredDevice, by: &StoredDevice, now: Time) -> DeviceItem {
@@ -141,9 +153,7 @@ async fn own_device(app: &App, by: &StoredDevice, id: &str) -> Result<StoredDevi
 
 /// A device gets another name.
 pub async fn rename(app: &App, ctx: &Context, by: &StoredDevice, id: &str, name: &str) -> Result<(), Fault> {
-    if !is_name(name) {
-        return Err(Fault::because(Refusal::Malformed, "a device name of 1 to 80 plain characters"));
-    }
+    let name = name_of(name)?;
     app.settled(|_| async {
         let target = own_device(app, by, id).await?;
         let acting = Acting::load(app, by, Some(&target.device.id), ctx.now).await?;
@@ -151,7 +161,7 @@ pub async fn rename(app: &App, ctx: &Context, by: &StoredDevice, id: &str, name:
         event.device = Some(target.device.id.clone());
         event.person = Some(by.device.person.clone());
         let mut commit = Commit::new(event);
-        commit.write(Write::device_renamed(&target.device, name.trim()));
+        commit.write(Write::device_renamed(&target.device, name));
         acting.guard(&mut commit, Some(&target.device.id));
         app.commit(commit).await?;
         Ok(())

@@ -7,11 +7,12 @@
 //! 3. A browser that forgot its key comes back by passkey alone, as far as that passkey shows the
 //!    device ([`super::rebind`]).
 
-use super::ceremony::{burn, decide::is_name, hashed, refuse_if_burnt};
+use super::attestation::{self, Made};
+use super::people::name_of;
+use super::once::{burn, hashed, refuse_if_burnt};
 use super::{App, Context, Fault};
-use crate::app::attestation;
 use crate::app::issue::{Ground, Vetoes, gate};
-use countersign_store::sql::Notice;
+use countersign_store::sql::{Named, Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
@@ -109,67 +110,29 @@ pub async fn begin(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Resu
 
 /// The new passkey and the new device key; the invitation is used up in the same commit.
 pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -> Result<Enrolled, Fault> {
-    if !is_name(&body.device_name) {
-        return Err(Fault::because(Refusal::Malformed, "a device name of 1 to 80 plain characters"));
-    }
     app.settled(|n| attempt_finish(app, ctx, proof, body, n)).await
 }
 
 async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment, n: usize) -> Result<Enrolled, Fault> {
     refuse_if_burnt(app, n, proof).await?;
     let now = ctx.now;
-    let open = open_invitation(app, ctx, &body.token, &proof.jkt).await?;
+    let name = name_of(&body.device_name)?;
+    let Found { open, named, others, made } = find(app, ctx, proof, body).await?;
     let facts = &open.facts;
-    let begun = facts.registration.clone().ok_or(Fault::because(Refusal::BadProof, "not begun"))?;
-    let named = app.store.named(&facts.person).await?.ok_or(Refusal::InvitationOver)?;
-    if !matches!(named.person.state, PersonState::Invited | PersonState::Active) {
-        return Err(Fault::because(Refusal::Denied, "person not active"));
-    }
-    if app.store.device_by_key(&proof.jkt).await?.is_some() {
-        return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
-    }
-    let others = app.store.devices_of(&facts.person).await?;
-    if facts.why == Why::First && others.iter().any(|d| d.device.state == DeviceState::Active) {
-        return Err(Fault::because(Refusal::InvitationOver, "the person has an active device by now"));
-    }
-    let made = attestation::finish(app, begun, &body.credential, now)?;
-    if app.store.credential(&made.id).await?.is_some() {
-        return Err(Fault::because(Refusal::BadProof, "a passkey that is registered already"));
-    }
-    let device = Device {
-        id: DeviceId::new(now, app.id10()),
-        version: 1,
-        person: facts.person.clone(),
-        state: DeviceState::Active,
-        dk: proof.jwk.clone(),
-        jkt: proof.jkt.clone(),
-        key: KeyClass::Software,
-        limited_until: None,
-        added_at: now,
-    };
-    let credential = Credential {
-        id: made.id,
-        version: 1,
-        person: facts.person.clone(),
-        device: device.id.clone(),
-        live: true,
-        key: made.key,
-        counter: made.counter,
-        backup_eligible: made.backup_eligible,
-        attested: made.attested,
-    };
     let mut event = app
         .event(Kind::DeviceEnrolled, &facts.txn, now)
         .fact("attestation", made.format.as_str())
         .fact("attested", made.attested)
         .fact("backup_eligible", made.backup_eligible);
+    let format = made.format.clone();
+    let (device, credential) = pair(app, proof, &facts.person, made, now);
     event.person = Some(facts.person.clone());
     event.device = Some(device.id.clone());
     let mut commit = Commit::new(event);
     commit.write(burn(proof));
     commit.write(Write::invitation_moved(&open, "used", facts));
-    commit.write(Write::device_added(&device, body.device_name.trim()));
-    commit.write(Write::credential_added(&credential, &made.format, now));
+    commit.write(Write::device_added(&device, name));
+    commit.write(Write::credential_added(&credential, &format, now));
     if named.person.state == PersonState::Invited {
         commit.write(Write::person_moved(&named.person, PersonState::Active));
         let mut event = app.event(Kind::PersonChanged, &facts.txn, now).fact("state", "active");
@@ -193,6 +156,63 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     })
 }
 
+/// What an enrolment that may finish rests on.
+struct Found {
+    open: Invitation,
+    named: Named,
+    others: Vec<StoredDevice>,
+    made: Made,
+}
+
+async fn find(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -> Result<Found, Fault> {
+    let open = open_invitation(app, ctx, &body.token, &proof.jkt).await?;
+    let facts = &open.facts;
+    let begun = facts.registration.clone().ok_or(Fault::because(Refusal::BadProof, "not begun"))?;
+    let named = app.store.named(&facts.person).await?.ok_or(Refusal::InvitationOver)?;
+    if !matches!(named.person.state, PersonState::Invited | PersonState::Active) {
+        return Err(Fault::because(Refusal::Denied, "person not active"));
+    }
+    if app.store.device_by_key(&proof.jkt).await?.is_some() {
+        return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
+    }
+    let others = app.store.devices_of(&facts.person).await?;
+    if facts.why == Why::First && others.iter().any(|d| d.device.state == DeviceState::Active) {
+        return Err(Fault::because(Refusal::InvitationOver, "the person has an active device by now"));
+    }
+    let made = attestation::finish(app, begun, &body.credential, ctx.now)?;
+    if app.store.credential(&made.id).await?.is_some() {
+        return Err(Fault::because(Refusal::BadProof, "a passkey that is registered already"));
+    }
+    Ok(Found { open, named, others, made })
+}
+
+/// The new device and its passkey.
+fn pair(app: &App, proof: &Proof, person: &PersonId, made: Made, now: Time) -> (Device, Credential) {
+    let device = Device {
+        id: DeviceId::new(now, app.id10()),
+        version: 1,
+        person: person.clone(),
+        state: DeviceState::Active,
+        dk: proof.jwk.clone(),
+        jkt: proof.jkt.clone(),
+        key: KeyClass::Software,
+        limited_until: None,
+        added_at: now,
+    };
+    let credential = Credential {
+        id: made.id,
+        version: 1,
+        person: person.clone(),
+        device: device.id.clone(),
+        live: true,
+        key: made.key,
+        counter: made.counter,
+        backup_eligible: made.backup_eligible,
+        attested: made.attested,
+    };
+    (device, credential)
+}
+
 /// The approval that let this device in is judged once more, as it would be now.
 async fn still_vouched(app: &App, person: &PersonId, vouched: &Vouched, now: Time) -> Result<Vetoes, Fault> {
     let vetoes = Vetoes::load(app, person, &vouched.device, &vouched.credential, None).await?;
@@ -210,7 +230,7 @@ async fn still_vouched(app: &App, person: &PersonId, vouched: &Vouched, now: Tim
     Ok(vetoes)
 }
 
-/// What every other channel of the person is told, with a way back.
+/// What every other channel of the person is told; about a device, with a way back.
 pub fn notice(app: &App, person: &PersonId, kind: &str, device: Option<&DeviceId>, now: Time) -> Notice {
     Notice {
         id: NoticeId::new(now, app.id10()),
@@ -220,6 +240,6 @@ pub fn notice(app: &App, person: &PersonId, kind: &str, device: Option<&DeviceId
         device: device.cloned(),
         at: now,
         state: "open".to_owned(),
-        undo_until: now.plus_s(limits::UNDO_S),
+        undo_until: if device.is_some() { now.plus_s(limits::UNDO_S) } else { now },
     }
 }

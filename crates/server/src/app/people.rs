@@ -2,7 +2,6 @@
 
 use super::enrol::invitation;
 use super::{App, Context, Fault, sessions};
-use crate::app::ceremony::decide::is_name;
 use countersign_store::sql::{Named, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
@@ -22,6 +21,13 @@ pub struct Inviter<'a> {
     pub device: &'a StoredDevice,
 }
 
+/// A name that people are shown, without the blanks around it: 1 to 80 plain characters.
+pub fn name_of(text: &str) -> Result<&str, Fault> {
+    let name = text.trim();
+    let good = !name.is_empty() && name.chars().count() <= limits::NAME_CHARS && jcs::is_plain(name);
+    if good { Ok(name) } else { Err(Fault::because(Refusal::Malformed, "a name of 1 to 80 plain characters")) }
+}
+
 /// Whether a text can be a login name at all.
 pub fn is_login(text: &str) -> bool {
     (1..=64).contains(&text.len())
@@ -31,8 +37,9 @@ pub fn is_login(text: &str) -> bool {
 
 /// Invites a person to enrol a first device. A person who has an active device adds others by it.
 pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&Inviter<'_>>) -> Result<Invitation, Fault> {
-    if !is_name(name) || !is_login(login) {
-        return Err(Fault::because(Refusal::Malformed, "a name of 1 to 80 plain characters and a login of a-z 0-9 . _ - @ +"));
+    let name = name_of(name)?;
+    if !is_login(login) {
+        return Err(Fault::because(Refusal::Malformed, "a login of a-z 0-9 . _ - @ +"));
     }
     app.settled(|_| async {
         let now = app.now();
@@ -59,7 +66,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
             None => {
                 let id = PersonId::new(now, app.id10());
                 writes.push(Write::person_added(&id, PersonState::Invited, role, now));
-                writes.push(Write::name_given(&id, name.trim(), login));
+                writes.push(Write::name_given(&id, name, login));
                 id
             }
         };

@@ -1,10 +1,10 @@
 //! A browser that forgot its key comes back by passkey alone: to the same device only if that
 //! passkey cannot have been copied; otherwise as a new device that waits or has reduced rights.
 
-use super::ceremony::decide::is_name;
 use super::enrol::notice;
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::passkey::{Judged, ask, judge};
+use super::people::name_of;
 use super::{App, Context, Fault, devices};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
@@ -32,15 +32,13 @@ pub async fn options(app: &App, ctx: &Context, proof: &Proof) -> Result<Assertio
 
 /// Judges the passkey and binds the new key.
 pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &Rebind) -> Result<Enrolled, Fault> {
-    if !is_name(&body.device_name) {
-        return Err(Fault::because(Refusal::Malformed, "a device name of 1 to 80 plain characters"));
-    }
     app.settled(|n| attempt(app, ctx, proof, body, n)).await
 }
 
 async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usize) -> Result<Enrolled, Fault> {
     refuse_if_burnt(app, n, proof).await?;
     let now = ctx.now;
+    let name = name_of(&body.device_name)?;
     let made_for = (FOR, proof.jkt.as_str());
     let Judged { credential, counter, challenge_hash } = judge(app, &body.assertion, made_for, now).await?;
     ctx.known_as("passkey", credential.id.as_str());
@@ -89,7 +87,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         devices::cut(app, &old, "rebound", now, &mut commit).await?;
     } else {
         commit.guard(Table::Device, old.id.as_str(), old.version);
-        commit.write(Write::device_added(&fresh, body.device_name.trim()));
+        commit.write(Write::device_added(&fresh, name));
     }
     let told = if same { "device_rebound" } else { "device_added" };
     commit.write(Write::notice_given(&notice(app, &fresh.person, told, Some(&fresh.id), now)));

@@ -2,7 +2,7 @@
 
 use super::{Around, ended_along, is_stopped, named, scan_counter, settle, statement_digest};
 use crate::app::issue::resting_on;
-use crate::app::{App, Context, Fault, passkey, sessions};
+use crate::app::{App, Context, Fault, enrol, passkey, sessions};
 use countersign_store::sql::{Counter, Quarantine};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
@@ -16,7 +16,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::jose::Jws;
 use countersign_wire::message::{DecisionBody, StateOnly};
-use countersign_wire::{CredentialId, Thumbprint, b64, jcs, statement};
+use countersign_wire::{CredentialId, Thumbprint, b64, statement};
 
 /// What a device's "not me" about a request is kept under.
 const NOT_ME: &str = "not_me";
@@ -294,24 +294,8 @@ async fn quarantine(
             around.also(sessions::ending(app, &session, "not_me", now).await?);
         }
     }
-    let notice = countersign_store::sql::Notice {
-        id: countersign_wire::NoticeId::new(now, app.id10()),
-        version: 0,
-        person: person.clone(),
-        kind: "not_me".to_owned(),
-        device: None,
-        at: now,
-        state: "open".to_owned(),
-        undo_until: now,
-    };
-    around.writes.push(Write::notice_given(&notice));
+    around.writes.push(Write::notice_given(&enrol::notice(app, person, "not_me", None, now)));
     let mut event = app.event(Kind::NotMe, &o.txn, now).fact("was", c.state_name());
     event.ceremony = Some(o.id.clone());
     Ok(event)
-}
-
-/// Text that a person may be shown, for names that come from outside.
-pub fn is_name(text: &str) -> bool {
-    let text = text.trim();
-    !text.is_empty() && text.chars().count() <= limits::NAME_CHARS && jcs::is_plain(text)
 }
