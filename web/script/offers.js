@@ -39,8 +39,8 @@ export async function watch(device, app, leave = () => {}) {
       try {
         draw((await ask(device, 'GET', '/device/pending')).pending);
       } catch (fault) {
-        // A lost line is no answer; a key that is not known any more is one.
-        if (fault instanceof Refusal && fault.code === 'bad_proof') return;
+        // A lost line is no answer. A device that is lost, suspended or waiting has been given one, and need not ask again.
+        if (fault instanceof Refusal && fault.status < 500 && fault.status !== 429) return;
       }
     }
     await pause(LOOK_MS);
