@@ -154,7 +154,7 @@ async fn own_device(app: &App, by: &StoredDevice, id: &str) -> Result<StoredDevi
 /// A device gets another name.
 pub async fn rename(app: &App, ctx: &Context, by: &StoredDevice, id: &str, name: &str) -> Result<(), Fault> {
     let name = name_of(name)?;
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let target = own_device(app, by, id).await?;
         let acting = Acting::load(app, by, Some(&target.device.id), ctx.now).await?;
         let mut event = app.event(Kind::DeviceRenamed, &ctx.txn, ctx.now);
@@ -200,7 +200,7 @@ async fn move_to(
     to: DeviceState,
     notice: Option<&Notice>,
 ) -> Result<(), Fault> {
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let now = ctx.now;
         let target = match by {
             Some(by) => own_device(app, by, id).await?,
@@ -303,7 +303,7 @@ pub async fn notice_ok(app: &App, ctx: &Context, by: &StoredDevice, id: &str) ->
 }
 
 async fn answer(app: &App, ctx: &Context, by: &StoredDevice, id: &str, state: &'static str) -> Result<(), Fault> {
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let notice = own_notice(app, by, id).await?;
         let acting = Acting::load(app, by, None, ctx.now).await?;
         let mut event =

@@ -86,7 +86,7 @@ pub async fn look(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Resul
 
 /// Options for the new passkey. From here on only this key may finish.
 pub async fn begin(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Result<Creation, Fault> {
-    app.settled(|n| async move {
+    app.judged_anew(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
         let open = open_invitation(app, ctx, token, &proof.jkt).await?;
         let named = app.store.named(&open.facts.person).await?.ok_or(Refusal::InvitationOver)?;
@@ -110,7 +110,7 @@ pub async fn begin(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Resu
 
 /// The new passkey and the new device key; the invitation is used up in the same commit.
 pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -> Result<Enrolled, Fault> {
-    app.settled(|n| attempt_finish(app, ctx, proof, body, n)).await
+    app.judged_anew(|n| attempt_finish(app, ctx, proof, body, n)).await
 }
 
 async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment, n: usize) -> Result<Enrolled, Fault> {

@@ -124,7 +124,7 @@ impl App {
     }
 
     /// Runs `attempt` until it settles: a lost race is judged anew, a bounded number of times.
-    pub async fn settled<T, F, Fut>(&self, attempt: F) -> Result<T, Fault>
+    pub async fn judged_anew<T, F, Fut>(&self, attempt: F) -> Result<T, Fault>
     where
         F: Fn(usize) -> Fut,
         Fut: Future<Output = Result<T, Fault>>,

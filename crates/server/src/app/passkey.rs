@@ -54,7 +54,7 @@ pub async fn sign_in(
     proof: &Proof,
     text: &AssertionText,
 ) -> Result<SignedIn, Fault> {
-    app.settled(|n| attempt(app, ctx, flow, browser, former, proof, text, n)).await
+    app.judged_anew(|n| attempt(app, ctx, flow, browser, former, proof, text, n)).await
 }
 
 async fn attempt(

@@ -41,7 +41,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
     if !is_login(login) {
         return Err(Fault::because(Refusal::Malformed, "a login of a-z 0-9 . _ - @ +"));
     }
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let now = app.now();
         let txn = app.txn(now);
         let mut writes = Vec::new();
@@ -128,7 +128,7 @@ pub async fn invite_by_device(app: &App, ctx: &Context, device: &StoredDevice, b
 
 /// Locks, unlocks or ends a person. Whatever they have open ends with them.
 pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault> {
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let now = app.now();
         let named = app.store.person_by_login(login).await?.ok_or(Fault::because(Refusal::NoSuchThing, "no such login"))?;
         let from = named.person.state;

@@ -32,7 +32,7 @@ pub async fn options(app: &App, ctx: &Context, proof: &Proof) -> Result<Assertio
 
 /// Judges the passkey and binds the new key.
 pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &Rebind) -> Result<Enrolled, Fault> {
-    app.settled(|n| attempt(app, ctx, proof, body, n)).await
+    app.judged_anew(|n| attempt(app, ctx, proof, body, n)).await
 }
 
 async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usize) -> Result<Enrolled, Fault> {

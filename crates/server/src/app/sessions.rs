@@ -227,7 +227,7 @@ pub async fn of_terminal(app: &App, ctx: &Context, cookie: &str, proof: &Proof) 
 
 /// A running session answers another request of a client it serves.
 pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie: &str, proof: &Proof) -> Result<Next, Fault> {
-    app.settled(|n| async move {
+    app.judged_anew(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
         let session = of_terminal(app, ctx, cookie, proof).await?;
         let f = &session.facts;
@@ -282,7 +282,7 @@ pub async fn open_request(app: &App, flow: &str, browser: &str, now: Time) -> Re
 
 /// The person goes back to the client without signing in.
 pub async fn cancel(app: &App, ctx: &Context, flow: &str, browser: &str) -> Result<Next, Fault> {
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let request = open_request(app, flow, browser, ctx.now).await?;
         let mut event = app.event(Kind::StepRefused, &request.facts.txn, ctx.now).fact("step", "cancel");
         event.client = Some(request.facts.client.clone());
@@ -341,7 +341,7 @@ async fn end_with(app: &App, session: &Session, why: &str, now: Time, extra: Opt
 
 /// Signed out on the terminal itself.
 pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> Result<(), Fault> {
-    app.settled(|n| async move {
+    app.judged_anew(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
         let session = of_terminal(app, ctx, cookie, proof).await?;
         end_with(app, &session, "signed_out", ctx.now, Some(burn(proof))).await
@@ -351,7 +351,7 @@ pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> 
 
 /// A person ends one of their sessions, or all, from a device. Answers how many ended.
 pub async fn end_from_device(app: &App, ctx: &Context, person: &PersonId, which: Option<&str>) -> Result<usize, Fault> {
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let all = app.store.sessions_of(person).await?;
         let chosen: Vec<&Session> =
             all.iter().filter(|s| which.is_none_or(|id| s.facts.id.as_str() == id)).collect();

@@ -147,6 +147,6 @@ async fn look(watch: &Watch, holder: &Holder) -> Option<(StateView, bool)> {
     let app = &watch.app;
     let c = terminal::held(app, &watch.ctx, watch.cid.as_str(), holder).await.ok()?;
     let view = terminal::view(app, &c, app.now()).ok()?;
-    let over = terminal::is_final(&c) || view.state == "expired";
+    let over = !c.is_pending() || view.state == "expired";
     Some((view, over))
 }

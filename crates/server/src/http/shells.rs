@@ -3,7 +3,7 @@
 use super::cookies;
 use super::request::Incoming;
 use crate::app::sessions::open_request;
-use crate::app::ceremony::hashed;
+use crate::app::once::hashed;
 use crate::app::App;
 use crate::pages::{self, PhoneKind};
 use axum::extract::{Path, State};

@@ -11,7 +11,7 @@ use super::details::DetailTypes;
 use super::back::{self, Way};
 use super::params::{Params, with_query};
 use super::{discovery, hint, jar, jwt, par, record, refused_here};
-use crate::app::ceremony::hashed;
+use crate::app::once::hashed;
 use crate::app::noise::{self, What};
 use crate::app::{App, Context, Fault};
 use crate::http::cookies;
@@ -105,7 +105,7 @@ async fn client(app: &App, params: &Params) -> Result<Client, Fault> {
 
 /// A request that was pushed (RFC 9126 §4): whatever stands beside its name does not count.
 async fn taken(app: &App, r: &Incoming, client: &Client, uri: &str) -> Result<Response, Fault> {
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let request = par::find(app, r, client, uri).await?;
         let write = |browser: &str, until| Write::request_taken(&request, browser, until);
         accept(app, r, &request.facts, write).await

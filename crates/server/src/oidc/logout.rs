@@ -9,7 +9,7 @@
 use super::authorize::see_other;
 use super::params::{Params, with_query};
 use super::{hint, refused_here};
-use crate::app::ceremony::hashed;
+use crate::app::once::hashed;
 use crate::app::{App, Fault, sessions};
 use crate::http::cookies;
 use crate::http::request::Incoming;
@@ -144,7 +144,7 @@ fn form_mac(k: &[u8], cookie: &str, fields: &[(String, String)]) -> String {
 }
 
 async fn end(app: &App, r: &Incoming, session: &Session) -> Result<(), Fault> {
-    app.settled(|_| sessions::end(app, session, "client_asked", r.ctx.now)).await
+    app.judged_anew(|_| sessions::end(app, session, "client_asked", r.ctx.now)).await
 }
 
 /// Nothing is open here any more. The page drops the terminal's key and goes on by itself. Only

@@ -40,7 +40,7 @@ async fn revoke(app: &App, r: &Incoming, body: &[u8]) -> Result<(), No> {
     let params = answer::form(r, body)?;
     let known = answer::client(app, r, &params).await?;
     let token = params.one("token").ok_or(no("invalid_request", Refusal::Malformed, "token is missing"))?;
-    match app.settled(|_| attempt(app, r, &known, token)).await {
+    match app.judged_anew(|_| attempt(app, r, &known, token)).await {
         Err(fault) if fault.refusal == Refusal::Denied => {
             record(app, &r.ctx, "revoke", &fault).await.map_err(|instead| Fault::from(instead).recorded().into())
         }

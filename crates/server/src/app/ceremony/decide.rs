@@ -1,6 +1,6 @@
 //! Step 4: the person decides on the device that scanned.
 
-use super::{Around, ended_along, is_stopped, named, scan_counter, settle, statement_digest};
+use super::{Around, ended_along, is_stopped, named, scan_counter, keep, statement_digest};
 use crate::app::issue::resting_on;
 use crate::app::{App, Context, Fault, enrol, passkey, sessions};
 use countersign_store::sql::{Counter, Quarantine};
@@ -23,7 +23,7 @@ const NOT_ME: &str = "not_me";
 
 /// A decision as it arrived.
 pub async fn decide(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
-    app.settled(|n| async move { attempt(app, &ctx.anew(app, n), cid, body).await }).await
+    app.judged_anew(|n| async move { attempt(app, &ctx.anew(app, n), cid, body).await }).await
 }
 
 async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Result<StateOnly, Fault> {
@@ -133,7 +133,7 @@ async fn approve(
     } else if let Some(scan) = c.scan_facts() {
         around.writes.push(Write::uncounted(&scan_counter(&device.id, scan.at)));
     }
-    settle(app, ctx, c, step, around).await.map_err(|fault| match &ruling {
+    keep(app, ctx, c, step, around).await.map_err(|fault| match &ruling {
         Ruling::Deny(d) if fault.refusal == Refusal::Denied => fault.saying(d.say.clone()),
         _ => fault,
     })
@@ -236,7 +236,7 @@ async fn refuse(
     if let (Some(_), Some(scan)) = (&step.next, c.scan_facts()) {
         around.writes.push(Write::uncounted(&scan_counter(&scan.device, scan.at)));
     }
-    settle(app, ctx, c, step, around).await
+    keep(app, ctx, c, step, around).await
 }
 
 /// "This was not me": this screen may not ask this person for a while; what it opened for them is

@@ -10,7 +10,7 @@ pub mod terminal;
 
 use super::noise::{self, What};
 use super::{App, Context, Fault, sessions};
-pub use super::once::{burn, hashed, refuse_if_burnt};
+use super::once::burn;
 use countersign_store::sql::{Counter, StoredClient};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Event;
@@ -50,7 +50,7 @@ impl Around {
 
 /// Keeps a step: its state under its version and deadline, its records, and whatever ends with it.
 /// Answers what the caller hears.
-pub async fn settle(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Around) -> Result<(), Fault> {
+pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Around) -> Result<(), Fault> {
     if let (None, Err(refusal)) = (&step.next, step.answer)
         && !step.records.is_empty()
     {
@@ -183,7 +183,7 @@ pub fn scan_counter(device: &DeviceId, now: Time) -> Counter {
 /// Cuts a ceremony, whoever is waiting for it.
 pub async fn cut(app: &App, ctx: &Context, c: &Ceremony, reason: &str) -> Result<(), Fault> {
     let step = c.cut(reason, ctx.now);
-    settle(app, ctx, c, step, Around::default()).await
+    keep(app, ctx, c, step, Around::default()).await
 }
 
 /// Writes and events that end other ceremonies in somebody else's commit.

@@ -1,6 +1,7 @@
 //! Step 1: a terminal opens a ceremony with a key it made for this opening alone.
 
-use super::{Around, ended_along, hashed, refuse_if_burnt};
+use super::{Around, ended_along};
+use crate::app::once::{hashed, refuse_if_burnt};
 use crate::app::once::burn;
 use crate::app::people::is_login;
 use crate::app::{App, Context, Fault, sessions};
@@ -49,7 +50,7 @@ pub async fn open(
     cookie: Option<&str>,
     body: &Open,
 ) -> Result<Opened, Fault> {
-    app.settled(|attempt| attempt_open(app, ctx, opener, proof, cookie, body, attempt)).await
+    app.judged_anew(|attempt| attempt_open(app, ctx, opener, proof, cookie, body, attempt)).await
 }
 
 async fn attempt_open(

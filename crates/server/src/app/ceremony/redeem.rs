@@ -1,7 +1,8 @@
 //! Step 5: the terminal that opened takes the result, once; and "Continue" where it must greet.
 
 use super::terminal::{Holder, held};
-use super::{Around, client_of, hashed, is_stopped, refuse_if_burnt, settle};
+use super::{Around, client_of, is_stopped, keep};
+use crate::app::once::{hashed, refuse_if_burnt};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Begun, Fresh, Started};
 use crate::app::{App, Context, Fault, enrol, once};
@@ -43,7 +44,7 @@ pub async fn redeem(
     proof: &Proof,
     former: Option<&str>,
 ) -> Result<Redeemed, Fault> {
-    app.settled(|n| async move { attempt(app, &ctx.anew(app, n), cid, holder, proof, former).await }).await
+    app.judged_anew(|n| async move { attempt(app, &ctx.anew(app, n), cid, holder, proof, former).await }).await
 }
 
 async fn attempt(
@@ -70,7 +71,7 @@ async fn attempt(
         if step.next.is_some() && !burnt {
             around = around.burn(proof);
         }
-        settle(app, ctx, &c, step, around).await?;
+        keep(app, ctx, &c, step, around).await?;
         return Err(Refusal::Pending.into());
     };
     let approved = &here(ctx, &c, approved);
@@ -116,7 +117,7 @@ async fn pass(
 
 async fn refuse_at_gate(app: &App, ctx: &Context, c: &Ceremony, proof: &Proof, fault: Fault) -> Result<Redeemed, Fault> {
     let step = c.redeem(&proof.jti, None, Err(&Denied::of(fault.refusal)), ctx.now);
-    settle(app, ctx, c, step, Around::default().burn(proof)).await?;
+    keep(app, ctx, c, step, Around::default().burn(proof)).await?;
     Err(fault)
 }
 
@@ -141,7 +142,7 @@ async fn sign_in(
         None => None,
     };
     if request.as_ref().is_some_and(|r| r.state != "open" || ctx.now >= r.until) {
-        settle(app, ctx, c, c.abandon(REQUEST_OVER, ctx.now), Around::default().burn(proof)).await?;
+        keep(app, ctx, c, c.abandon(REQUEST_OVER, ctx.now), Around::default().burn(proof)).await?;
         return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
     }
     let raised = match &c.opening.raises {
@@ -156,7 +157,7 @@ async fn sign_in(
     let step = c.redeem(&proof.jti, Some(id.clone()), Ok(Passed { allowed: &allowed, setting: &setting, near: &scan.near }), ctx.now);
     if let Err(refusal) = step.answer {
         // Late, or refused by the state: it ends, and nothing goes along with it.
-        settle(app, ctx, c, step, Around::default().burn(proof)).await?;
+        keep(app, ctx, c, step, Around::default().burn(proof)).await?;
         return Err(refusal.into());
     }
     let greet = matches!(&step.next, Some(State::Redeemed(r)) if r.greet);
@@ -197,7 +198,7 @@ async fn sign_in(
     }
     let browser = hashed(holder.collector.as_bytes());
     around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), &cookies, ctx.now).await?);
-    settle(app, ctx, c, step, around).await?;
+    keep(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None }, cookies: Some(cookies) })
 }
@@ -217,7 +218,7 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
     let setting = setting(app, &vetoes, c, scan);
     let step = c.redeem(&proof.jti, None, Ok(Passed { allowed: &allowed, setting: &setting, near: &scan.near }), ctx.now);
     if let Err(refusal) = step.answer {
-        settle(app, ctx, c, step, Around::default().burn(proof)).await?;
+        keep(app, ctx, c, step, Around::default().burn(proof)).await?;
         return Err(refusal.into());
     }
     let vouched = Vouched {
@@ -243,7 +244,7 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
     );
     // A ticket is bound to the new device's key and used in its own commit: it counts as claimed.
     let step = claimed_at_once(step);
-    settle(app, ctx, c, step, around).await?;
+    keep(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet: false, next: None, ticket: Some(token) }, cookies: None })
 }
@@ -257,7 +258,7 @@ fn claimed_at_once(mut step: countersign_trust::ceremony::Step) -> countersign_t
 
 /// "Continue as …": the session's own key claims the result, and the client gets its code.
 pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Proof) -> Result<Next, Fault> {
-    app.settled(|n| async move {
+    app.judged_anew(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
         let ctx: &Context = &ctx.anew(app, n);
         let none = || Fault::because(Refusal::NoSuchCeremony, "unknown, or not of this session");
@@ -276,7 +277,7 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         }
         .burn(proof);
         if request.state != "open" {
-            settle(app, ctx, &c, c.abandon(REQUEST_OVER, ctx.now), around).await?;
+            keep(app, ctx, &c, c.abandon(REQUEST_OVER, ctx.now), around).await?;
             return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
         }
         let step = c.claim(ctx.now);
@@ -288,7 +289,7 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         } else {
             String::new()
         };
-        settle(app, ctx, &c, step, around).await?;
+        keep(app, ctx, &c, step, around).await?;
         Ok(Next { next })
     })
     .await

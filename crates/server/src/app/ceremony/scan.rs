@@ -1,6 +1,7 @@
 //! Step 2: an enrolled device scans, types a code, or takes what was offered.
 
-use super::{Around, burn, challenge, digits, ended_along, hashed, is_stopped, named, refuse_if_burnt, scan_counter, settle};
+use super::{Around, challenge, digits, ended_along, is_stopped, named, scan_counter, keep};
+use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::issue::resting_on;
 use crate::app::noise::{self, What};
 use crate::app::{App, Context, Fault, passkey};
@@ -45,7 +46,7 @@ impl Scanning<'_> {
 
 /// A scan of frames, or a typed code.
 pub async fn scan(app: &App, ctx: &Context, by: &Scanning<'_>, body: &Scan) -> Result<DeviceView, Fault> {
-    app.settled(|attempt| async move {
+    app.judged_anew(|attempt| async move {
         refuse_if_burnt(app, attempt, by.proof).await?;
         let ctx: &Context = &ctx.anew(app, attempt);
         let by = &Scanning { device: &*by.device_anew(app, attempt).await?, ..*by };
@@ -62,7 +63,7 @@ pub async fn scan(app: &App, ctx: &Context, by: &Scanning<'_>, body: &Scan) -> R
 
 /// An offered request is taken.
 pub async fn take(app: &App, ctx: &Context, by: &Scanning<'_>, cid: &str) -> Result<DeviceView, Fault> {
-    app.settled(|attempt| async move {
+    app.judged_anew(|attempt| async move {
         refuse_if_burnt(app, attempt, by.proof).await?;
         let ctx: &Context = &ctx.anew(app, attempt);
         let by = &Scanning { device: &*by.device_anew(app, attempt).await?, ..*by };
@@ -100,7 +101,7 @@ pub async fn look(app: &App, ctx: &Context, device: &StoredDevice, cid: &str) ->
 
 /// Digits typed on the device.
 pub async fn confirm(app: &App, ctx: &Context, device: &StoredDevice, cid: &str, typed: &str) -> Result<DeviceView, Fault> {
-    app.settled(|n| async move {
+    app.judged_anew(|n| async move {
         let c = scanned_by(app, device, cid).await?;
         super::terminal::confirm_step(app, &ctx.anew(app, n), &c, Direction::TypedOnDevice, typed).await
     })
@@ -236,7 +237,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         supersede(app, &c, d, now, &mut around).await?;
     }
     let next = step.next.clone();
-    settle(app, ctx, &c, step, around).await.map_err(|fault| match &ruling {
+    keep(app, ctx, &c, step, around).await.map_err(|fault| match &ruling {
         Ruling::Deny(deny) if fault.refusal == deny.refusal => fault.saying(deny.say.clone()),
         _ => fault,
     })?;

@@ -1,10 +1,11 @@
 //! What the terminal may do while it waits: watch, type digits, give up. All of it needs the
 //! collector (cookie or header) and the wait key; neither is enough alone.
 
-use super::{Around, digit_counter, digits, hashed, settle};
+use super::{Around, digit_counter, digits, keep};
+use crate::app::once::hashed;
 use crate::app::{App, Context, Fault};
 use countersign_store::Write;
-use countersign_trust::ceremony::{Ceremony, End, State};
+use countersign_trust::ceremony::{Ceremony, State};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::code::Direction;
 use countersign_wire::message::{StateOnly, StateView};
@@ -88,7 +89,7 @@ pub fn view(app: &App, c: &Ceremony, now: Time) -> Result<StateView, Fault> {
 
 /// Digits typed on the terminal.
 pub async fn confirm(app: &App, ctx: &Context, cid: &str, holder: &Holder, typed: &str) -> Result<StateOnly, Fault> {
-    app.settled(|n| async move {
+    app.judged_anew(|n| async move {
         let c = held(app, ctx, cid, holder).await?;
         confirm_step(app, &ctx.anew(app, n), &c, Direction::TypedOnTerminal, typed).await
     })
@@ -119,14 +120,14 @@ pub async fn confirm_step(
     }
     let step = c.confirm(direction, right, ctx.now);
     let state = step.next.clone().unwrap_or_else(|| c.state.clone());
-    settle(app, ctx, c, step, around).await?;
+    keep(app, ctx, c, step, around).await?;
     let after = Ceremony { state, ..c.clone() };
     Ok(StateOnly { state: after.state_name().to_owned() })
 }
 
 /// The terminal gives up, or answers "not me" at the greeting.
 pub async fn abandon(app: &App, ctx: &Context, cid: &str, holder: &Holder, session: Option<&str>) -> Result<(), Fault> {
-    app.settled(|n| async move {
+    app.judged_anew(|n| async move {
         let ctx: &Context = &ctx.anew(app, n);
         let c = match held(app, ctx, cid, holder).await {
             Ok(c) => c,
@@ -134,20 +135,20 @@ pub async fn abandon(app: &App, ctx: &Context, cid: &str, holder: &Holder, sessi
         };
         let greets = matches!(&c.state, State::Redeemed(r) if r.greet && !r.claimed);
         let step = c.abandon(if greets { "not_me_at_terminal" } else { "terminal" }, ctx.now);
-        settle(app, ctx, &c, step, Around::default()).await
+        keep(app, ctx, &c, step, Around::default()).await
     })
     .await
 }
 
 /// The page went without a word: whatever is pending is given up on its behalf.
 pub async fn page_gone(app: &App, ctx: &Context, cid: &CeremonyId) -> Result<(), Fault> {
-    app.settled(|_| async {
+    app.judged_anew(|_| async {
         let Some(c) = app.store.ceremony(cid).await? else { return Ok(()) };
         if !c.is_pending() {
             return Ok(());
         }
         let step = c.abandon("page_gone", ctx.now);
-        settle(app, ctx, &c, step, Around::default()).await
+        keep(app, ctx, &c, step, Around::default()).await
     })
     .await
 }
@@ -159,7 +160,7 @@ pub async fn sweep(app: &App, ctx: &Context) -> Result<usize, Fault> {
     for c in due {
         let step = c.sweep(ctx.now);
         if step.next.is_some() {
-            match settle(app, ctx, &c, step, Around::default()).await {
+            match keep(app, ctx, &c, step, Around::default()).await {
                 Ok(()) => ended += 1,
                 // Somebody else moved it meanwhile: nothing is left to sweep.
                 Err(Fault { store: Some(countersign_store::StoreError::Conflict), .. }) => {}
@@ -168,13 +169,4 @@ pub async fn sweep(app: &App, ctx: &Context) -> Result<usize, Fault> {
         }
     }
     Ok(ended)
-}
-
-/// Whether a state is the end of waiting.
-pub fn is_final(c: &Ceremony) -> bool {
-    match &c.state {
-        State::Ended(e) => matches!(e.end, End::Refused | End::Expired | End::Abandoned | End::Revoked),
-        State::Redeemed(_) => true,
-        _ => false,
-    }
 }

@@ -1,6 +1,6 @@
 //! A server in memory with one person signed in, a client that holds a key, and its doors.
 
-use crate::app::ceremony::hashed;
+use crate::app::once::hashed;
 use crate::app::hub::Hub;
 use crate::app::keys::Keys;
 use crate::app::{App, sessions};

@@ -3,7 +3,7 @@
 
 use super::{Asked, No, dead, no};
 use crate::app::Fault;
-use crate::app::ceremony::{Around, settle};
+use crate::app::ceremony::{Around, keep};
 use crate::app::issue::{Ground, gate_in_session};
 use crate::app::once::{burn, hashed};
 use crate::oidc::client_auth::Used;
@@ -26,7 +26,7 @@ use serde_json::Value;
 pub(super) async fn exchange(asked: &Asked<'_>) -> Result<Value, No> {
     let code = asked.params.one("code").ok_or(no("invalid_request", Refusal::Malformed, "code is missing"))?;
     let hash = hashed(code.as_bytes());
-    Ok(asked.app.settled(|n| attempt(asked, &hash, n)).await?)
+    Ok(asked.app.judged_anew(|n| attempt(asked, &hash, n)).await?)
 }
 
 async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault> {
@@ -112,7 +112,7 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
                 Ok(()) => Around { writes, guards, events: vec![issued], ..Around::default() },
                 Err(_) => Around::default(),
             };
-            settle(app, ctx, &ceremony, step, around).await?;
+            keep(app, ctx, &ceremony, step, around).await?;
         }
     }
     Ok(answer)

@@ -28,7 +28,7 @@ pub(super) async fn renew(asked: &Asked<'_>) -> Result<Value, No> {
     let missing = no("invalid_request", Refusal::Malformed, "refresh_token is missing");
     let text = asked.params.one("refresh_token").ok_or(missing)?;
     let token = RefreshToken::parse(text).map_err(|_| dead("not a refresh token"))?;
-    asked.app.settled(|n| attempt(asked, &token, n)).await?
+    asked.app.judged_anew(|n| attempt(asked, &token, n)).await?
 }
 
 /// The inner refusal is one that names its own OAuth error.
