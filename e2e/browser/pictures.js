@@ -89,6 +89,16 @@ try {
   await take(phone, 'phone-refused', both);
   await cardIs(screen, 'refused');
   await take(screen, 'refused');
+  const details = JSON.stringify([{ type: 'payment', amount: '249.00', currency: 'EUR', to: 'Harbour Books GmbH', account: 'DE89370400440532013000', reference: 'Order 10482' }]);
+  await stage.toSignIn(screen, new URLSearchParams({ authorization_details: details }).toString());
+  await stage.scan();
+  await stage.typeDigits();
+  await screenIs(phone, 'statement');
+  await phone.waitForSelector('#approve:not([aria-disabled])');
+  await phone.screenshot({ path: join(INTO, 'phone-details-light.png'), fullPage: true });
+  await phone.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
+  await phone.screenshot({ path: join(INTO, 'phone-details-dark.png'), fullPage: true });
+  await phone.emulateMedia({ colorScheme: 'light' });
   await stage.toSignIn();
   await screen.click('#ask-link');
   await screen.fill('#login', 'admin');
