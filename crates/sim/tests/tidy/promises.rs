@@ -84,6 +84,11 @@ fn every_scenario_that_works_names_a_test() {
 }
 
 #[test]
+fn every_clause_that_is_done_names_a_test() {
+    held("docs/standards.md", &["done"]);
+}
+
+#[test]
 fn every_refusal_is_in_the_protocol_and_has_words_for_people() {
     let protocol = read("docs/protocol.md");
     let mut pages = read("web/catalogue/en.json");
