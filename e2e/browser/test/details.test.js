@@ -1,6 +1,7 @@
 // More than a sign-in: a payment is read before it is approved, and a running session is asked to be raised for it.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { clear } from '../stage/access.js';
 import { screenIs, Stage } from '../stage/index.js';
 
 const payment = { type: 'payment', amount: '249.00', currency: 'EUR', to: 'Harbour Books GmbH', account: 'DE89370400440532013000', reference: 'Order 10482' };
@@ -27,6 +28,7 @@ describe('details and step-up', { timeout: 240_000 }, () => {
     for (const text of ['Pay', '249.00 EUR', 'Harbour Books GmbH', 'DE89370400440532013000', 'Order 10482']) {
       assert.ok(said.includes(text), `the statement says “${text}”: ${said}`);
     }
+    await clear(phone, 'a payment');
     await stage.approve();
     await screen.waitForURL(`${stage.till.origin}/`);
     const [session] = [...stage.till.sessions.values()];
@@ -42,6 +44,7 @@ describe('details and step-up', { timeout: 240_000 }, () => {
     await stage.typeDigits();
     await screenIs(phone, 'statement');
     assert.match(await phone.locator('h1').innerText(), /again|raise|confirm/i, 'the question is not that of a sign-in');
+    await clear(phone, 'a step up');
     await stage.approve();
     await screen.waitForURL(`${stage.till.origin}/`);
     const [raised] = [...stage.till.sessions.values()];
