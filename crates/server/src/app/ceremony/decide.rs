@@ -87,11 +87,7 @@ async fn approve(
     decision: &Decision,
     body: &DecisionBody,
 ) -> Result<(), Fault> {
-    let mut around = Around {
-        person: Some(device.person.clone()),
-        device: Some(device.id.clone()),
-        ..Around::default()
-    };
+    let mut around = Around::by(&device.person, &device.id);
     let (proof, ruling) = match c.scan_facts() {
         Some(scan) if matches!(c.state, State::Confirmed(_)) && scan.device == device.id => {
             let found = prove(app, c, scan, decision, body).await?;
@@ -183,11 +179,7 @@ async fn refuse(
 ) -> Result<(), Fault> {
     let scanner = c.scan_facts().is_some_and(|s| s.device == device.id);
     let offered = c.opening.offered.as_ref() == Some(&device.person);
-    let mut around = Around {
-        person: Some(device.person.clone()),
-        device: Some(device.id.clone()),
-        ..Around::default()
-    };
+    let mut around = Around::by(&device.person, &device.id);
     around.guards.push((Table::Device, device.id.to_string(), device.version));
     // A device says it once about a request, however often it repeats itself.
     let said = format!("{}/{}", device.id, c.opening.id);

@@ -14,7 +14,7 @@ use super::once::burn;
 use countersign_store::sql::{Counter, StoredClient};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Event;
-use countersign_trust::ceremony::{Ceremony, State, Step};
+use countersign_trust::ceremony::{Ceremony, Record, State, Step};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, statement};
@@ -35,6 +35,10 @@ pub struct Around {
 }
 
 impl Around {
+    /// What this device of this person does.
+    pub fn by(person: &PersonId, device: &DeviceId) -> Around {
+        Around { person: Some(person.clone()), device: Some(device.clone()), ..Around::default() }
+    }
     /// A proof's `jti` is used up by this commit.
     pub fn burn(mut self, proof: &countersign_wire::dpop::Proof) -> Around {
         self.writes.push(burn(proof));
@@ -57,15 +61,7 @@ pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Ar
         noise::admit(app, ctx, What::Refusal, refusal.code())?;
     }
     let o = &c.opening;
-    let mut events: Vec<Event> = step.records.iter().map(|r| {
-        let mut event = match r.refusal {
-            Some(_) => app.event(r.kind, &o.txn, ctx.now).fact("ref", ctx.reference.as_str()),
-            None => app.event(r.kind, &o.txn, ctx.now),
-        };
-        event.facts.extend(r.facts.clone());
-        event.refusal = r.refusal;
-        event
-    }).collect();
+    let mut events: Vec<Event> = step.records.iter().map(|r| told(app, ctx, c, r)).collect();
     events.extend(around.events);
     let mut writes = around.writes;
     if let Some(next) = &step.next {
@@ -114,6 +110,17 @@ pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Ar
             Err(fault)
         }
     }
+}
+
+/// A record of a step, for the log; a refusal with what it is called at the help desk.
+fn told(app: &App, ctx: &Context, c: &Ceremony, r: &Record) -> Event {
+    let mut event = app.event(r.kind, &c.opening.txn, ctx.now);
+    if r.refusal.is_some() {
+        event = event.fact("ref", ctx.reference.as_str());
+    }
+    event.facts.extend(r.facts.clone());
+    event.refusal = r.refusal;
+    event
 }
 
 /// The ceremony goes on; a push that waits for nobody any more leaves its places.

@@ -180,12 +180,7 @@ async fn sign_in(
         raised.as_ref(),
         ctx.now,
     );
-    let mut around = Around {
-        person: Some(scan.person.clone()),
-        device: Some(scan.device.clone()),
-        ..Around::default()
-    }
-    .burn(proof);
+    let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.guards.extend(vetoes.guards());
     around.also((vec![write], vec![event]));
     // A session that was there before is not taken back because its client was slow.
@@ -229,12 +224,7 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
         earned: approved.earned,
     };
     let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, vouched, &proof.jkt, &c.opening.txn);
-    let mut around = Around {
-        person: Some(scan.person.clone()),
-        device: Some(scan.device.clone()),
-        ..Around::default()
-    }
-    .burn(proof);
+    let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.guards.extend(vetoes.guards());
     around.writes.push(write);
     around.events.push(
@@ -270,12 +260,7 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         let f = &session.facts;
         let client = client_of(&c);
         let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, client.as_ref()).await?;
-        let mut around = Around {
-            person: Some(f.person.clone()),
-            device: Some(f.device.clone()),
-            ..Around::default()
-        }
-        .burn(proof);
+        let mut around = Around::by(&f.person, &f.device).burn(proof);
         if request.state != "open" {
             keep(app, ctx, &c, c.abandon(REQUEST_OVER, ctx.now), around).await?;
             return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
