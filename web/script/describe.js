@@ -39,6 +39,13 @@ const SCOPES = {
   offline_access: 'scope.offline_access',
 };
 
+/** What the approval is worth to whoever asks */
+const BOUNDARIES = {
+  approval: 'boundary.approval',
+  session: 'boundary.session',
+  tokens: 'boundary.tokens',
+};
+
 /** Rights as people read them: known ones in words, others by their registered name */
 export const rights = (scopes) => scopes.map((scope) => (SCOPES[scope] ? say(SCOPES[scope]) : name(scope)));
 
@@ -69,6 +76,7 @@ export function card(said, me) {
     name(said.client.name),
     said.client.redirect_host && name(said.client.redirect_host),
     said.rights.scopes.length > 0 && el('dd.detail', {}, listed(rights(said.rights.scopes))),
+    BOUNDARIES[said.boundary] && el('dd.detail', {}, say(BOUNDARIES[said.boundary])),
     said.request.message && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
   );
   return el(

@@ -42,6 +42,17 @@ pub enum Boundary {
     Tokens,
 }
 
+impl Boundary {
+    /// The word in statements, tokens and the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Boundary::Approval => "approval",
+            Boundary::Session => "session",
+            Boundary::Tokens => "tokens",
+        }
+    }
+}
+
 /// How the device met the ceremony.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -50,11 +50,20 @@ describe('signing in', { timeout: 240_000 }, () => {
     assert.deepEqual([stage.till.sessions.size, stage.till.forms], [1, 1]);
   });
 
+  test('where nobody may be asked, the session answers', async () => {
+    stage.till.sessions.clear();
+    await screen.goto(`${stage.till.origin}/login?prompt=none`);
+    await screen.waitForURL(`${stage.till.origin}/`);
+    assert.equal(stage.till.sessions.size, 1);
+  });
+
   test('the phone ends it, and the till is told', async () => {
     await phone.getByRole('button', { name: 'End it now' }).click();
     await screenIs(phone, 'ended');
     await stage.heard(1);
     assert.equal(await stage.served(), null);
+    await screen.goto(`${stage.till.origin}/login?prompt=none`);
+    await screen.waitForURL(`${stage.till.origin}/?why=login_required`);
     await stage.toSignIn();
   });
 

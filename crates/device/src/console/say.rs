@@ -3,7 +3,7 @@
 use crate::Fault;
 use crate::phone::Checked;
 use countersign_wire::message::{ActivityItem, Overview};
-use countersign_wire::statement::{Near, Purpose, Statement};
+use countersign_wire::statement::{Boundary, Near, Purpose, Statement};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -68,6 +68,7 @@ pub fn statement(of: &Statement, person: &str) -> Vec<String> {
         if !scopes.is_empty() {
             row(&mut lines, "", &format!("It learns: {}.", scopes.join(", ")));
         }
+        row(&mut lines, "", boundary(of.boundary));
         if let Some(message) = &of.request.message {
             row(&mut lines, "", &format!("It says: “{}”", tidy(message)));
         }
@@ -91,12 +92,21 @@ fn row(lines: &mut Vec<String>, label: &str, value: &str) {
     lines.push(format!("  {label:<6}  {value}"));
 }
 
+/// What the approval is worth to whoever asks.
+fn boundary(of: Boundary) -> &'static str {
+    match of {
+        Boundary::Approval => "It gets your answer and nothing else.",
+        Boundary::Session => "It hears that you are here. It gets no key.",
+        Boundary::Tokens => "It gets a key, and may act for you until it ends.",
+    }
+}
+
 fn scope(name: &str) -> String {
     match name {
         "openid" => "who you are".into(),
         "profile" => "your name".into(),
         "email" => "your address".into(),
-        "offline_access" => "all that while you are away".into(),
+        "offline_access" => "all that for as long as this lasts".into(),
         other => tidy(other),
     }
 }
@@ -309,7 +319,8 @@ mod tests {
             "Sign in on an unknown screen?\n  \
                Screen  Firefox. On the same network as this phone.\n  \
                Opens   Harbour Books Till (till.example)\n          \
-                       It learns: who you are.\n  \
+                       It learns: who you are.\n          \
+                       It gets a key, and may act for you until it ends.\n  \
                For     30 minutes, until 08:30 UTC\n  \
                As      Ana Petrović\n\
              Refuse if you did not start this on a screen in front of you."

@@ -74,6 +74,9 @@ async fn attempt(
     let Judged { credential, counter, challenge_hash } = judge(app, text, (flow, &browser_hash), now).await?;
     ctx.known_as("passkey", credential.id.as_str());
     let r = &request.facts;
+    if r.person.as_ref().is_some_and(|p| *p != credential.person) {
+        return Err(Fault::because(Refusal::Denied, "another person than the request is for"));
+    }
     let vetoes = Vetoes::load(app, &credential.person, &credential.device, &credential.id, Some(&r.client)).await?;
     let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };
     let ground = Ground {

@@ -6,7 +6,7 @@ use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::{App, Context, Fault};
 use crate::oidc::back::Way;
-use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout};
+use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout, RequestFacts};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::{Event, Kind};
@@ -181,6 +181,9 @@ pub fn code(
     let scopes: Vec<String> = r.scopes.iter().filter(|s| f.scopes.contains(s)).cloned().collect();
     let ground = Ground::of(session, &r.acr_values, &scopes).about(detail::types(&r.details));
     let (permit, _) = gate(app, Product::Code, vetoes, &ground, now)?;
+    if r.person.as_ref().is_some_and(|p| *p != f.person) {
+        return Err(Fault::because(Refusal::Denied, "another person than the request is for"));
+    }
     // Where the code goes was registered when it was asked for; it must be registered still.
     if !vetoes.client.as_ref().is_some_and(|c| c.client.allows_redirect(&r.redirect_uri)) {
         return Err(Fault::because(Refusal::Denied, "a redirect URI that is registered no more"));
@@ -233,16 +236,9 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         let f = &session.facts;
         let request = open_request(app, flow, browser, ctx.now).await?;
         let r = &request.facts;
-        let stale = r.max_age_s.is_some_and(|max| ctx.now.seconds() - f.auth_time.seconds() > max);
-        let must_ask = r.prompt.iter().any(|p| p == "login" || p == "select_account" || p == "consent");
-        let serves = f.clients.contains(&r.client);
-        if must_ask || !serves {
-            return Err(Fault::because(Refusal::NoSession, "the session does not answer this request"));
-        }
+        answers(&session, r, ctx.now)?;
         let unclaimed = unclaimed(app, &session).await?;
-        if stale || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
-            return Err(Fault::because(Refusal::StepUp, "the session must be raised first"));
-        }
+        reaches(&session, r, ctx.now)?;
         let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(&r.client)).await?;
         let (next, writes, event) = code(app, &session, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);
@@ -257,6 +253,28 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         Ok(Next { next })
     })
     .await
+}
+
+/// Whether a session is of the right client and person, and may answer without asking anybody.
+pub fn answers(session: &Session, r: &RequestFacts, now: Time) -> Result<(), Fault> {
+    let f = &session.facts;
+    let must_ask = r.prompt.iter().any(|p| p == "login" || p == "select_account" || p == "consent");
+    let serves = f.clients.contains(&r.client) && r.person.as_ref().is_none_or(|p| *p == f.person);
+    if must_ask || !serves || !session.is_live(now) {
+        return Err(Fault::because(Refusal::NoSession, "the session does not answer this request"));
+    }
+    Ok(())
+}
+
+/// Whether what was earned, and when, is enough for a request.
+pub fn reaches(session: &Session, r: &RequestFacts, now: Time) -> Result<(), Fault> {
+    let f = &session.facts;
+    // Zero asks for a fresh sign-in, whatever the clock says (OpenID Connect Core §3.1.2.1).
+    let stale = r.max_age_s.is_some_and(|max| max == 0 || now.seconds() - f.auth_time.seconds() > max);
+    if stale || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
+        return Err(Fault::because(Refusal::StepUp, "the session must be raised first"));
+    }
+    Ok(())
 }
 
 /// The ceremony whose result was not used yet, for the code that will claim it. While its greeting
@@ -290,7 +308,10 @@ pub async fn cancel(app: &App, ctx: &Context, flow: &str, browser: &str) -> Resu
         commit.write(Write::request_done(&request));
         app.commit(commit).await?;
         let client = app.store.client(&request.facts.client).await?.ok_or(Refusal::Denied)?;
-        let next = Way::of(&request.facts, &client.client).url(app, &request.facts.id, &[("error", "access_denied")], ctx.now)?;
+        // A page that may not ask has not asked.
+        let silent = request.facts.prompt.iter().any(|p| p == "none");
+        let error = if silent { "login_required" } else { "access_denied" };
+        let next = Way::of(&request.facts, &client.client).url(app, &request.facts.id, &[("error", error)], ctx.now)?;
         Ok(Next { next })
     })
     .await

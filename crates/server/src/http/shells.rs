@@ -37,6 +37,9 @@ pub async fn sign_in(State(app): Shared, Path(flow): Path<String>, r: Incoming) 
     let Ok(request) = open_request(&app, &flow, &browser, r.ctx.now).await else { return bad(&app) };
     let Ok(Some(client)) = app.store.client(&request.facts.client).await else { return bad(&app) };
     let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());
+    if request.facts.prompt.iter().any(|p| p == "none") {
+        return page(StatusCode::OK, pages::silent(&app.config.organisation, &flow, &nonce));
+    }
     let shown = pages::SignIn {
         flow,
         nonce,

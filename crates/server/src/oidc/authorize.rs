@@ -10,10 +10,10 @@
 use super::details::DetailTypes;
 use super::back::{self, Way};
 use super::params::{Params, with_query};
-use super::{discovery, hint, jar, jwt, par, record, refused_here};
+use super::{claims, discovery, hint, jar, jwt, par, record, refused_here};
 use crate::app::once::hashed;
 use crate::app::noise::{self, What};
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, sessions};
 use crate::http::cookies;
 use crate::http::request::Incoming;
 use axum::body::Bytes;
@@ -27,7 +27,7 @@ use countersign_trust::audit::Kind;
 use countersign_trust::client::Client;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::statement::{Boundary, Detail};
-use countersign_wire::{RequestId, Thumbprint, Time, b64, mac};
+use countersign_wire::{PersonId, RequestId, Thumbprint, Time, b64, mac};
 use std::sync::Arc;
 
 /// Classes that one request may ask for.
@@ -69,6 +69,8 @@ pub(super) struct Asked {
     acr_values: Vec<String>,
     prompt: Vec<String>,
     max_age_s: Option<i64>,
+    person: Option<PersonId>,
+    id_claims: Vec<String>,
     details: Vec<Detail>,
 }
 
@@ -155,13 +157,16 @@ impl Target {
 
 /// What a request asks for, if all of it is good.
 pub(super) fn good(app: &App, params: &Params, client: &Client) -> Result<Asked, No> {
-    let asked = asked(params, client, &app.details)?;
-    match params.one("id_token_hint") {
-        Some(text) if hint::read(app, text).is_none_or(|h| h.client != client.id) => {
-            Err(No("invalid_request", "id_token_hint is not an ID token for this client"))
+    let mut asked = asked(params, client, &app.details)?;
+    if let Some(text) = params.one("id_token_hint") {
+        let bad = No("invalid_request", "id_token_hint is not an ID token for this client");
+        let hinted = hint::read(app, text).filter(|h| h.client == client.id).ok_or(bad)?.person;
+        if asked.person.as_ref().is_some_and(|p| *p != hinted) {
+            return Err(No("login_required", "id_token_hint and claims name two persons"));
         }
-        _ => Ok(asked),
+        asked.person = Some(hinted);
     }
+    Ok(asked)
 }
 
 /// Judges everything that goes back to the client if it is wrong.
@@ -202,14 +207,30 @@ fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked,
     if !scope.bytes().all(|b| b == b' ' || (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\') {
         return Err(No("invalid_scope", "scope: words separated by spaces"));
     }
+    let wanted = claims::read(params.one("claims"))?;
+    let mut scopes = client.scopes_of(scope);
+    let mut id_claims = wanted.in_id_token;
+    // What is asked for one by one is shown to the person as the scope that stands for it.
+    if wanted.about_person && client.may_ask(claims::SCOPE) {
+        if !scopes.iter().any(|s| s == claims::SCOPE) {
+            scopes.push(claims::SCOPE.to_owned());
+        }
+    } else {
+        id_claims.clear();
+    }
     Ok(Asked {
-        scopes: client.scopes_of(scope),
+        scopes,
         code_challenge,
         nonce: params.one("nonce").map(str::to_owned),
         dpop_jkt,
-        acr_values: acr_values(params)?,
+        acr_values: match wanted.acr {
+            Some(acr) => known_classes(acr)?,
+            None => known_classes(params.list("acr_values"))?,
+        },
         prompt,
         max_age_s,
+        person: wanted.person,
+        id_claims,
         details: match params.one("authorization_details") {
             None => Vec::new(),
             Some(text) => types.read(text, client).map_err(|why| No("invalid_authorization_details", why))?,
@@ -241,20 +262,15 @@ fn prompt(params: &Params) -> Result<Vec<String>, No> {
     if all.iter().any(|p| !discovery::PROMPTS.contains(&p.as_str())) {
         return Err(No("invalid_request", "prompt: an unknown value"));
     }
-    if all.iter().any(|p| p == "none") {
-        // Even a living session answers only through a page that holds its key.
-        return Err(match all.len() {
-            1 => No("login_required", "a sign-in needs a page here"),
-            _ => No("invalid_request", "prompt: `none` stands alone"),
-        });
+    if all.len() > 1 && all.iter().any(|p| p == "none") {
+        return Err(No("invalid_request", "prompt: `none` stands alone"));
     }
     Ok(all)
 }
 
 /// The classes asked for that exist. If none does, none can be earned, and a lower one never passes
 /// for it in silence.
-fn acr_values(params: &Params) -> Result<Vec<String>, No> {
-    let all = params.list("acr_values");
+fn known_classes(all: Vec<String>) -> Result<Vec<String>, No> {
     if all.len() > ACR_VALUES {
         return Err(No("invalid_request", "acr_values: too many"));
     }
@@ -288,6 +304,8 @@ pub(super) fn facts(app: &App, ctx: &Context, target: Target, asked: Asked, hash
         acr_values: asked.acr_values,
         prompt: asked.prompt,
         max_age_s: asked.max_age_s,
+        person: asked.person,
+        id_claims: asked.id_claims,
         details: asked.details,
         response_mode: target.mode.to_owned(),
         hash,
@@ -309,6 +327,10 @@ async fn accept(
     facts: &RequestFacts,
     write: impl FnOnce(&str, Time) -> Write,
 ) -> Result<Response, Fault> {
+    if let Some(no) = silent(app, r, facts).await? {
+        let client = app.store.client(&facts.client).await?.ok_or(Refusal::Denied)?.client;
+        return back_with(app, r, &Way::of(facts, &client), no).await;
+    }
     let now = r.ctx.now;
     let browser = r.browser().unwrap_or_else(|| b64::encode(&app.random::<32>()));
     let mut event = app
@@ -327,14 +349,41 @@ async fn accept(
     Ok(response)
 }
 
+/// Where nobody may be asked (`prompt=none`), the browser must hold a session that answers. Whether it
+/// also holds the session's key, only a page can show; it asks nobody either.
+async fn silent(app: &App, r: &Incoming, facts: &RequestFacts) -> Result<Option<No>, Fault> {
+    if !facts.prompt.iter().any(|p| p == "none") {
+        return Ok(None);
+    }
+    let session = match r.session() {
+        Some(cookie) => app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?,
+        None => None,
+    };
+    let now = r.ctx.now;
+    Ok(match session {
+        Some(s) if sessions::answers(&s, facts, now).is_ok() => match sessions::reaches(&s, facts, now) {
+            Ok(()) => None,
+            Err(_) => Some(No("interaction_required", "the session must be raised first")),
+        },
+        _ => Some(No("login_required", "no session here answers this request")),
+    })
+}
+
 async fn sent_back(app: &App, r: &Incoming, target: &Target, no: No) -> Result<Response, Fault> {
-    let No(error, because) = no;
-    let refusal = if error == "login_required" { Refusal::NoSession } else { Refusal::Malformed };
-    let fault = Fault::because(refusal, because);
-    record(app, &r.ctx, "authorize", &fault).await.map_err(|instead| Fault::from(instead).recorded())?;
     jwt::ensure(app, target.client.id_token_alg).await?;
     let Target { client, redirect_uri, state, mode } = target;
-    let way = Way { client, redirect_uri, mode, state: state.as_deref() };
+    back_with(app, r, &Way { client, redirect_uri, mode, state: state.as_deref() }, no).await
+}
+
+async fn back_with(app: &App, r: &Incoming, way: &Way<'_>, no: No) -> Result<Response, Fault> {
+    let No(error, because) = no;
+    let refusal = match error {
+        "login_required" => Refusal::NoSession,
+        "interaction_required" => Refusal::StepUp,
+        _ => Refusal::Malformed,
+    };
+    let fault = Fault::because(refusal, because);
+    record(app, &r.ctx, "authorize", &fault).await.map_err(|instead| Fault::from(instead).recorded())?;
     way.now(app, &[("error", error), ("error_description", because)], r.ctx.now)
 }
 
@@ -386,7 +435,6 @@ mod tests {
             ("registration=x", "registration_not_supported"),
             ("response_mode=fragment", "invalid_request"),
             ("response_mode=fragment.jwt", "invalid_request"),
-            ("prompt=none", "login_required"),
             ("prompt=none+login", "invalid_request"),
             ("prompt=create", "invalid_request"),
             ("max_age=-1", "invalid_request"),

@@ -63,7 +63,7 @@ fn document(app: &App) -> Value {
         "introspection_signing_alg_values_supported": names(&SIGNING),
         "claim_types_supported": ["normal"],
         "claims_supported": CLAIMS,
-        "claims_parameter_supported": false,
+        "claims_parameter_supported": true,
         "request_parameter_supported": true,
         "request_object_signing_alg_values_supported": names(&super::jar::ALGS),
         "request_uri_parameter_supported": false,

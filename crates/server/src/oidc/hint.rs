@@ -3,7 +3,7 @@
 
 use super::jwt;
 use crate::app::App;
-use countersign_wire::{ClientId, SessionId};
+use countersign_wire::{ClientId, PersonId, SessionId};
 use serde::Deserialize;
 
 /// What a good hint names.
@@ -12,12 +12,15 @@ pub struct Hint {
     pub client: ClientId,
     /// The session it was made in.
     pub session: SessionId,
+    /// Whom it is about.
+    pub person: PersonId,
 }
 
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
+    sub: String,
     sid: String,
 }
 
@@ -31,5 +34,5 @@ pub fn read(app: &App, text: &str) -> Option<Hint> {
     if claims.iss != app.config.issuer {
         return None;
     }
-    Some(Hint { client: claims.aud.parse().ok()?, session: claims.sid.parse().ok()? })
+    Some(Hint { client: claims.aud.parse().ok()?, session: claims.sid.parse().ok()?, person: claims.sub.parse().ok()? })
 }

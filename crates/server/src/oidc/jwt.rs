@@ -107,6 +107,11 @@ impl Shared<'_> {
 
     fn common(&self) -> Map<String, Value> {
         let s = self.session;
+        // What the ceremony showed, and what the approval was worth to this client.
+        let mut shown = s.shown.clone();
+        if let Some(map) = shown.as_object_mut() {
+            map.insert("boundary".into(), self.client.boundary.as_str().into());
+        }
         let value = json!({
             "iss": self.issuer,
             "sub": s.person.as_str(),
@@ -115,7 +120,7 @@ impl Shared<'_> {
             "amr": s.earned.amr(s.attested),
             "auth_time": s.auth_time.seconds(),
             "sid": s.id.as_str(),
-            "cs": s.shown,
+            "cs": shown,
         });
         match value {
             Value::Object(map) => map,

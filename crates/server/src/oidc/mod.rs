@@ -16,6 +16,7 @@ mod answer;
 pub mod authorize;
 pub mod back;
 pub mod backchannel;
+mod claims;
 pub mod client_auth;
 pub mod discovery;
 pub mod details;

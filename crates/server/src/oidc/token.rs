@@ -126,6 +126,7 @@ impl Asked<'_> {
             .fact("grant", shared.grant.as_str())
             .fact("scopes", shared.scopes.to_vec())
             .fact("bound", shared.jkt.is_some())
+            .fact("boundary", shared.client.boundary.as_str())
             .fact("until", shared.access_until().seconds());
         event.person = Some(session.facts.person.clone());
         event.device = Some(session.facts.device.clone());

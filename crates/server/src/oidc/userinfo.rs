@@ -4,7 +4,7 @@
 //! shown together with a proof by the key it is bound to (RFC 9449 §7). The one gate judges again.
 
 use super::access::Access;
-use super::record;
+use super::{claims, record};
 use crate::app::{App, Fault};
 use crate::http::answer::put_nonce;
 use crate::http::request::Incoming;
@@ -100,12 +100,8 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
         return Err(no("insufficient_scope", "a token without openid"));
     }
     let mut answer = json!({ "sub": person.as_str() });
-    if has("profile")
-        && let Some(named) = app.store.named(person).await.map_err(Fault::from)?
-        && let Some(map) = answer.as_object_mut()
-    {
-        map.insert("name".into(), named.name.into());
-        map.insert("preferred_username".into(), named.login.into());
+    if has(claims::SCOPE) {
+        claims::add(app, person, &claims::ABOUT_PERSON, &mut answer).await?;
     }
     Ok(answer)
 }

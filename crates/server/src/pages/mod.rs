@@ -155,6 +155,16 @@ struct LoggedOutTemplate<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "silent.html")]
+struct SilentTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    flow: &'a str,
+    nonce: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "form_post.html")]
 struct FormPostTemplate<'a> {
     assets: &'a str,
@@ -208,6 +218,11 @@ pub fn logged_out(organisation: &str, next: Option<&str>) -> String {
     rendered(&LoggedOutTemplate { assets: root(), script: "leave.js", organisation, next })
 }
 
+/// `GET /sign-in/{flow}` where nobody may be asked (`prompt=none`): it shows the session's key, and goes on.
+pub fn silent(organisation: &str, flow: &str, nonce: &str) -> String {
+    rendered(&SilentTemplate { assets: root(), script: "silent.js", organisation, flow, nonce })
+}
+
 /// Sends `fields`, and what stands behind `#` in its address, to `to` by itself (OAuth 2.0 Form Post Response
 /// Mode). The policy of this page allows that address and no other.
 pub fn form_post(organisation: &str, to: &str, fields: &[(String, String)]) -> String {
@@ -255,6 +270,7 @@ mod tests {
         let mut pages: Vec<String> = kinds.iter().map(|k| phone_shell(*k, "Harbour", "id.harbour.shop")).collect();
         pages.push(sign_in(&page()));
         pages.push(sign_in(&SignIn { passkey: false, ..page() }));
+        pages.push(silent("Harbour", "f-1", "n-1"));
         pages.push(session("Harbour", "n", Some(&live)));
         pages.push(session("Harbour", "n", None));
         pages.push(logout_confirm("Harbour", Some("Till"), &[("state".into(), "\"><x".into())]));

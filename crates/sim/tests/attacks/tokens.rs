@@ -242,3 +242,24 @@ async fn x15_nothing_changes_between_the_steps() {
     assert!(heard.is("invalid_scope"), "{heard}");
     recorded(&scene, &heard, "denied").await;
 }
+
+#[tokio::test]
+async fn a_request_for_one_person_is_refused_on_every_other_phone() {
+    let scene = stage().scene().await;
+    let here = place();
+    let (ana, ben) = (scene.phone("Gemeint", &here).await, scene.phone("Anders", &here).await);
+    let first = scene.open_till(&here).await;
+    let redirect = scene.sign_in(&ana, &first).await;
+    let hint = scene.tokens(&first, &redirect).await.unwrap().id_token.unwrap();
+    // The same request again, for her alone, on a screen where nobody is signed in.
+    let terminal = scene.terminal(&here);
+    let flow = CodeFlow::new("till", REDIRECT, "openid").unwrap();
+    let mut url = flow.url(&scene.discovery, &terminal.key.public().thumbprint());
+    url.query_pairs_mut().append_pair("id_token_hint", &hint);
+    let Arrival::Flow(page) = terminal.arrive(&url).await.unwrap() else { panic!("sent away") };
+    let ceremony = terminal.open(&page).await.unwrap();
+    scene.refused(ben.scan(&[ceremony.frame()]).await.map(|_| ()), "denied").await;
+    let attempt = Attempt { terminal, flow, page, ceremony };
+    let redirect = scene.sign_in(&ana, &attempt).await;
+    assert!(scene.tokens(&attempt, &redirect).await.is_ok());
+}

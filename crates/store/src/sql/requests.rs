@@ -1,7 +1,7 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_wire::statement::Detail;
-use countersign_wire::{ClientId, RequestId, Time, TxnId};
+use countersign_wire::{ClientId, PersonId, RequestId, Time, TxnId};
 use serde::{Deserialize, Serialize};
 
 /// An authorization request, bound to the browser that asked.
@@ -48,6 +48,12 @@ pub struct RequestFacts {
     pub acr_values: Vec<String>,
     /// `prompt` values.
     pub prompt: Vec<String>,
+    /// The only person it is for, if it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonId>,
+    /// Claims that the ID token shall carry beside the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub id_claims: Vec<String>,
     /// `max_age`, seconds.
     pub max_age_s: Option<i64>,
     /// How the answer travels: `query` or `form_post`, signed with `.jwt` behind it.

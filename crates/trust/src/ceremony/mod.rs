@@ -78,6 +78,9 @@ pub struct Opening {
     pub offered: Option<PersonId>,
     /// Whether it was made as a push at all, even to nobody.
     pub push: bool,
+    /// The only person who may approve, where the request names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonId>,
     /// For a step-up: the session that is to be raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raises: Option<Raises>,

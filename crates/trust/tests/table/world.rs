@@ -249,6 +249,7 @@ pub fn open(kind: Kind) -> Ceremony {
         k: 1,
         offered: (kind == Kind::Push).then(|| person(1)),
         push: kind == Kind::Push,
+        person: None,
         raises: None,
         device_name: None,
         at: T0,

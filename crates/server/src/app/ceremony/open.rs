@@ -35,6 +35,7 @@ struct Wanted {
     boundary: Boundary,
     asked: Asked,
     acr_values: Vec<String>,
+    person: Option<PersonId>,
     txn: countersign_wire::TxnId,
     device_name: Option<String>,
     guard: Vec<(Table, String, i64)>,
@@ -76,6 +77,7 @@ async fn attempt_open(
         Purpose::SignIn => sessions::to_raise(app, ctx, cookie, proof, &wanted.asker.id).await?,
         _ => None,
     };
+    let raised = raised.filter(|s| wanted.person.as_ref().is_none_or(|p| *p == s.facts.person));
     if let Some(session) = &raised {
         wanted.purpose = Purpose::StepUp;
         wanted.guard.push((Table::Session, session.facts.id.to_string(), session.version));
@@ -122,6 +124,7 @@ async fn attempt_open(
         k: k_serial,
         offered: offered.clone(),
         push,
+        person: wanted.person,
         raises: raised.as_ref().map(|s| Raises { session: s.facts.id.clone(), person: s.facts.person.clone() }),
         device_name: wanted.device_name,
         at: now,
@@ -130,6 +133,7 @@ async fn attempt_open(
     let mut event = app
         .event(Kind::CeremonyOpened, &wanted.txn, now)
         .fact("purpose", wanted.purpose.as_str())
+        .fact("boundary", wanted.boundary.as_str())
         .fact("push", push);
     event.ceremony = Some(id.clone());
     event.client = super::client_of(&ceremony);
@@ -196,6 +200,7 @@ async fn wanted(app: &App, ctx: &Context, browser_hash: Option<&str>, body: &Ope
             message: None,
         },
         acr_values: request.facts.acr_values.clone(),
+        person: request.facts.person.clone(),
         txn: request.facts.txn.clone(),
         device_name: None,
         guard: vec![
@@ -224,6 +229,7 @@ fn enrol_wanted(app: &App, ctx: &Context, body: &Open) -> Result<Wanted, Fault> 
             message: Some(name.to_owned()),
         },
         acr_values: Vec::new(),
+        person: None,
         txn: app.txn(ctx.now),
         device_name: Some(name.to_owned()),
         guard: Vec::new(),

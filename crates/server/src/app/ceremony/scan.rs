@@ -189,6 +189,9 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if c.opening.raises.as_ref().is_some_and(|r| r.person != d.person) {
         return refuse(app, ctx, by, &c, Refusal::Denied, "another person than the session's").await;
     }
+    if c.opening.person.as_ref().is_some_and(|p| *p != d.person) {
+        return refuse(app, ctx, by, &c, Refusal::Denied, "another person than the request is for").await;
+    }
     let now = ctx.now;
     let undecided = scan_counter(&d.id, now);
     if !rescan && app.store.used(&undecided).await? >= undecided.limit {

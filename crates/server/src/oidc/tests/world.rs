@@ -71,6 +71,8 @@ pub struct World {
     pub clock: Arc<Hand>,
     pub session: SessionFacts,
     pub cookie: String,
+    /// The key of the screen that the session is on.
+    pub terminal: Arc<Key>,
     doors: Router,
 }
 
@@ -141,6 +143,7 @@ impl World {
             attested: false,
         };
         let cookie = b64::encode(&app.random::<32>());
+        let terminal = Arc::new(Key::new());
         let session = SessionFacts {
             id: SessionId::new(T0, app.id10()),
             txn: app.txn(T0),
@@ -149,7 +152,7 @@ impl World {
             credential: credential.id.clone(),
             ceremony: None,
             clients: clients.iter().map(|c| c.id.clone()).collect(),
-            jkt: Key::new().public().thumbprint(),
+            jkt: terminal.public().thumbprint(),
             cookie_hash: hashed(cookie.as_bytes()),
             scopes: vec!["openid".into(), "profile".into()],
             earned: Earned::CrossDevice,
@@ -171,7 +174,7 @@ impl World {
             .writes(clients.iter().map(|c| Write::client_added(c, "test")));
         app.commit(commit).await.unwrap();
         let doors = crate::http::router(app.clone());
-        World { app, clock, session, cookie, doors }
+        World { app, clock, session, cookie, terminal, doors }
     }
 
     pub fn clock_ms(&self, ms: i64) {
@@ -197,7 +200,7 @@ impl World {
             noise: Default::default(),
         });
         let doors = crate::http::router(app.clone());
-        World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), doors }
+        World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), terminal: self.terminal.clone(), doors }
     }
 
     /// A code for `client`, as the sign-in page would have got it.
@@ -227,6 +230,8 @@ impl World {
             acr_values: vec![],
             prompt: vec![],
             max_age_s: None,
+            person: None,
+            id_claims: vec![],
             response_mode: "query".into(),
             hash: String::new(),
             at: now,

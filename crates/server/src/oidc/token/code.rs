@@ -6,6 +6,7 @@ use crate::app::Fault;
 use crate::app::ceremony::{Around, keep};
 use crate::app::issue::{Ground, gate_in_session};
 use crate::app::once::{burn, hashed};
+use crate::oidc::claims;
 use crate::oidc::client_auth::Used;
 use crate::oidc::jwt::{self, Shared};
 use crate::oidc::params::Params;
@@ -69,7 +70,11 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     let id = TokenId::new(now, app.id10());
     let mut answer = asked.told(&shared, &id, refresh.as_ref()).await?;
     if scopes.iter().any(|s| s == "openid") {
-        let token = jwt::sign(app, client.id_token_alg, jwt::ID, &shared.id(f.nonce.as_deref())).await?;
+        let mut about = shared.id(f.nonce.as_deref());
+        if !request.facts.id_claims.is_empty() && scopes.iter().any(|s| s == claims::SCOPE) {
+            claims::add(app, &session.facts.person, &request.facts.id_claims, &mut about).await?;
+        }
+        let token = jwt::sign(app, client.id_token_alg, jwt::ID, &about).await?;
         if let Some(map) = answer.as_object_mut() {
             map.insert("id_token".into(), token.into());
         }
