@@ -42,6 +42,20 @@ mod tokens;
 use countersign_sim::stage::{Settings, Stage};
 use std::sync::OnceLock;
 
+/// A relying party that only listens: its address, and what it is told.
+async fn listener() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let (tell, heard) = tokio::sync::mpsc::unbounded_channel();
+    let hear = move |body: String| {
+        let _ = tell.send(body);
+        async {}
+    };
+    let app = axum::Router::new().route("/signed-out", axum::routing::post(hear));
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://127.0.0.1:{}/signed-out", socket.local_addr().unwrap().port());
+    tokio::spawn(async move { axum::serve(socket, app).await.unwrap() });
+    (uri, heard)
+}
+
 static STAGE: OnceLock<Stage> = OnceLock::new();
 
 /// The server that most tests share; each stands at places of its own.

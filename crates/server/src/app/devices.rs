@@ -200,7 +200,7 @@ async fn move_to(
     to: DeviceState,
     notice: Option<&Notice>,
 ) -> Result<(), Fault> {
-    app.judged_anew(|_| async {
+    let moved = app.judged_anew(|_| async {
         let now = ctx.now;
         let target = match by {
             Some(by) => own_device(app, by, id).await?,
@@ -235,9 +235,14 @@ async fn move_to(
             fell(app, &target, to, now, &mut commit).await?;
         }
         app.commit(commit).await?;
-        Ok(())
-    })
-    .await
+        Ok(target.id)
+    });
+    let id = moved.await?;
+    if to != DeviceState::Active {
+        // What it opened at that moment.
+        sessions::end_every(app, || app.store.sessions_by_device(&id), to.as_str()).await?;
+    }
+    Ok(())
 }
 
 /// Whose word moves a device where. To act again is different things: a person allows a device that

@@ -126,9 +126,10 @@ pub async fn invite_by_device(app: &App, ctx: &Context, device: &StoredDevice, b
     invite(app, &body.name, &body.login, role, Some(&Inviter { named: &named, device })).await
 }
 
-/// Locks, unlocks or ends a person. Whatever they have open ends with them.
+/// Locks, unlocks or ends a person. Whatever they have open ends with them, and so does what they
+/// opened at that moment.
 pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault> {
-    app.judged_anew(|_| async {
+    let person = app.judged_anew(|_| async {
         let now = app.now();
         let named = app.store.person_by_login(login).await?.ok_or(Fault::because(Refusal::NoSuchThing, "no such login"))?;
         let from = named.person.state;
@@ -167,7 +168,11 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
             }
         }
         app.commit(commit).await?;
-        Ok(())
-    })
-    .await
+        Ok(named.person.id)
+    });
+    let person = person.await?;
+    if to != PersonState::Active {
+        sessions::end_every(app, || app.store.sessions_of(&person), to.as_str()).await?;
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use super::once::{burn, hashed, refuse_if_burnt};
 use super::{App, Context, Fault};
 use crate::oidc::back::Way;
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout, RequestFacts};
-use countersign_store::{Commit, Write};
+use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::State;
@@ -21,6 +21,10 @@ use countersign_wire::{
     CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
 };
 use std::collections::BTreeSet;
+
+/// Lists of sessions that are ended one after the other, at most: whoever opens more than that at the
+/// same time is left to the sweep.
+const LISTS: usize = 100;
 
 /// New cookies, given once.
 #[derive(Clone)]
@@ -246,7 +250,7 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         resumed.client = Some(r.client.clone());
         let mut commit = Commit::new(resumed);
         commit.event(event).writes(writes).write(burn(proof));
-        commit.guard(countersign_store::Table::Session, f.id.as_str(), session.version);
+        commit.guard(Table::Session, f.id.as_str(), session.version);
         vetoes.guard(&mut commit);
         app.commit(commit).await?;
         app.store.session_seen(&f.id, session.next_idle(ctx.now)).await?;
@@ -347,14 +351,48 @@ pub async fn ending(app: &App, session: &Session, why: &str, now: Time) -> Resul
     Ok((writes, vec![event]))
 }
 
-/// Ends a session now.
+/// Ends a session now, if nobody else did.
 pub async fn end(app: &App, session: &Session, why: &str, now: Time) -> Result<(), Fault> {
-    end_with(app, session, why, now, None).await
+    let mut session = session.clone();
+    for _ in 0..limits::RACES {
+        match end_with(app, &session, why, now, None).await {
+            Err(Fault { store: Some(StoreError::Conflict), .. }) => {}
+            done => return done,
+        }
+        // Ended, or raised meanwhile.
+        match app.store.session(&session.facts.id).await? {
+            Some(moved) if moved.ended.is_none() => session = moved,
+            _ => return Ok(()),
+        }
+    }
+    Err(Refusal::Unavailable.into())
+}
+
+/// Ends every session that `list` names, however many one list holds. Asked after the commit from
+/// which on no more can be opened, it also finds those that were opened at that very moment.
+pub async fn end_every<F, Fut>(app: &App, list: F, why: &str) -> Result<usize, Fault>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<Vec<Session>, StoreError>>,
+{
+    let mut ended = 0;
+    for _ in 0..LISTS {
+        let found = list().await?;
+        if found.is_empty() {
+            break;
+        }
+        for session in &found {
+            end(app, session, why, app.now()).await?;
+        }
+        ended += found.len();
+    }
+    Ok(ended)
 }
 
 async fn end_with(app: &App, session: &Session, why: &str, now: Time, extra: Option<Write>) -> Result<(), Fault> {
     let (writes, events) = ending(app, session, why, now).await?;
     let Some(mut commit) = Commit::of(events) else { return Ok(()) };
+    commit.guard(Table::Session, session.facts.id.as_str(), session.version);
     commit.writes(writes).writes(extra);
     app.commit(commit).await?;
     Ok(())
@@ -372,19 +410,15 @@ pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> 
 
 /// A person ends one of their sessions, or all, from a device. Answers how many ended.
 pub async fn end_from_device(app: &App, ctx: &Context, person: &PersonId, which: Option<&str>) -> Result<usize, Fault> {
-    app.judged_anew(|_| async {
-        let all = app.store.sessions_of(person).await?;
-        let chosen: Vec<&Session> =
-            all.iter().filter(|s| which.is_none_or(|id| s.facts.id.as_str() == id)).collect();
-        if which.is_some() && chosen.is_empty() {
-            return Err(Fault::because(Refusal::NoSuchThing, "no such session of this person"));
-        }
-        for session in &chosen {
-            end(app, session, "from_device", ctx.now).await?;
-        }
-        Ok(chosen.len())
-    })
-    .await
+    app.in_order()?;
+    let Some(id) = which else {
+        return end_every(app, || app.store.sessions_of(person), "from_device").await;
+    };
+    let none = || Fault::because(Refusal::NoSuchThing, "no such session of this person");
+    let id: SessionId = id.parse().map_err(|_| none())?;
+    let session = app.store.session(&id).await?.filter(|s| s.facts.person == *person && s.ended.is_none());
+    end(app, &session.ok_or_else(none)?, "from_device", ctx.now).await?;
+    Ok(1)
 }
 
 /// What ends every session that a device opened.
@@ -396,6 +430,12 @@ pub async fn end_all_of_device(app: &App, device: &DeviceId, why: &str, now: Tim
         events.extend(e);
     }
     Ok((writes, events))
+}
+
+/// One sweep of sessions whose person or device may not act: left by a node that ended between the
+/// commit that stopped them and the end of what was opened at that moment.
+pub async fn sweep_stopped(app: &App) -> Result<usize, Fault> {
+    end_every(app, || app.store.sessions_stopped(limits::LIST), "stopped").await
 }
 
 /// One sweep: sessions whose time is over end, and their clients are told.

@@ -37,7 +37,7 @@ pub enum DeviceCommand {
     Resume { id: String },
     /// End a device for good.
     Revoke { id: String },
-    /// Ids of all devices that were lost, revoked or retired, one a line: what a restore needs.
+    /// All devices, people and passkeys that were stopped or ended, one a line: what a restore needs.
     Ended,
 }
 
@@ -132,12 +132,7 @@ pub async fn person(app: &App, what: PersonCommand, json: bool) -> Result<(), En
 pub async fn device(app: &App, what: DeviceCommand, json: bool) -> Result<(), Ended> {
     let (id, to) = match &what {
         DeviceCommand::List { login } => return devices_of(app, login, json).await,
-        DeviceCommand::Ended => {
-            for id in app.store.devices_ended().await? {
-                println!("{id}");
-            }
-            return Ok(());
-        }
+        DeviceCommand::Ended => return super::backup::stopped(app).await,
         DeviceCommand::Suspend { id } => (id, DeviceState::Suspended),
         DeviceCommand::Resume { id } => (id, DeviceState::Active),
         DeviceCommand::Revoke { id } => (id, DeviceState::Revoked),

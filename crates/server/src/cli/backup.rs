@@ -6,8 +6,9 @@ use crate::app::App;
 use crate::config::Config;
 use crate::serve;
 use countersign_store::Clock as _;
-use countersign_store::sql::restored;
-use countersign_wire::DeviceId;
+use countersign_store::sql::{Stopped, restored};
+use countersign_trust::device::DeviceState;
+use countersign_trust::principal::PersonState;
 use serde_json::json;
 use std::path::Path;
 
@@ -23,18 +24,18 @@ pub async fn take(app: &App, file: &Path, as_json: bool) -> Result<(), Ended> {
     Ok(())
 }
 
-/// Brings a backup back. `revoked` lists devices that were revoked since; they never come back.
+/// Brings a backup back. `revoked` lists what was stopped since; it stays stopped.
 pub async fn restore(config: Config, file: &Path, revoked: Option<&Path>, as_json: bool) -> Result<(), Ended> {
-    let list = match revoked {
+    let stopped = match revoked {
         None => Vec::new(),
-        Some(path) => ids(
+        Some(path) => list(
             &std::fs::read_to_string(path).map_err(|e| Ended::usage(format!("cannot read `{}`: {e}", path.display())))?,
         )?,
     };
     let chance = serve::system_chance();
     let ids: [u8; 10] = crate::chance::bytes(&*chance);
     let txn: [u8; 10] = crate::chance::bytes(&*chance);
-    let batch = restored(&list, ids, txn, countersign_wire::Time(countersign_store::SystemClock.now()));
+    let batch = restored(&stopped, ids, txn, countersign_wire::Time(countersign_store::SystemClock.now()));
     let manifest = countersign_store::backup::restore(&config.database, file, batch).await?;
     if as_json {
         println!("{}", json!({"rows": manifest.rows, "sha256": manifest.sha256}));
@@ -44,16 +45,46 @@ pub async fn restore(config: Config, file: &Path, revoked: Option<&Path>, as_jso
     Ok(())
 }
 
-/// Device ids, one a line. Anything else stops the restore: a list that is read wrongly would bring
-/// a revoked device back.
-fn ids(text: &str) -> Result<Vec<String>, Ended> {
+/// Whatever is stopped now, one a line: what a restore from an older backup needs.
+pub async fn stopped(app: &App) -> Result<(), Ended> {
+    for one in app.store.stopped().await? {
+        match one {
+            Stopped::Device(id, state) => println!("device {id} {}", state.as_str()),
+            Stopped::Person(id, state) => println!("person {id} {}", state.as_str()),
+            Stopped::Passkey(id) => println!("passkey {id}"),
+        }
+    }
+    Ok(())
+}
+
+/// Reads such a list. Anything else stops the restore: a list that is read wrongly would bring
+/// somebody back who was stopped.
+fn list(text: &str) -> Result<Vec<Stopped>, Ended> {
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
     lines
-        .map(|line| match line.parse::<DeviceId>() {
-            Ok(id) => Ok(id.to_string()),
-            Err(_) => Err(Ended::usage(format!("`{}` is no device id", line.escape_default().take(60).collect::<String>()))),
+        .map(|line| {
+            let told = line.escape_default().take(90).collect::<String>();
+            read(line).ok_or_else(|| Ended::usage(format!("`{told}` is no line of `countersign device ended`")))
         })
         .collect()
+}
+
+fn read(line: &str) -> Option<Stopped> {
+    let words: Vec<&str> = line.split(' ').collect();
+    Some(match words[..] {
+        ["device", id, state] => {
+            let state = DeviceState::parse(state)?;
+            let stopped = !matches!(state, DeviceState::Active | DeviceState::Pending);
+            Stopped::Device(id.parse().ok().filter(|_| stopped)?, state)
+        }
+        ["person", id, state] => {
+            let state = PersonState::parse(state)?;
+            let stopped = matches!(state, PersonState::Locked | PersonState::Ended);
+            Stopped::Person(id.parse().ok().filter(|_| stopped)?, state)
+        }
+        ["passkey", id] => Stopped::Passkey(id.parse().ok()?),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -62,11 +93,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_is_not_only_ids_is_refused() {
+    fn a_list_that_is_not_only_what_was_stopped_is_refused() {
         let id = "0190a7a0-0000-7000-8000-000000000001";
-        assert!(ids(&format!("# lost\n\n {id} \n{id}")).is_ok_and(|all| all == [id, id]));
-        for bad in ["nonsense", &format!("{id},"), &format!("id\n{id}")] {
-            assert!(ids(bad).is_err(), "{bad}");
+        let good = format!("# since Monday\n\n device {id} lost \nperson {id} locked\npasskey AbC-_\nperson {id} ended");
+        assert_eq!(list(&good).ok().unwrap().len(), 4);
+        for bad in [
+            "nonsense".to_owned(),
+            id.to_owned(),
+            format!("device {id}"),
+            format!("device {id} active"),
+            format!("device {id} lost,"),
+            format!("person {id} invited"),
+            format!("person {id}  locked"),
+            "passkey".to_owned(),
+            format!("# so\nrobot {id} lost"),
+        ] {
+            assert!(list(&bad).is_err(), "{bad}");
         }
     }
 }

@@ -81,11 +81,12 @@ enum Command {
     Restore {
         /// File to read.
         file: PathBuf,
-        /// File with ids of devices that ended since the backup, one a line (`countersign device ended`
-        /// prints it from the old store). A backup does not know them, and they must not come back.
+        /// File with the devices, people and passkeys that were stopped or ended since the backup, one a
+        /// line (`countersign device ended` prints it from the old store). A backup does not know, and
+        /// they must not come back.
         #[arg(long, value_name = "FILE", required_unless_present = "nothing_ended_since")]
         revoked: Option<PathBuf>,
-        /// No device was lost, revoked or retired since the backup.
+        /// Nobody and nothing was stopped or ended since the backup.
         #[arg(long, conflicts_with = "revoked")]
         nothing_ended_since: bool,
     },

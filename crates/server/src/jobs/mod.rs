@@ -18,6 +18,7 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         }),
         every(app, stopped, Duration::from_secs(1), "sweep", sweep),
         every(app, stopped, Duration::from_secs(60), "clear", |app| async move {
+            sessions::sweep_stopped(&app).await.map_err(|f| f.refusal.code().to_owned())?;
             app.store.clear_expired(app.now()).await.map(|_| ()).map_err(|e| e.to_string())
         }),
         every(app, stopped, Duration::from_secs(30), "keys", |app| async move {

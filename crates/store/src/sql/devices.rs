@@ -126,15 +126,6 @@ impl Store {
         );
         self.many(q, device).await
     }
-    /// Every device whose life is over.
-    pub async fn devices_ended(&self) -> Result<Vec<DeviceId>, StoreError> {
-        let q = Query::new(
-            "SELECT id FROM device WHERE state IN ('lost', 'revoked', 'retired') ORDER BY id",
-            [],
-        )
-        .long();
-        self.many(q, |r| r.parsed(0)).await
-    }
     /// A passkey.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
         let q = Query::new(credential_query!("WHERE id = $1"), [id.as_str().into()]);

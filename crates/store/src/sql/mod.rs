@@ -22,7 +22,7 @@ pub use devices::{Notice, StoredDevice};
 pub use keys::StoredKey;
 pub use people::Named;
 pub use requests::{AuthRequest, RequestFacts};
-pub use restored::restored;
+pub use restored::{Stopped, restored};
 pub use tokens::{CodeFacts, OwedLogout, StoredCode};
 
 use crate::{Batch, Committed, Engine, EventRow, Guard, Query, Row, Statement, StoreError, Table};

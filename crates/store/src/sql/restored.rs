@@ -1,13 +1,46 @@
-use super::row_of;
-use crate::{Batch, Statement, Value};
+use super::{Store, row_of};
+use crate::{Batch, Query, Statement, StoreError, Value};
 use countersign_trust::audit::{Event, Kind};
-use countersign_wire::{EventId, Time, TxnId};
+use countersign_trust::device::DeviceState;
+use countersign_trust::principal::PersonState;
+use countersign_wire::{CredentialId, DeviceId, EventId, PersonId, Time, TxnId};
 
-/// What a restore does beside bringing rows back: everything that lived ends, and devices that
-/// were revoked since the backup stay revoked. Recorded as one event.
-pub fn restored(revoked: &[String], id: [u8; 10], txn: [u8; 10], at: Time) -> Batch {
+/// Somebody or something that was stopped, for now or for good: what a backup cannot know if it
+/// happened since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// A device: suspended, or at the end of its life.
+    Device(DeviceId, DeviceState),
+    /// A person: locked or ended.
+    Person(PersonId, PersonState),
+    /// A passkey that is not live any more.
+    Passkey(CredentialId),
+}
+
+impl Store {
+    /// Whatever is stopped now.
+    pub async fn stopped(&self) -> Result<Vec<Stopped>, StoreError> {
+        let all = |sql| self.engine.query(Query::new(sql, []).long());
+        let mut out = Vec::new();
+        for r in all("SELECT id, state FROM person WHERE state IN ('locked', 'ended') ORDER BY id").await? {
+            out.push(Stopped::Person(r.parsed(0)?, PersonState::parse(r.text(1)?).ok_or_else(|| r.corrupt(1))?));
+        }
+        for r in all("SELECT id, state FROM device WHERE state IN ('suspended', 'lost', 'revoked', 'retired') ORDER BY id").await? {
+            out.push(Stopped::Device(r.parsed(0)?, DeviceState::parse(r.text(1)?).ok_or_else(|| r.corrupt(1))?));
+        }
+        for r in all("SELECT id FROM credential WHERE live = 0 ORDER BY id").await? {
+            out.push(Stopped::Passkey(r.parsed(0)?));
+        }
+        Ok(out)
+    }
+}
+
+/// What a restore does beside bringing rows back: everything that lived ends, all server keys go
+/// (those that sign could be sealed under a key that is lost), and whatever was stopped since the
+/// backup stays stopped. Recorded as one event.
+pub fn restored(stopped: &[Stopped], id: [u8; 10], txn: [u8; 10], at: Time) -> Batch {
     let event = Event::new(EventId::new(at, id), TxnId::new(at, txn), Kind::ServerRestored, at)
-        .fact("revoked", i64::try_from(revoked.len()).unwrap_or(0));
+        .fact("stopped", i64::try_from(stopped.len()).unwrap_or(0));
     let none = || -> Vec<Value> { Vec::new() };
     let mut batch = Batch::new(row_of(&event))
         .write(Statement::any("UPDATE session SET ended = 'restored', version = version + 1 WHERE ended IS NULL", none()))
@@ -21,17 +54,34 @@ pub fn restored(revoked: &[String], id: [u8; 10], txn: [u8; 10], at: Time) -> Ba
             "DELETE FROM ceremony WHERE state IN ('opened', 'scanned', 'confirmed', 'approved', 'redeemed') AND deadline IS NOT NULL",
             none(),
         ))
-        .write(Statement::any("DELETE FROM key WHERE purpose = 'K'", none()));
-    for device in revoked {
-        batch = batch
-            .write(Statement::any(
-                "UPDATE device SET state = 'revoked', version = version + 1 WHERE id = $1",
-                [device.as_str().into()],
-            ))
-            .write(Statement::any(
-                "UPDATE credential SET live = 0, version = version + 1 WHERE device = $1",
-                [device.as_str().into()],
-            ));
+        .write(Statement::any("DELETE FROM key", none()));
+    for one in stopped {
+        for statement in stay_stopped(one) {
+            batch = batch.write(statement);
+        }
     }
     batch
+}
+
+fn stay_stopped(one: &Stopped) -> Vec<Statement> {
+    let of = |sql, id: &str| Statement::any(sql, [id.into()]);
+    match one {
+        Stopped::Device(id, DeviceState::Suspended) => vec![of(
+            "UPDATE device SET state = 'suspended', version = version + 1 WHERE id = $1 AND state IN ('active', 'pending')",
+            id.as_str(),
+        )],
+        Stopped::Device(id, _) => vec![
+            of("UPDATE device SET state = 'revoked', version = version + 1 WHERE id = $1", id.as_str()),
+            of("UPDATE credential SET live = 0, version = version + 1 WHERE device = $1", id.as_str()),
+        ],
+        Stopped::Person(id, PersonState::Ended) => vec![
+            of("UPDATE person SET state = 'ended', version = version + 1 WHERE id = $1", id.as_str()),
+            of("UPDATE device SET state = 'revoked', version = version + 1 WHERE person = $1", id.as_str()),
+            of("UPDATE credential SET live = 0, version = version + 1 WHERE person = $1", id.as_str()),
+        ],
+        Stopped::Person(id, _) => {
+            vec![of("UPDATE person SET state = 'locked', version = version + 1 WHERE id = $1 AND state <> 'ended'", id.as_str())]
+        }
+        Stopped::Passkey(id) => vec![of("UPDATE credential SET live = 0, version = version + 1 WHERE id = $1", id.as_str())],
+    }
 }

@@ -57,6 +57,19 @@ impl Store {
         );
         self.many(q, session).await
     }
+    /// Sessions that were not ended although their person or device may not act.
+    pub async fn sessions_stopped(&self, limit: i64) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!(
+                "WHERE ended IS NULL AND (\
+                 EXISTS (SELECT 1 FROM person WHERE person.id = session.person AND person.state <> 'active') OR \
+                 EXISTS (SELECT 1 FROM device WHERE device.id = session.device AND device.state <> 'active')) LIMIT $1"
+            ),
+            [limit.into()],
+        )
+        .long();
+        self.many(q, session).await
+    }
     /// Activity: the idle deadline moves, no decision rests on it, no version changes.
     pub async fn session_seen(&self, id: &SessionId, idle_until: Time) -> Result<(), StoreError> {
         let s = Statement::any(
