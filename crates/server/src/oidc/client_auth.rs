@@ -181,7 +181,8 @@ fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Use
     if client.profile == Profile::Fapi2 && !matches!(&c.aud, Audience::One(one) if one == issuer) {
         return Err(bad("an assertion that does not name the issuer alone"));
     }
-    if audience != issuer && audience.strip_prefix(issuer) != Some("/token") {
+    // RFC 7523 §3 names the token endpoint, RFC 9126 §2 its own besides.
+    if !matches!(audience.strip_prefix(issuer), Some("" | "/token" | "/par")) {
         return Err(bad("an assertion for another server"));
     }
     let now_s = now.seconds();

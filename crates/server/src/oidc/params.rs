@@ -56,7 +56,8 @@ impl Params {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        Params::of(members.into_iter().map(|(name, value)| (name, plain(value))))
+        let there = members.into_iter().filter(|(_, value)| !value.is_null());
+        Params::of(there.map(|(name, value)| (name, plain(value))))
     }
 
     /// Everything that is asked, as a form: without what shows who asks.

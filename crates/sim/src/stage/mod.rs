@@ -85,6 +85,7 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         ),
         client("till", &format!("{scopes}{logout}")),
         client("stock", scopes),
+        client("watch", &format!("{secret}introspects = [\"{issuer}\"]\n")),
         client("renew", &format!("{scopes}refresh = \"always\"\n")),
         client("bank", "detail_types = [\"payment\"]\nrefresh = \"always\"\n"),
         client("far-bank", "detail_types = [\"payment\"]\nfar = \"unproven\"\n"),

@@ -6,7 +6,7 @@ use countersign_device::oidc::{CodeFlow, Tokens};
 use countersign_device::phone::Checked;
 use countersign_device::terminal::Arrival;
 use countersign_device::{Fault, Phone, SoftwareKey, Terminal};
-use countersign_sim::stage::{Attempt, REDIRECT, Scene, Settings, Stage, place};
+use countersign_sim::stage::{Attempt, REDIRECT, SECRET, Scene, Settings, Stage, place};
 use url::Url;
 
 /// A renewal, as the program would ask for it.
@@ -262,4 +262,54 @@ async fn a_request_for_one_person_is_refused_on_every_other_phone() {
     let attempt = Attempt { terminal, flow, page, ceremony };
     let redirect = scene.sign_in(&ana, &attempt).await;
     assert!(scene.tokens(&attempt, &redirect).await.is_ok());
+}
+
+#[tokio::test]
+async fn x28_what_ended_is_refused_from_the_next_answer_on() {
+    // A server of its own: a client is switched off.
+    let stage = Stage::set(Settings::default()).await;
+    stage.enrol_administrator().await;
+    let scene = stage.scene().await;
+    let raw = scene.raw(&place());
+    let basic = format!("Basic {}", base64_of(&format!("watch:{}", form_encoded(SECRET))));
+    let look = async |token: &str| {
+        let headers = [("authorization", basic.clone()), ("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let reply = raw.send("POST", "/introspect", &headers, format!("token={token}").into_bytes()).await;
+        assert_eq!(reply.status, 200, "{}", reply.json());
+        reply.json()["active"].as_bool().unwrap()
+    };
+    for what in ["ended on the phone", "signed out", "person locked", "device suspended", "given back", "client off"] {
+        let here = place();
+        let (link, login) = scene.invitation("Vorbei").await;
+        let phone = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
+        let attempt = scene.open("renew", "openid", &here).await;
+        let redirect = scene.sign_in(&phone, &attempt).await;
+        let tokens = scene.tokens(&attempt, &redirect).await.unwrap();
+        let refresh = tokens.refresh_token.clone().unwrap();
+        assert!(look(&tokens.access_token).await && scene.works(&attempt, &tokens).await, "{what}");
+        match what {
+            "ended on the phone" => phone.end_all().await.unwrap(),
+            "signed out" => attempt.terminal.end_session().await.unwrap(),
+            "person locked" => drop(stage.command(&["person", "lock", &login]).unwrap()),
+            "device suspended" => drop(stage.command(&["device", "suspend", phone.kept().device_id.as_str()]).unwrap()),
+            "client off" => drop(stage.command(&["client", "disable", "renew"]).unwrap()),
+            _ => {
+                let kind = [("content-type", "application/x-www-form-urlencoded".to_owned())];
+                let body = format!("client_id=renew&token={refresh}").into_bytes();
+                assert_eq!(raw.send("POST", "/revoke", &kind, body).await.status, 200);
+            }
+        }
+        assert!(!look(&tokens.access_token).await, "{what}: introspection");
+        assert!(!scene.works(&attempt, &tokens).await, "{what}: userinfo");
+        let heard = renew(&scene, &attempt, &refresh).await.err().unwrap();
+        assert!(heard.is("invalid_grant") || heard.is("invalid_client"), "{what}: {heard}");
+    }
+}
+
+fn base64_of(text: &str) -> String {
+    countersign_wire::b64::encode(text.as_bytes()).replace('-', "+").replace('_', "/")
+}
+
+fn form_encoded(text: &str) -> String {
+    text.replace(' ', "+").replace(',', "%2C")
 }

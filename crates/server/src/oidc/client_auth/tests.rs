@@ -83,7 +83,7 @@ fn an_assertion_serves_once_here_and_briefly() {
     };
     let used = with("aud", json!("https://id.example/token")).unwrap();
     assert_eq!(used.name, "till/j");
-    assert!(with("aud", json!([ISSUER])).is_ok());
+    assert!(with("aud", json!([ISSUER])).is_ok() && with("aud", json!("https://id.example/par")).is_ok());
     for (name, value) in [
         ("aud", json!("https://other.example")),
         ("aud", json!([ISSUER, "https://other.example"])),

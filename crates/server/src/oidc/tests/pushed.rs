@@ -153,6 +153,7 @@ fn object(key: &Key, change: impl FnOnce(&mut Map<String, Value>, &mut Map<Strin
         ("exp".to_owned(), json!(T0.seconds() + 300)),
         ("nbf".to_owned(), json!(T0.seconds())),
         ("max_age".to_owned(), json!(60)),
+        ("login_hint".to_owned(), Value::Null),
     ]);
     let mut header = Map::new();
     header.insert("typ".into(), "oauth-authz-req+jwt".into());
