@@ -84,8 +84,6 @@ pub struct Opening {
     /// For a step-up: the session that is to be raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raises: Option<Raises>,
-    /// Name of the device that wants to join, for `enrol-device`.
-    pub device_name: Option<String>,
     /// When.
     pub at: Time,
 }

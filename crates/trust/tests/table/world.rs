@@ -251,7 +251,6 @@ pub fn open(kind: Kind) -> Ceremony {
         push: kind == Kind::Push,
         person: None,
         raises: None,
-        device_name: None,
         at: T0,
     })
 }

@@ -1,9 +1,8 @@
 //! Step 1: a terminal opens a ceremony with a key it made for this opening alone.
 
 use super::{Around, ended_along};
-use crate::app::once::{hashed, refuse_if_burnt};
-use crate::app::once::burn;
-use crate::app::people::is_login;
+use crate::app::once::{burn, hashed, refuse_if_burnt};
+use crate::app::people::{is_login, name_of};
 use crate::app::{App, Context, Fault, sessions};
 use countersign_store::sql::Counter;
 use countersign_store::{Commit, Table, Write};
@@ -15,7 +14,7 @@ use countersign_wire::dpop::Proof;
 use countersign_wire::message::{Open, Opened};
 use countersign_wire::statement::{Asked, Asker, Boundary, Purpose};
 use countersign_wire::{
-    CeremonyId, ClientId, PersonId, RequestId, b64, code, frame, jcs, limits as protocol, mac,
+    CeremonyId, ClientId, PersonId, RequestId, Secret, Time, TxnId, b64, code, frame, limits as protocol, mac,
 };
 
 /// Who opens: a browser by its cookie, or a program without one.
@@ -36,9 +35,40 @@ struct Wanted {
     asked: Asked,
     acr_values: Vec<String>,
     person: Option<PersonId>,
-    txn: countersign_wire::TxnId,
-    device_name: Option<String>,
-    guard: Vec<(Table, String, i64)>,
+    txn: TxnId,
+    raises: Option<Raises>,
+    guards: Vec<(Table, String, i64)>,
+}
+
+/// What is made for one opening. Of handle, collector and typed code the store keeps only hashes.
+struct Minted {
+    id: CeremonyId,
+    handle: [u8; 16],
+    /// For a program, which has no cookie.
+    collector: Option<String>,
+    collector_hash: String,
+    user_code: String,
+    k: (i64, Secret),
+}
+
+impl Minted {
+    fn new(app: &App, opener: &Opener, now: Time) -> Result<Minted, Fault> {
+        let (collector, kept) = match opener {
+            Opener::Browser(cookie) => (None, cookie.clone()),
+            Opener::Program => {
+                let made = b64::encode(&app.random::<32>());
+                (Some(made.clone()), made)
+            }
+        };
+        Ok(Minted {
+            id: CeremonyId::new(now, app.id10()),
+            handle: app.random(),
+            collector_hash: hashed(kept.as_bytes()),
+            collector,
+            user_code: (0..4).find_map(|_| code::user_code(&app.random::<24>())).ok_or(Refusal::Unavailable)?,
+            k: app.keys.k(),
+        })
+    }
 }
 
 /// Opens a ceremony. `proof` is by the terminal's fresh key, or by the key of the session that
@@ -68,47 +98,85 @@ async fn attempt_open(
         return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
     }
     let now = ctx.now;
-    let browser_hash = match opener {
-        Opener::Browser(b) => Some(hashed(b.as_bytes())),
-        Opener::Program => None,
+    let mut wanted = wanted(app, ctx, opener, body).await?;
+    raise(app, ctx, proof, cookie, &mut wanted).await?;
+    let budgets = room(app, ctx, proof, &wanted.asker.id).await?;
+    let minted = Minted::new(app, opener, now)?;
+    let (offered, places) = match &body.offer {
+        Some(login) => offer(app, login, &wanted.asker.id, &minted.id, now).await?,
+        None => (None, Vec::new()),
     };
-    let mut wanted = wanted(app, ctx, browser_hash.as_deref(), body).await?;
-    let raised = match wanted.purpose {
-        Purpose::SignIn => sessions::to_raise(app, ctx, cookie, proof, &wanted.asker.id).await?,
-        _ => None,
-    };
-    let raised = raised.filter(|s| wanted.person.as_ref().is_none_or(|p| *p == s.facts.person));
-    if let Some(session) = &raised {
-        wanted.purpose = Purpose::StepUp;
-        wanted.guard.push((Table::Session, session.facts.id.to_string(), session.version));
+    let mut around = Around { guards: std::mem::take(&mut wanted.guards), ..Around::default() };
+    abandon_previous(app, ctx, &minted.collector_hash, body.prev.as_deref(), &mut around).await?;
+    let ceremony = Ceremony::open(Opening { offered, push: body.offer.is_some(), ..opening(ctx, proof, &minted, wanted) });
+    let o = &ceremony.opening;
+    let mut event = app
+        .event(Kind::CeremonyOpened, &o.txn, now)
+        .fact("purpose", o.purpose.as_str())
+        .fact("boundary", o.boundary.as_str())
+        .fact("push", o.push);
+    event.ceremony = Some(o.id.clone());
+    event.client = super::client_of(&ceremony);
+    let mut commit = Commit::new(event);
+    commit.write(match o.raises {
+        // A fresh key serves one opening, so the proof that names it needs no record of its own.
+        None => Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)),
+        Some(_) => burn(proof),
+    });
+    let code_hash = hashed(minted.user_code.as_bytes());
+    commit.write(Write::ceremony_opened(&ceremony, &hashed(&minted.handle), Some(&code_hash)));
+    commit.writes(budgets.iter().map(Write::counted)).writes(places);
+    commit.also((around.writes, around.events)).guards(around.guards);
+    app.commit(commit).await?;
+    let ck = frame::channel_key(minted.k.1.expose(), o.id.as_str(), o.jkt.as_str());
+    Ok(Opened {
+        cid: o.id.to_string(),
+        handle: b64::encode(&minted.handle),
+        ck: b64::encode(&ck),
+        user_code: code::hyphenated(&minted.user_code),
+        t_ms: app.now().ms_since(now),
+        left_ms: if o.push { protocol::PUSH_S } else { protocol::OPENED_S } * 1_000,
+        collector: minted.collector,
+    })
+}
+
+/// A running session of the same terminal key is raised rather than followed by another.
+async fn raise(app: &App, ctx: &Context, proof: &Proof, cookie: Option<&str>, wanted: &mut Wanted) -> Result<(), Fault> {
+    if wanted.purpose != Purpose::SignIn {
+        return Ok(());
     }
+    let found = sessions::to_raise(app, ctx, cookie, proof, &wanted.asker.id).await?;
+    if let Some(session) = found.filter(|s| wanted.person.as_ref().is_none_or(|p| *p == s.facts.person)) {
+        let f = session.facts;
+        wanted.purpose = Purpose::StepUp;
+        wanted.guards.push((Table::Session, f.id.to_string(), session.version));
+        wanted.raises = Some(Raises { session: f.id, person: f.person });
+    }
+    Ok(())
+}
+
+/// Whether this source may open for this client now: the budgets that the commit counts.
+async fn room(app: &App, ctx: &Context, proof: &Proof, client: &ClientId) -> Result<[Counter; 2], Fault> {
     let source = ctx.source();
     let budgets = [
-        Counter::new("open/source", &source, 60, limits::OPENS_PER_SOURCE_MIN, now),
-        Counter::new("open/client", wanted.asker.id.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, now),
+        Counter::new("open/source", &source, 60, limits::OPENS_PER_SOURCE_MIN, ctx.now),
+        Counter::new("open/client", client.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, ctx.now),
     ];
     for budget in &budgets {
         if app.store.used(budget).await? >= budget.limit {
             return Err(Fault::because(Refusal::TooMany, "opens"));
         }
     }
-    if app.store.is_stopped(&source, proof.jkt.as_str(), wanted.asker.id.as_str(), None, now).await? {
+    if app.store.is_stopped(&source, proof.jkt.as_str(), client.as_str(), None, ctx.now).await? {
         return Err(Fault::because(Refusal::Denied, "source in quarantine"));
     }
-    let push = body.offer.is_some();
-    let id = CeremonyId::new(now, app.id10());
-    let (offered, places) = match &body.offer {
-        Some(login) => offer(app, login, &wanted.asker.id, &id, now).await?,
-        None => (None, Vec::new()),
-    };
-    let (k_serial, k) = app.keys.k();
-    let handle: [u8; 16] = app.random();
-    let collector: [u8; 32] = app.random();
-    let collector_hash = browser_hash.clone().unwrap_or_else(|| hashed(b64::encode(&collector).as_bytes()));
-    let user_code = (0..4).find_map(|_| code::user_code(&app.random::<24>())).ok_or(Refusal::Unavailable)?;
-    let opening = Opening {
-        id: id.clone(),
-        txn: wanted.txn.clone(),
+    Ok(budgets)
+}
+
+fn opening(ctx: &Context, proof: &Proof, minted: &Minted, wanted: Wanted) -> Opening {
+    Opening {
+        id: minted.id.clone(),
+        txn: wanted.txn,
         purpose: wanted.purpose,
         flow: wanted.flow,
         asker: wanted.asker,
@@ -116,70 +184,30 @@ async fn attempt_open(
         asked: wanted.asked,
         acr_values: wanted.acr_values,
         jkt: proof.jkt.clone(),
-        collector_hash: collector_hash.clone(),
-        terminal_kind: if browser_hash.is_some() { "browser" } else { "console" }.to_owned(),
+        collector_hash: minted.collector_hash.clone(),
+        terminal_kind: if minted.collector.is_none() { "browser" } else { "console" }.to_owned(),
         agent: ctx.agent.clone(),
-        source,
+        source: ctx.source(),
         address: ctx.address.to_string(),
-        k: k_serial,
-        offered: offered.clone(),
-        push,
+        k: minted.k.0,
+        offered: None,
+        push: false,
         person: wanted.person,
-        raises: raised.as_ref().map(|s| Raises { session: s.facts.id.clone(), person: s.facts.person.clone() }),
-        device_name: wanted.device_name,
-        at: now,
-    };
-    let ceremony = Ceremony::open(opening);
-    let mut event = app
-        .event(Kind::CeremonyOpened, &wanted.txn, now)
-        .fact("purpose", wanted.purpose.as_str())
-        .fact("boundary", wanted.boundary.as_str())
-        .fact("push", push);
-    event.ceremony = Some(id.clone());
-    event.client = super::client_of(&ceremony);
-    let mut commit = Commit::new(event);
-    let mut around = Around { guards: wanted.guard, ..Around::default() };
-    abandon_previous(app, ctx, &collector_hash, body.prev.as_deref(), &mut around).await?;
-    commit.write(match raised {
-        // A fresh key serves one opening, so the proof that names it needs no record of its own.
-        None => Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)),
-        Some(_) => burn(proof),
-    });
-    commit.write(Write::ceremony_opened(&ceremony, &hashed(&handle), Some(&hashed(user_code.as_bytes()))));
-    commit.writes(budgets.iter().map(Write::counted)).writes(places);
-    commit.also((around.writes, around.events)).guards(around.guards);
-    app.commit(commit).await?;
-    let ck = frame::channel_key(k.expose(), id.as_str(), proof.jkt.as_str());
-    let left_ms = if push { protocol::PUSH_S } else { protocol::OPENED_S } * 1_000;
-    Ok(Opened {
-        cid: id.to_string(),
-        handle: b64::encode(&handle),
-        ck: b64::encode(&ck),
-        user_code: code::hyphenated(&user_code),
-        t_ms: app.now().ms_since(now),
-        left_ms,
-        collector: browser_hash.is_none().then(|| b64::encode(&collector)),
-    })
+        raises: wanted.raises,
+        at: ctx.now,
+    }
 }
 
-async fn wanted(app: &App, ctx: &Context, browser_hash: Option<&str>, body: &Open) -> Result<Wanted, Fault> {
+async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open) -> Result<Wanted, Fault> {
     if let Some(purpose) = &body.purpose {
         if purpose != "enrol-device" || body.flow.is_some() || body.offer.is_some() {
             return Err(Fault::because(Refusal::Malformed, "purpose"));
         }
         return enrol_wanted(app, ctx, body);
     }
-    let flow: RequestId = body
-        .flow
-        .as_deref()
-        .and_then(|f| f.parse().ok())
-        .ok_or(Fault::because(Refusal::NoSuchFlow, "no flow"))?;
-    let none = || Fault::because(Refusal::NoSuchFlow, "unknown, ended, or of another browser");
-    let request = app.store.request(&flow).await?.ok_or_else(none)?;
-    let bound = browser_hash.is_some_and(|h| h == request.browser_hash);
-    if !bound || request.state != "open" || ctx.now >= request.until {
-        return Err(none());
-    }
+    let none = || Fault::because(Refusal::NoSuchFlow, "no flow, or no browser");
+    let (Some(flow), Opener::Browser(browser)) = (&body.flow, opener) else { return Err(none()) };
+    let request = sessions::open_request(app, flow, browser, ctx.now).await?;
     let client = app.store.client(&request.facts.client).await?.ok_or_else(none)?;
     if client.client.disabled {
         return Err(Fault::because(Refusal::Denied, "client disabled"));
@@ -190,7 +218,7 @@ async fn wanted(app: &App, ctx: &Context, browser_hash: Option<&str>, body: &Ope
         .unwrap_or_default();
     Ok(Wanted {
         purpose: Purpose::SignIn,
-        flow: Some(flow),
+        flow: Some(request.facts.id.clone()),
         asker: Asker { id: client.client.id.clone(), name: client.client.name.clone(), redirect_host },
         boundary: client.client.boundary,
         asked: Asked {
@@ -202,8 +230,8 @@ async fn wanted(app: &App, ctx: &Context, browser_hash: Option<&str>, body: &Ope
         acr_values: request.facts.acr_values.clone(),
         person: request.facts.person.clone(),
         txn: request.facts.txn.clone(),
-        device_name: None,
-        guard: vec![
+        raises: None,
+        guards: vec![
             (Table::Request, request.facts.id.to_string(), request.version),
             (Table::Client, client.client.id.to_string(), client.version),
         ],
@@ -211,11 +239,7 @@ async fn wanted(app: &App, ctx: &Context, browser_hash: Option<&str>, body: &Ope
 }
 
 fn enrol_wanted(app: &App, ctx: &Context, body: &Open) -> Result<Wanted, Fault> {
-    let name = body.name.as_deref().map(str::trim).unwrap_or_default();
-    let good = !name.is_empty() && name.chars().count() <= limits::NAME_CHARS && jcs::is_plain(name);
-    if !good {
-        return Err(Fault::because(Refusal::Malformed, "a device name of 1 to 80 plain characters"));
-    }
+    let name = name_of(body.name.as_deref().unwrap_or_default())?;
     let id: ClientId = OWN.parse()?;
     Ok(Wanted {
         purpose: Purpose::EnrolDevice,
@@ -231,8 +255,8 @@ fn enrol_wanted(app: &App, ctx: &Context, body: &Open) -> Result<Wanted, Fault> 
         acr_values: Vec::new(),
         person: None,
         txn: app.txn(ctx.now),
-        device_name: Some(name.to_owned()),
-        guard: Vec::new(),
+        raises: None,
+        guards: Vec::new(),
     })
 }
 
@@ -244,7 +268,7 @@ async fn offer(
     login: &str,
     client: &ClientId,
     ceremony: &CeremonyId,
-    now: countersign_wire::Time,
+    now: Time,
 ) -> Result<(Option<PersonId>, Vec<Write>), Fault> {
     let name = hashed(login.as_bytes());
     let hour = Counter::new("push/login", &name, 3_600, limits::PUSHES_PER_PERSON_HOUR, now);
