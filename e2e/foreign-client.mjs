@@ -6,14 +6,19 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { program, serve } from './browser/stage/server.js';
+import { freePort, program, serve } from './browser/stage/server.js';
 
 const PLAY = program('countersign-device');
 const STATE = mkdtempSync(join(tmpdir(), 'countersign-phone-'));
 const API_SECRET = 'a secret only for tests';
 const hash = createHash('sha256').update(API_SECRET).digest('base64url');
 const client = { id: 'e2e', name: 'Foreign client', redirect: 'http://127.0.0.1/cb', scopes: ['profile'] };
-const more = 'post_logout_redirect_uris = ["http://127.0.0.1/bye"]\nrefresh = "always"\naudience = "https://api.example"';
+const HEARS = String(await freePort());
+const more = `post_logout_redirect_uris = ["http://127.0.0.1/bye"]
+backchannel_logout_uri = "http://127.0.0.1:${HEARS}/ended"
+detail_types = ["payment"]
+refresh = "always"
+audience = "https://api.example"`;
 const api = `auth = "client_secret_basic"\nsecret_hash = "${hash}"\nintrospects = ["https://api.example"]`;
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const CLIENT_KEY = JSON.stringify(privateKey.export({ format: 'jwk' }));
@@ -35,9 +40,9 @@ try {
   const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };
   execFileSync(PLAY, ['enrol', server.link, '--name', 'Software phone'], { env, stdio: ['ignore', 'inherit', 'inherit'] });
   let failed = 0;
-  for (const name of ['signin', 'pushed']) {
+  for (const name of ['signin', 'pushed', 'session']) {
     const script = fileURLToPath(new URL(`oidc/${name}.mjs`, import.meta.url));
-    const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY };
+    const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY, HEARS, BROWSER: join(STATE, 'browser') };
     const running = spawn(process.execPath, [script], { env: told, stdio: ['ignore', 'inherit', 'inherit'] });
     failed += (await new Promise((resolve) => running.on('exit', resolve))) ?? 1;
   }

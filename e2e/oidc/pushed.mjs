@@ -2,36 +2,16 @@
 // shown (PAR, JAR, DPoP), and takes a signed answer (JARM). Needs what `signin.mjs` needs, and
 //   CLIENT_KEY  a private JWK (ES256) whose public half the client `strict` is registered with
 import * as oidc from 'openid-client';
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import { check, discover, finish, payload, refusal, request, settings, signsIn } from './kit.mjs';
 
-const { ISSUER, PLAY, STATE, CLIENT_KEY, CLIENT = 'strict', REDIRECT = 'http://127.0.0.1/cb' } = process.env;
-for (const [name, value] of Object.entries({ ISSUER, PLAY, STATE, CLIENT_KEY })) {
-  if (!value) {
-    console.error(`\`${name}\` is not set`);
-    process.exit(2);
-  }
-}
-
-let passed = 0;
-let failed = 0;
-function check(what, good, seen) {
-  if (good) {
-    passed += 1;
-  } else {
-    failed += 1;
-    console.error(`not so: ${what}${seen === undefined ? '' : `; seen: ${JSON.stringify(seen)}`}`);
-  }
-}
-const run = promisify(execFile);
-const payload = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
-const refusal = async (promise) => promise.then(() => 'nothing', (e) => e.error ?? e.code ?? e.name);
+const { ISSUER, CLIENT_KEY, CLIENT = 'strict', REDIRECT = 'http://127.0.0.1/cb' } = settings('ISSUER', 'PLAY', 'STATE', 'CLIENT_KEY');
 
 async function strict() {
   const jwk = JSON.parse(CLIENT_KEY);
   const key = await crypto.subtle.importKey('jwk', jwk, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
-  const execute = new URL(ISSUER).protocol === 'http:' ? [oidc.allowInsecureRequests] : [];
-  const config = await oidc.discovery(new URL(ISSUER), CLIENT, { authorization_signed_response_alg: 'ES256' }, oidc.PrivateKeyJwt(key), { execute });
+  // Whatever can be signed is: requests, answers, what is told about tokens.
+  const metadata = { authorization_signed_response_alg: 'ES256', introspection_signed_response_alg: 'ES256' };
+  const config = await discover(CLIENT, metadata, oidc.PrivateKeyJwt(key));
   const server = config.serverMetadata();
   check('pushed requests are offered', server.pushed_authorization_request_endpoint === `${ISSUER}/par`, server.pushed_authorization_request_endpoint);
   check('signed answers are offered', server.response_modes_supported?.includes('jwt'), server.response_modes_supported);
@@ -39,35 +19,20 @@ async function strict() {
 
   const DPoP = oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256'));
   const jkt = await DPoP.calculateThumbprint();
-  const verifier = oidc.randomPKCECodeVerifier();
-  const [state, nonce] = [oidc.randomState(), oidc.randomNonce()];
-  const asked = {
-    redirect_uri: REDIRECT,
-    scope: 'openid profile',
-    code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    state,
-    nonce,
-  };
+  const { asked, checks } = await request({ redirect_uri: REDIRECT });
   const object = await oidc.buildAuthorizationUrlWithJAR(config, asked, key);
   const push = () => oidc.buildAuthorizationUrlWithPAR(config, object.searchParams, { DPoP });
   const pushed = await push();
   check('the browser carries a name and nothing else', [...pushed.searchParams.keys()].sort().join() === 'client_id,request_uri', pushed.search);
 
-  const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };
-  const { stdout } = await run(PLAY, ['play', 'authorize', pushed.href], { env, timeout: 60_000 });
-  const back = new URL(stdout.trim().split('\n').at(-1));
+  const back = await signsIn(pushed);
   check('the answer is one signed text', [...back.searchParams.keys()].join() === 'response', back.search);
   const answer = payload(back.searchParams.get('response'));
   check('it names its issuer and its reader', answer.iss === ISSUER && answer.aud === CLIENT, answer);
 
-  const tokens = await oidc.authorizationCodeGrant(
-    config,
-    back,
-    { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true },
-    undefined,
-    { DPoP },
-  );
+  // Its own signatures are checked although TLS brought them, as message signing asks.
+  oidc.enableNonRepudiationChecks(config);
+  const tokens = await oidc.authorizationCodeGrant(config, back, checks, undefined, { DPoP });
   check('the tokens are bound to the key of the push', payload(tokens.access_token).cnf?.jkt === jkt);
   const renewed = await oidc.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP });
   const info = await oidc.fetchUserInfo(config, renewed.access_token, tokens.claims().sub, { DPoP });
@@ -90,11 +55,4 @@ async function strict() {
   check('without a signature it is refused', unsigned === 'invalid_request', unsigned);
 }
 
-try {
-  await strict();
-} catch (e) {
-  failed += 1;
-  console.error(e);
-}
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+await finish(strict);

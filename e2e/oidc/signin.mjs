@@ -9,38 +9,14 @@
 //   post_logout_redirect_uris = ["http://127.0.0.1/bye"] [BYE], refresh = "always", audience = "https://api.example"
 // and, where API_SECRET is set, a client `api` with that secret (client_secret_basic), introspects = ["https://api.example"]
 import * as oidc from 'openid-client';
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { createHash } from 'node:crypto';
+import { check, discover, finish, header, introspection, payload, refusal, request, settings, signsIn } from './kit.mjs';
 
-const { ISSUER, PLAY, STATE, API_SECRET, CLIENT = 'e2e' } = process.env;
+const { ISSUER, API_SECRET, CLIENT = 'e2e' } = settings('ISSUER', 'PLAY', 'STATE');
 const { REDIRECT = 'http://127.0.0.1/cb', BYE = 'http://127.0.0.1/bye' } = process.env;
-for (const [name, value] of Object.entries({ ISSUER, PLAY, STATE })) {
-  if (!value) {
-    console.error(`\`${name}\` is not set`);
-    process.exit(2);
-  }
-}
-
-let passed = 0;
-let failed = 0;
-function check(what, good, seen) {
-  if (good) {
-    passed += 1;
-  } else {
-    failed += 1;
-    console.error(`not so: ${what}${seen === undefined ? '' : `; seen: ${JSON.stringify(seen)}`}`);
-  }
-}
-const run = promisify(execFile);
-const payload = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
-const header = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[0], 'base64url'));
-const refusal = async (promise) => promise.then(() => 'nothing', (e) => e.error ?? e.code ?? e.name);
 
 async function signIn() {
-  const insecure = new URL(ISSUER).protocol === 'http:';
-  const execute = insecure ? [oidc.allowInsecureRequests] : [];
-  const config = await oidc.discovery(new URL(ISSUER), CLIENT, undefined, oidc.None(), { execute });
+  const config = await discover(CLIENT, undefined, oidc.None());
   const server = config.serverMetadata();
   check('the document names its own issuer', server.issuer === ISSUER, server.issuer);
   check('S256 is offered, and nothing weaker', String(server.code_challenge_methods_supported) === 'S256');
@@ -48,32 +24,12 @@ async function signIn() {
 
   const DPoP = oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256'));
   const jkt = await DPoP.calculateThumbprint();
-  const verifier = oidc.randomPKCECodeVerifier();
-  const state = oidc.randomState();
-  const nonce = oidc.randomNonce();
-  const asked = oidc.buildAuthorizationUrl(config, {
-    redirect_uri: REDIRECT,
-    scope: 'openid profile',
-    code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    state,
-    nonce,
-    dpop_jkt: jkt,
-  });
+  const { asked, checks } = await request({ redirect_uri: REDIRECT, dpop_jkt: jkt });
   const began = Math.floor(Date.now() / 1000);
-  const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };
-  const { stdout } = await run(PLAY, ['play', 'authorize', asked.href], { env, timeout: 60_000 });
-  const back = new URL(stdout.trim().split('\n').at(-1));
+  const back = await signsIn(oidc.buildAuthorizationUrl(config, asked));
   check('the answer names its issuer', back.searchParams.get('iss') === ISSUER, back.searchParams.get('iss'));
 
-  const grant = () =>
-    oidc.authorizationCodeGrant(
-      config,
-      back,
-      { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true },
-      undefined,
-      { DPoP },
-    );
+  const grant = () => oidc.authorizationCodeGrant(config, back, checks, undefined, { DPoP });
   const tokens = await grant();
   const id = tokens.claims();
   const access = payload(tokens.access_token);
@@ -110,7 +66,7 @@ async function signIn() {
   check('the renewed token works', fresh.sub === id.sub);
   check('a refresh token with another key is worth nothing', (await refusal(renew(renewed.refresh_token, other))) === 'invalid_grant');
 
-  const active = await introspection(server);
+  const active = introspection(server, API_SECRET);
   const seen = await active(renewed.access_token);
   check('the interface hears whose token it is', seen.active && seen.sub === id.sub && seen.client_id === CLIENT, seen);
   check('and what it is bound to', seen.cnf?.jkt === jkt && seen.token_type === 'DPoP', seen);
@@ -128,6 +84,7 @@ async function signIn() {
   check('with what was renewed from it', (await refusal(renew(later.refresh_token))) === 'invalid_grant');
   check('and says so at once', (await active(later.access_token)).active === false);
 
+  const { state } = asked;
   const out = (more) =>
     oidc.buildEndSessionUrl(config, { id_token_hint: tokens.id_token, post_logout_redirect_uri: BYE, state, ...more });
   const bye = await fetch(out({}), { redirect: 'manual' });
@@ -135,18 +92,6 @@ async function signIn() {
   check('sign-out shows a page that leads back', bye.status === 200 && text.includes(BYE) && text.includes(state));
   const astray = await fetch(out({ post_logout_redirect_uri: 'https://elsewhere.example/' }), { redirect: 'manual' });
   check('sign-out never leads to an unknown place', astray.status === 400, astray.status);
-}
-
-// Asks about tokens as the interface that they are for.
-async function introspection(server) {
-  const insecure = new URL(ISSUER).protocol === 'http:';
-  const caller = (metadata) => {
-    const config = new oidc.Configuration(server, 'api', metadata, oidc.ClientSecretBasic(API_SECRET));
-    if (insecure) oidc.allowInsecureRequests(config);
-    return config;
-  };
-  const [plain, signed] = [caller({}), caller({ introspection_signed_response_alg: 'ES256' })];
-  return (token, jwt = false) => oidc.tokenIntrospection(jwt ? signed : plain, token);
 }
 
 // What is wrong with a request is said where it may be said.
@@ -175,12 +120,4 @@ async function refusals() {
   }
 }
 
-try {
-  await signIn();
-  await refusals();
-} catch (e) {
-  failed += 1;
-  console.error(e);
-}
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+await finish(signIn, refusals);

@@ -8,6 +8,7 @@
 //! continuity, never hardware.
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod console;
 pub mod fault;
 pub mod http;

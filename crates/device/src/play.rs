@@ -5,9 +5,13 @@
 
 use crate::terminal::{Arrival, Ceremony};
 use crate::phone::Checked;
-use crate::{Fault, Http, Phone, Terminal};
+use crate::http::Call;
+use crate::{Fault, Http, Phone, SoftwareKey, Terminal};
 use countersign_wire::CeremonyId;
 use url::Url;
+
+/// The cookie of a session.
+const SESSION: &str = "__Host-cs_s";
 
 /// How to play.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct Part {
     pub pair: bool,
     /// Type the code instead of scanning.
     pub typed_code: bool,
+    /// Use the passkey on the screen itself; no phone is asked.
+    pub passkey: bool,
 }
 
 /// How it ended.
@@ -44,11 +50,50 @@ pub async fn authorize(phone: &Phone, http: Http, url: &Url, part: Part) -> Resu
 
 /// As [`authorize`], on a terminal of the caller's, which keeps the session afterwards.
 pub async fn authorize_at(phone: &Phone, terminal: &Terminal, url: &Url, part: Part) -> Result<Played, Fault> {
+    match terminal.arrive(url).await? {
+        Arrival::Away(redirect) => Ok(Played { redirect, cid: None, name: None }),
+        Arrival::Flow(flow) => answer(phone, terminal, &flow, part).await,
+    }
+}
+
+/// As [`authorize_at`], on a terminal that may hold a session: it answers if it is enough, and is
+/// raised if it is not. Where there is none, the terminal gets a fresh key.
+pub async fn authorize_again(phone: &Phone, terminal: &mut Terminal, url: &Url, part: Part) -> Result<Played, Fault> {
     let flow = match terminal.arrive(url).await? {
         Arrival::Away(redirect) => return Ok(Played { redirect, cid: None, name: None }),
         Arrival::Flow(flow) => flow,
     };
-    let ceremony = terminal.open(&flow).await?;
+    match terminal.resume(&flow).await {
+        Ok(next) => return Ok(Played { redirect: terminal.leave(&next.next).await?, cid: None, name: None }),
+        Err(fault) if fault.is("step_up") => {}
+        Err(fault) if fault.is("no_session") => terminal.key = SoftwareKey::generate()?,
+        Err(fault) => return Err(fault),
+    }
+    answer(phone, terminal, &flow, part).await
+}
+
+/// Signs out at `url`, a client's log-out request, as the browser that holds the session. Answers
+/// where the page leads.
+pub async fn sign_out(terminal: &Terminal, url: &Url) -> Result<Option<Url>, Fault> {
+    let page = terminal.http.call(&Call::fetch(url.clone())).await?;
+    if terminal.http.jar().value(terminal.issuer(), SESSION).is_some() {
+        return Err(Fault::Person("the server asks a person before it signs out".into()));
+    }
+    let text = String::from_utf8_lossy(&page.body);
+    let next = text.split_once("data-next=\"").and_then(|(_, rest)| rest.split_once('"'));
+    Ok(next.and_then(|(next, _)| Url::parse(&next.replace("&#38;", "&").replace("&amp;", "&")).ok()))
+}
+
+/// The whole part, at the sign-in page `flow`.
+async fn answer(phone: &Phone, terminal: &Terminal, flow: &str, part: Part) -> Result<Played, Fault> {
+    if part.passkey {
+        let mut ask = terminal.passkey_options(flow).await?;
+        ask.allow = vec![phone.passkey.about.id.clone()];
+        let reply = terminal.passkey(flow, &phone.assert(&ask)?).await?;
+        let next = reply.next.ok_or_else(|| Fault::Unreachable("the server named no place to go".into()))?;
+        return Ok(Played { redirect: terminal.leave(&next).await?, cid: None, name: Some(reply.name) });
+    }
+    let ceremony = terminal.open(flow).await?;
     let checked = scan(phone, &ceremony, part).await?;
     if part.refuse || part.not_me {
         let told = if part.not_me { phone.not_me(&checked).await } else { phone.refuse(&checked).await };

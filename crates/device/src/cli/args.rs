@@ -209,5 +209,19 @@ pub enum Play {
         /// Type the code instead of scanning
         #[arg(long)]
         typed_code: bool,
+        /// Use the passkey on the screen itself; no phone is asked
+        #[arg(long, conflicts_with_all = ["refuse", "wrong_digits", "pair", "typed_code"])]
+        passkey: bool,
+        /// Keep the browser here, with its session, for the next run
+        #[arg(long, value_name = "DIR")]
+        browser: Option<PathBuf>,
+    },
+    /// Sign out at a client's log-out URL in a kept browser; prints where the page leads
+    SignOut {
+        /// Where the client sends the browser
+        url: Url,
+        /// The kept browser
+        #[arg(long, value_name = "DIR")]
+        browser: PathBuf,
     },
 }

@@ -7,12 +7,14 @@ mod sign_in;
 
 use args::{Arguments, Command, Options, Play};
 use clap::{CommandFactory as _, Parser as _};
+use countersign_device::browser;
 use countersign_device::console::{Console, say};
 use countersign_device::keys::Folder;
 use countersign_device::play::{self, Part};
 use countersign_device::{Fault, Http, Phone, Transport};
 use serde_json::{Value, json};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What a command found out: for people and for programs.
@@ -93,17 +95,35 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
         Command::Rebind { name } => phone::rebind(options, name).await,
         Command::Add { issuer, name } => sign_in::add(options, issuer, name).await,
         Command::SignIn(wanted) => sign_in::sign_in(options, wanted).await,
-        Command::Play(Play::Authorize { url, refuse, wrong_digits, pair, typed_code }) => {
-            let part = Part { refuse: *refuse, wrong_digits: *wrong_digits, pair: *pair, typed_code: *typed_code, not_me: false };
-            play_authorize(options, url, part).await
+        Command::Play(Play::Authorize { url, refuse, wrong_digits, pair, typed_code, passkey, browser }) => {
+            let (refuse, wrong_digits, pair) = (*refuse, *wrong_digits, *pair);
+            let part = Part { refuse, wrong_digits, pair, typed_code: *typed_code, passkey: *passkey, not_me: false };
+            play_authorize(options, url, part, browser.as_deref()).await
+        }
+        Command::Play(Play::SignOut { url, browser }) => {
+            let folder = Folder::open(browser)?;
+            let terminal = browser::load(&folder, options.http(), options.phone()?.issuer())?;
+            let next = play::sign_out(&terminal, url).await?;
+            browser::keep(&folder, &terminal)?;
+            let line = next.as_ref().map_or("Signed out.", url::Url::as_str);
+            Ok(Found::new(vec![line.to_owned()], json!({ "next": next })))
         }
         command => phone::run(options, command).await,
     }
 }
 
-async fn play_authorize(options: &Options, url: &url::Url, part: Part) -> Result<Found, Fault> {
+async fn play_authorize(options: &Options, url: &url::Url, part: Part, kept: Option<&Path>) -> Result<Found, Fault> {
     let phone = options.phone()?;
-    let played = play::authorize(&phone, options.http(), url, part).await?;
+    let played = match kept {
+        None => play::authorize(&phone, options.http(), url, part).await?,
+        Some(path) => {
+            let folder = Folder::open(path)?;
+            let mut terminal = browser::load(&folder, options.http(), phone.issuer())?;
+            let played = play::authorize_again(&phone, &mut terminal, url, part).await;
+            browser::keep(&folder, &terminal)?;
+            played?
+        }
+    };
     let mut json = json!({ "redirect": played.redirect.as_str(), "cid": played.cid });
     // The session is the one this phone opened last; a machine that asked for JSON wants to end it.
     if options.json

@@ -2,6 +2,7 @@
 //! prefix as browsers hold them, `localhost` counting as secure even over plain HTTP.
 
 use crate::machine;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// Cookies kept at once; the oldest goes first.
@@ -9,12 +10,12 @@ const COOKIES: usize = 50;
 
 /// A browser's memory. `HttpOnly` and `SameSite` need no care: there are no scripts and no other
 /// sites in here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Jar {
     cookies: Vec<Cookie>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Cookie {
     origin: String,
     path: String,

@@ -1,0 +1,87 @@
+// What the scripts share: their settings, the count of what held, and the person, played by `countersign-device`.
+import * as oidc from 'openid-client';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+/** The variables of these names; ends the script if one is missing. */
+export function settings(...names) {
+  for (const name of names) {
+    if (!process.env[name]) {
+      console.error(`\`${name}\` is not set`);
+      process.exit(2);
+    }
+  }
+  return process.env;
+}
+
+let passed = 0;
+let failed = 0;
+export function check(what, good, seen) {
+  if (good) {
+    passed += 1;
+  } else {
+    failed += 1;
+    console.error(`not so: ${what}${seen === undefined ? '' : `; seen: ${JSON.stringify(seen)}`}`);
+  }
+}
+
+/** Runs each part, whatever became of the one before; says how many checks held, and ends. */
+export async function finish(...parts) {
+  for (const part of parts) {
+    await part().catch((e) => {
+      failed += 1;
+      console.error(e);
+    });
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exit(failed === 0 ? 0 : 1);
+}
+
+const run = promisify(execFile);
+async function play(...words) {
+  const { PLAY, STATE } = process.env;
+  const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };
+  const { stdout } = await run(PLAY, ['play', ...words], { env, timeout: 60_000 });
+  return stdout.trim().split('\n').at(-1);
+}
+
+/** Lets the person sign in at `url`; where the browser is sent in the end. */
+export const signsIn = async (url, ...flags) => new URL(await play('authorize', String(url), ...flags));
+/** Lets the browser kept in `browser` sign out at `url`; where the page leads. */
+export const signsOut = (url, browser) => play('sign-out', String(url), '--browser', browser);
+
+export const payload = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
+export const header = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[0], 'base64url'));
+/** How a promise fails, in the words of OAuth where there are any. */
+export const refusal = async (promise) => promise.then(() => 'nothing', (e) => e.error ?? e.code ?? e.name);
+
+/** Only a server on this machine may go without TLS. */
+export const insecure = () => new URL(process.env.ISSUER).protocol === 'http:';
+
+/** What openid-client knows of the server, as `client`. */
+export function discover(client, metadata, authentication) {
+  const execute = insecure() ? [oidc.allowInsecureRequests] : [];
+  return oidc.discovery(new URL(process.env.ISSUER), client, metadata, authentication, { execute });
+}
+
+/** A request with PKCE, and what its answer is checked against. */
+export async function request(more) {
+  const verifier = oidc.randomPKCECodeVerifier();
+  const [state, nonce] = [oidc.randomState(), oidc.randomNonce()];
+  const challenge = await oidc.calculatePKCECodeChallenge(verifier);
+  return {
+    asked: { scope: 'openid profile', code_challenge: challenge, code_challenge_method: 'S256', state, nonce, ...more },
+    checks: { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true },
+  };
+}
+
+/** Asks about tokens as the interface that they are for: `(token, signed) => answer`. */
+export function introspection(server, secret) {
+  const caller = (metadata) => {
+    const config = new oidc.Configuration(server, 'api', metadata, oidc.ClientSecretBasic(secret));
+    if (insecure()) oidc.allowInsecureRequests(config);
+    return config;
+  };
+  const [plain, signed] = [caller({}), caller({ introspection_signed_response_alg: 'ES256' })];
+  return (token, jwt = false) => oidc.tokenIntrospection(jwt ? signed : plain, token);
+}
