@@ -1,5 +1,6 @@
-// A client library that knows nothing of Countersign (`oidc/`) signs in at the real server, with the software phone playing
-// the person. Starts what that script needs: server, and a phone that is enrolled.
+// Client libraries that know nothing of Countersign sign in at the real server, with the software phone playing the person:
+// openid-client (`oidc/`), Authlib (`authlib/`) where PYTHON names a Python that has it, and the crate `openidconnect` where RUST names
+// the program of `openidconnect/`. Starts what those need: server, and a phone that is enrolled.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,37 +14,45 @@ const STATE = mkdtempSync(join(tmpdir(), 'countersign-phone-'));
 const API_SECRET = 'a secret only for tests';
 const hash = createHash('sha256').update(API_SECRET).digest('base64url');
 const client = { id: 'e2e', name: 'Foreign client', redirect: 'http://127.0.0.1/cb', scopes: ['profile'] };
-const HEARS = String(await freePort());
-const more = `post_logout_redirect_uris = ["http://127.0.0.1/bye"]
-backchannel_logout_uri = "http://127.0.0.1:${HEARS}/ended"
+const EARS = [String(await freePort()), String(await freePort())];
+const more = (ear) => `post_logout_redirect_uris = ["http://127.0.0.1/bye"]
+backchannel_logout_uri = "http://127.0.0.1:${ear}/ended"
 detail_types = ["payment"]
 refresh = "always"
 audience = "https://api.example"`;
-const api = `auth = "client_secret_basic"\nsecret_hash = "${hash}"\nintrospects = ["https://api.example"]`;
+const basic = `auth = "client_secret_basic"\nsecret_hash = "${hash}"`;
+const api = `${basic}\nintrospects = ["https://api.example"]`;
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const CLIENT_KEY = JSON.stringify(privateKey.export({ format: 'jwk' }));
 const { x, y } = publicKey.export({ format: 'jwk' });
-const strict = `auth = "private_key_jwt"
-keys = [{ kty = "EC", crv = "P-256", x = "${x}", y = "${y}" }]
+const keyed = `auth = "private_key_jwt"
+keys = [{ kty = "EC", crv = "P-256", x = "${x}", y = "${y}" }]`;
+const strict = `${keyed}
 profile = "fapi2"
 require_signed_request_object = true
 refresh = "always"`;
 const server = await serve({
   organisation: 'Harbour Books',
   clients: [
-    { ...client, more },
+    { ...client, more: more(EARS[0]) },
     { ...client, id: 'strict', more: strict },
+    { ...client, id: 'authlib', name: 'Another foreign client', more: `${keyed}\ndanger_allow_bearer = true\n${more(EARS[1])}` },
+    { ...client, id: 'rust', name: 'A foreign program', more: `${basic}\ndanger_allow_bearer = true` },
     { id: 'api', name: 'An interface', redirect: 'http://127.0.0.1/none', scopes: [], more: api },
   ],
 });
 try {
   const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };
   execFileSync(PLAY, ['enrol', server.link, '--name', 'Software phone'], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+  const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY };
+  const scripts = ['signin', 'pushed', 'session'].map((name) => [process.execPath, here(`oidc/${name}.mjs`), EARS[0]]);
+  if (process.env.PYTHON) scripts.push([process.env.PYTHON, here('authlib/walk.py'), EARS[1]]);
+  if (process.env.RUST) scripts.push([process.env.RUST, '', '']);
   let failed = 0;
-  for (const name of ['signin', 'pushed', 'session']) {
-    const script = fileURLToPath(new URL(`oidc/${name}.mjs`, import.meta.url));
-    const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY, HEARS, BROWSER: join(STATE, 'browser') };
-    const running = spawn(process.execPath, [script], { env: told, stdio: ['ignore', 'inherit', 'inherit'] });
+  for (const [program, script, HEARS] of scripts) {
+    const kept = { HEARS, BROWSER: join(STATE, `browser-${HEARS}`) };
+    const running = spawn(program, [script].filter(Boolean), { env: { ...told, ...kept }, stdio: ['ignore', 'inherit', 'inherit'] });
     failed += (await new Promise((resolve) => running.on('exit', resolve))) ?? 1;
   }
   if (failed) console.error(server.log());

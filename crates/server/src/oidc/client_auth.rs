@@ -16,8 +16,11 @@ use countersign_wire::secret::same;
 use countersign_wire::{ClientId, Time, b64, mac};
 use serde::Deserialize;
 
-/// Longest life of an assertion, seconds.
-const ASSERTION_S: i64 = 300;
+/// Longest life of an assertion, seconds: as long as common libraries make theirs. It serves once in
+/// all that time.
+const ASSERTION_S: i64 = 3600;
+/// The same in the FAPI 2.0 profile.
+const STRICT_ASSERTION_S: i64 = 300;
 /// A client's clock may run ahead by this much, seconds.
 const AHEAD_S: i64 = 10;
 /// The one kind of assertion (RFC 7523 §2.2).
@@ -181,14 +184,15 @@ fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Use
     if client.profile == Profile::Fapi2 && !matches!(&c.aud, Audience::One(one) if one == issuer) {
         return Err(bad("an assertion that does not name the issuer alone"));
     }
-    // RFC 7523 §3 names the token endpoint, RFC 9126 §2 its own besides.
-    if !matches!(audience.strip_prefix(issuer), Some("" | "/token" | "/par")) {
+    // RFC 7523 §3 names the token endpoint, RFC 9126 §2 its own besides; libraries name the one they ask.
+    if !matches!(audience.strip_prefix(issuer), Some("" | "/token" | "/par" | "/introspect" | "/revoke")) {
         return Err(bad("an assertion for another server"));
     }
     let now_s = now.seconds();
     let left_s = c.exp.seconds() - now_s;
-    if !(1..=ASSERTION_S + AHEAD_S).contains(&left_s) {
-        return Err(bad("an assertion that has expired, or lives longer than 5 minutes"));
+    let most_s = if client.profile == Profile::Fapi2 { STRICT_ASSERTION_S } else { ASSERTION_S };
+    if !(1..=most_s + AHEAD_S).contains(&left_s) {
+        return Err(bad("an assertion that has expired, or lives too long"));
     }
     if [c.nbf, c.iat].iter().flatten().any(|t| t.seconds() > now_s + AHEAD_S) {
         return Err(bad("an assertion from the future"));

@@ -75,15 +75,30 @@ fn an_assertion_serves_once_here_and_briefly() {
     let (key, jwk) = key();
     let client = client("private_key_jwt", json!({"keys": [jwk]}));
     let good = json!({"iss": "till", "sub": "till", "aud": ISSUER, "exp": NOW.seconds() + 60, "jti": "j"});
-    let with = |name: &str, value: Value| {
+    let by = |client: &Client, name: &str, value: Value| {
         let mut claims = good.clone();
         claims[name] = value;
         let text = jws::encode(Map::new(), claims.to_string().as_bytes(), &key).unwrap();
-        assertion(&client, &text, ISSUER, NOW)
+        assertion(client, &text, ISSUER, NOW)
     };
+    let with = |name: &str, value: Value| by(&client, name, value);
     let used = with("aud", json!("https://id.example/token")).unwrap();
     assert_eq!(used.name, "till/j");
-    assert!(with("aud", json!([ISSUER])).is_ok() && with("aud", json!("https://id.example/par")).is_ok());
+    assert!(with("aud", json!([ISSUER])).is_ok());
+    for endpoint in ["par", "introspect", "revoke"] {
+        assert!(with("aud", json!(format!("{ISSUER}/{endpoint}"))).is_ok(), "{endpoint}");
+    }
+    // Common libraries make theirs for an hour; the strict profile takes none of those.
+    assert!(with("exp", json!(NOW.seconds() + 3600)).is_ok());
+    let strict = Client { profile: Profile::Fapi2, ..client.clone() };
+    assert!(by(&strict, "exp", json!(NOW.seconds() + 300)).is_ok());
+    for (name, value) in [
+        ("exp", json!(NOW.seconds() + 400)),
+        ("aud", json!([ISSUER])),
+        ("aud", json!("https://id.example/token")),
+    ] {
+        assert!(by(&strict, name, value.clone()).is_err(), "{name} {value}");
+    }
     for (name, value) in [
         ("aud", json!("https://other.example")),
         ("aud", json!([ISSUER, "https://other.example"])),
@@ -91,7 +106,7 @@ fn an_assertion_serves_once_here_and_briefly() {
         ("iss", json!("other")),
         ("sub", json!("other")),
         ("exp", json!(NOW.seconds())),
-        ("exp", json!(NOW.seconds() + 400)),
+        ("exp", json!(NOW.seconds() + 3700)),
         ("nbf", json!(NOW.seconds() + 60)),
         ("iat", json!(NOW.seconds() + 60)),
         ("jti", json!("")),
