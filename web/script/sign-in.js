@@ -24,7 +24,7 @@ async function resumed() {
     go(next);
     return true;
   } catch (fault) {
-    if (fault.code === 'step_up') raising = kept.key;
+    if (['step_up', 'locked'].includes(fault.code)) raising = kept.key;
     if (fault.status === 401) await shelf.dropTerminal().catch(() => {});
     return false;
   }

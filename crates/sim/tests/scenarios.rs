@@ -18,6 +18,8 @@ mod rights;
 mod stepup;
 #[path = "scenarios/tether.rs"]
 mod tether;
+#[path = "scenarios/trust.rs"]
+mod trust;
 
 use countersign_sim::stage::{Settings, Stage};
 use std::sync::OnceLock;

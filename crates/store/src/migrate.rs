@@ -40,6 +40,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0006_push_places",
         sql: include_str!("../migrations/0006_push_places.sql"),
     },
+    Migration {
+        id: "0007_trust",
+        sql: include_str!("../migrations/0007_trust.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

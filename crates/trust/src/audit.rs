@@ -64,6 +64,8 @@ kinds! {
     SessionOpened = "session.opened": ["PR.AA-03", "PR.AA-05", "PR.PS-04"],
     /// A running session was raised: its person approved or signed anew.
     SessionRaised = "session.raised": ["PR.AA-03", "PR.AA-05", "PR.PS-04"],
+    /// A session was judged again, and stands otherwise than before.
+    SessionJudged = "session.judged": ["PR.AA-05", "RS.MI-01", "PR.PS-04"],
     /// A session went on after a proof.
     SessionResumed = "session.resumed": ["PR.AA-03", "PR.PS-04"],
     /// A session ended.
@@ -100,6 +102,14 @@ kinds! {
     DeviceRebound = "device.rebound": ["PR.AA-01", "PR.AA-02", "PR.PS-04"],
     /// A device's life went on.
     DeviceChanged = "device.changed": ["PR.AA-01", "RS.MI-01", "PR.PS-04"],
+    /// What is known of a device's health became something else.
+    PostureChanged = "posture.changed": ["ID.AM-01", "DE.CM-09", "PR.PS-04"],
+    /// News about a device, a person or a session.
+    SignalRaised = "signal.raised": ["DE.CM-03", "DE.AE-06", "PR.PS-04"],
+    /// Such news was taken back.
+    SignalCleared = "signal.cleared": ["DE.AE-06", "PR.PS-04"],
+    /// Another set of policies took effect.
+    PolicyChanged = "policy.changed": ["PR.AA-05", "PR.PS-04"],
     /// A device was renamed; the name is not here.
     DeviceRenamed = "device.renamed": ["ID.AM-01", "PR.PS-04"],
     /// A notice was answered.

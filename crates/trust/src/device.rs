@@ -1,5 +1,7 @@
 //! Enrolled devices and their passkeys: a life in one direction.
 
+use crate::posture::Posture;
+use crate::signal::Signal;
 use countersign_wire::jose::Jwk;
 use countersign_wire::{CredentialId, DeviceId, PersonId, Thumbprint, Time};
 use serde::{Deserialize, Serialize};
@@ -100,6 +102,12 @@ pub struct Device {
     pub limited_until: Option<Time>,
     /// Enrolled at.
     pub added_at: Time,
+    /// What is known of its health.
+    pub posture: Posture,
+    /// When it last spoke for itself; moves without the version.
+    pub seen_at: Option<Time>,
+    /// News about it.
+    pub signals: Vec<Signal>,
 }
 
 impl Device {

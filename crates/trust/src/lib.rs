@@ -16,10 +16,13 @@ pub mod grant;
 pub mod issuance;
 pub mod limits;
 pub mod policy;
+pub mod posture;
 pub mod presence;
 pub mod principal;
 pub mod refusal;
 pub mod session;
+pub mod signal;
+pub mod standing;
 pub mod verdict;
 
 pub use refusal::Refusal;

@@ -1,5 +1,6 @@
 //! People. Workloads will be a type of their own, never this one.
 
+use crate::signal::Signal;
 use countersign_wire::PersonId;
 use serde::{Deserialize, Serialize};
 
@@ -70,4 +71,6 @@ pub struct Person {
     pub state: PersonState,
     /// Role.
     pub role: Role,
+    /// News about them.
+    pub signals: Vec<Signal>,
 }

@@ -57,11 +57,13 @@ pub enum Refusal {
     NoSession,
     /// The session lives, but this request needs more than it has: raise it (RFC 9470).
     StepUp,
+    /// The session rests until whatever made it rest is gone.
+    Locked,
 }
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 25] = [
+    pub const ALL: [Refusal; 26] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -87,6 +89,7 @@ impl Refusal {
         Refusal::AttestationNeeded,
         Refusal::NoSession,
         Refusal::StepUp,
+        Refusal::Locked,
     ];
 
     /// The stable code.
@@ -117,6 +120,7 @@ impl Refusal {
             Refusal::AttestationNeeded => "attestation_needed",
             Refusal::NoSession => "no_session",
             Refusal::StepUp => "step_up",
+            Refusal::Locked => "locked",
         }
     }
 

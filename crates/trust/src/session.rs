@@ -1,6 +1,8 @@
 //! Countersign's own session: tethered to the terminal's key and to the device that approved it.
 
 use crate::acr::Earned;
+use crate::signal::Signal;
+use crate::standing::Standing;
 use countersign_wire::{
     CeremonyId, ClientId, CredentialId, DeviceId, PersonId, SessionId, Thumbprint, Time, TxnId,
 };
@@ -17,6 +19,10 @@ pub struct Session {
     pub facts: SessionFacts,
     /// Without activity it ends then.
     pub idle_until: Time,
+    /// News about it.
+    pub signals: Vec<Signal>,
+    /// Why it does not simply go on, if it does not.
+    pub standing: Option<Standing>,
 }
 
 /// What is fixed when a session begins.
@@ -64,7 +70,7 @@ impl Session {
     /// A session that begins with these facts, as its row will be.
     pub fn begun(facts: SessionFacts) -> Session {
         let idle_until = facts.opened_at.plus_s(facts.idle_s).min(facts.until);
-        Session { version: 1, ended: None, facts, idle_until }
+        Session { version: 1, ended: None, facts, idle_until, signals: Vec::new(), standing: None }
     }
     /// The same session after its person approved or signed anew: what was earned, when, by which
     /// device and passkey and what was shown are `new`'s, and its cookie; key, clients and both ends stay.

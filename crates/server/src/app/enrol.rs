@@ -15,6 +15,7 @@ use crate::app::issue::{Ground, Vetoes, gate};
 use countersign_store::sql::{Named, Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
+use countersign_trust::posture::Posture;
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
 use countersign_trust::enrolment::{Invitation, InvitationFacts, Vouched, Why};
 use countersign_trust::issuance::Product;
@@ -198,6 +199,9 @@ fn pair(app: &App, proof: &Proof, person: &PersonId, made: Made, now: Time) -> (
         key: KeyClass::Software,
         limited_until: None,
         added_at: now,
+        posture: Posture::default(),
+        seen_at: None,
+        signals: Vec::new(),
     };
     let credential = Credential {
         id: made.id,

@@ -130,7 +130,8 @@ pub fn gate(
     let client = vetoes.client.as_ref().map(|c| &c.client);
     let action = match product {
         Product::Session | Product::EnrolmentTicket => Action::Redeem,
-        Product::Code | Product::Tokens | Product::UserInfo | Product::Introspection => Action::Issue,
+        Product::Code | Product::Tokens => Action::Issue,
+        Product::UserInfo | Product::Introspection => Action::Continue,
     };
     let facts = policy::Facts::of(
         &vetoes.person,
@@ -141,8 +142,9 @@ pub fn gate(
         ground.presence,
         now,
     )
-    .with_details(ground.details.clone());
-    let ruling = app.policy.rule(action, &facts, client, ground.scopes);
+    .with_details(ground.details.clone())
+    .in_session(ground.session, now);
+    let ruling = app.policies.current().rule(action, &facts, client, ground.scopes);
     let permit = issuance::permit(
         product,
         &Facts {

@@ -9,13 +9,16 @@ pub mod enrol;
 pub mod fault;
 pub mod hub;
 pub mod issue;
+pub mod judge;
 pub mod keys;
 pub mod noise;
 pub mod once;
 pub mod passkey;
 pub mod people;
+pub mod policies;
 pub mod rebind;
 pub mod sessions;
+pub mod signals;
 pub mod startup;
 
 pub use context::Context;
@@ -28,11 +31,11 @@ use countersign_store::{Commit, Committed, Store, StoreError};
 use countersign_trust::Refusal;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::limits;
-use countersign_trust::policy::PolicySet;
 use countersign_wire::{CeremonyId, EventId, SessionId, Time, TxnId, b64, mac};
 use hub::Hub;
 use keys::Keys;
 use noise::Noise;
+use policies::Policies;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -45,8 +48,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The server's keys.
     pub keys: Keys,
-    /// Compiled rules.
-    pub policy: PolicySet,
+    /// The rules in force.
+    pub policies: Policies,
     /// Types of authorization details.
     pub details: DetailTypes,
     /// Random bytes.
@@ -55,8 +58,15 @@ pub struct App {
     pub hub: Hub,
     /// Wakes the job that tells relying parties.
     pub owed: Notify,
+    /// Wakes the job that judges again.
+    pub to_judge: Notify,
     /// What callers made this node write.
     pub noise: Noise,
+}
+
+/// Whether an event of this kind comes with something to be judged again.
+pub(crate) fn asks_for_judgement(kind: &str) -> bool {
+    [Kind::SignalRaised, Kind::SignalCleared, Kind::PostureChanged, Kind::PolicyChanged].iter().any(|k| k.as_str() == kind)
 }
 
 /// Longest silence of the sequencer that is still trusted.
@@ -106,12 +116,13 @@ impl App {
     /// Keeps a commit and wakes whoever waits for what it changed.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let mut ceremonies: Vec<CeremonyId> = Vec::new();
-        let mut owed = false;
+        let (mut owed, mut to_judge) = (false, false);
         for event in commit.events() {
             if let Some(cid) = &event.ceremony {
                 ceremonies.push(cid.clone());
             }
             owed |= event.kind == Kind::SessionEnded;
+            to_judge |= asks_for_judgement(event.kind.as_str());
         }
         let done = self.store.commit(commit).await?;
         for cid in ceremonies {
@@ -119,6 +130,9 @@ impl App {
         }
         if owed {
             self.owed.notify_one();
+        }
+        if to_judge {
+            self.to_judge.notify_one();
         }
         Ok(done)
     }

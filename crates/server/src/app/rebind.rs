@@ -8,6 +8,7 @@ use super::people::name_of;
 use super::{App, Context, Fault, devices};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
+use countersign_trust::posture::Posture;
 use countersign_trust::device::{Device, DeviceState, KeyClass};
 use countersign_trust::principal::PersonState;
 use countersign_trust::{Refusal, limits};
@@ -70,6 +71,9 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         key: KeyClass::Software,
         limited_until: Some(now.plus_s(limits::LIMITED_S)),
         added_at: now,
+        posture: Posture::default(),
+        seen_at: None,
+        signals: Vec::new(),
     };
     let txn = &ctx.txn;
     let kind = if same { Kind::DeviceRebound } else { Kind::DeviceEnrolled };

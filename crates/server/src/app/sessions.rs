@@ -111,7 +111,7 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
         Some(old) => {
             let facts = old.raised(fresh.facts);
             let write = Write::session_raised(old, &facts);
-            (Kind::SessionRaised, Session { version: old.version + 1, facts, ..old.clone() }, write)
+            (Kind::SessionRaised, Session { version: old.version + 1, facts, signals: Vec::new(), standing: None, ..old.clone() }, write)
         }
     };
     let f = &session.facts;

@@ -1,30 +1,16 @@
 //! What is done once, before the first request: rules, clients, the first administrator.
 
-use super::{App, Fault, attestation, people};
-use crate::config::Config;
+use super::{App, Fault, attestation, people, policies};
 use countersign_store::{Commit, Write};
 use countersign_store::sql::StoredClient;
 use countersign_trust::audit::Kind;
 use countersign_trust::client::Client;
-use countersign_trust::policy::{PolicyFault, PolicySet};
 use countersign_trust::principal::{PersonState, Role};
 
 /// Registered by the configuration file.
 pub const CONFIGURATION: &str = "configuration";
 /// Registered or changed by command.
 pub const COMMAND: &str = "command";
-
-/// The operator's rules, or the shipped ones. A bad file stops the start.
-pub fn policy(config: &Config) -> Result<PolicySet, PolicyFault> {
-    match &config.policies {
-        None => PolicySet::shipped(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| PolicyFault(format!("cannot read `{}`: {e}", path.display())))?;
-            PolicySet::compile(&text)
-        }
-    }
-}
 
 /// What the configuration makes of a client that the store knows. One that a command switched off
 /// stays off: a restart is no way back for it.
@@ -103,7 +89,7 @@ pub async fn record_start(app: &App) -> Result<(), Fault> {
     let now = app.now();
     let event = app.event(Kind::ServerStarted, &app.txn(now), now).fact("version", env!("CARGO_PKG_VERSION"));
     app.commit(Commit::new(event)).await?;
-    Ok(())
+    policies::record(app, app.policies.current().version()).await
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 mod admin;
 mod backup;
 mod log;
+mod signal;
 mod verify;
 
+use crate::app::policies::Policies;
 use crate::config::{self, Config};
 use crate::serve::{self, StartFault};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -61,6 +63,11 @@ enum Command {
     Device {
         #[command(subcommand)]
         what: admin::DeviceCommand,
+    },
+    /// What is known against a device, a person or a session; what rests on it is judged again at once.
+    Signal {
+        #[command(subcommand)]
+        what: signal::SignalCommand,
     },
     /// Registered applications.
     Client {
@@ -209,6 +216,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Person { what } => admin::person(&*acting(config).await?, what, json).await,
         Command::Device { what } => admin::device(&*acting(config).await?, what, json).await,
         Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,
+        Command::Signal { what } => signal::run(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,
@@ -221,8 +229,7 @@ async fn acting(config: Config) -> Result<Arc<crate::app::App>, Ended> {
 }
 
 fn check(config: &Config, strict: bool, json: bool) -> Result<(), Ended> {
-    let app_policy = crate::app::startup::policy(config).map_err(|e| Ended::usage(format!("policies: {e}")))?;
-    drop(app_policy);
+    Policies::load(config.policies.as_deref()).map_err(|e| Ended::usage(format!("policies: {e}")))?;
     let found = config::weaknesses(config);
     for w in &found {
         if json {

@@ -23,7 +23,8 @@ pub fn status(refusal: Refusal) -> StatusCode {
         | Refusal::Pending
         | Refusal::Decided
         | Refusal::AlreadyRedeemed
-        | Refusal::StepUp => StatusCode::CONFLICT,
+        | Refusal::StepUp
+        | Refusal::Locked => StatusCode::CONFLICT,
         Refusal::WrongCode => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Expired | Refusal::Gone | Refusal::InvitationOver => StatusCode::GONE,
         Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,

@@ -1,7 +1,7 @@
 //! What happens by the clock: sweeping, numbering, following, keys, telling relying parties.
 
 use crate::app::ceremony::terminal;
-use crate::app::{App, Context, noise, sessions};
+use crate::app::{App, Context, asks_for_judgement, judge, noise, policies, sessions};
 use crate::oidc::backchannel;
 use countersign_wire::CeremonyId;
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,6 +24,11 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         every(app, stopped, Duration::from_secs(30), "keys", |app| async move {
             app.keys.refresh(&app.store).await.map_err(|e| format!("{e:?}"))
         }),
+        every(app, stopped, Duration::from_secs(2), "policies", |app| async move { policies::reload(&app).await }),
+        every(app, stopped, Duration::from_secs(5), "resting", |app| async move {
+            judge::wake_resting(&app).await.map_err(|f| f.refusal.code().to_owned())
+        }),
+        tokio::spawn(judge::run(app.clone(), stopped.clone())),
         tokio::spawn(follow(app.clone(), stopped.clone())),
         tokio::spawn(backchannel::run(app.clone(), stopped.clone())),
     ]
@@ -88,6 +93,9 @@ async fn follow(app: Arc<App>, mut stopped: Receiver<bool>) {
                     cursor = numbered.seq;
                     if let Some(cid) = numbered.event.ceremony.as_deref().and_then(|c| c.parse::<CeremonyId>().ok()) {
                         app.hub.wake(&cid);
+                    }
+                    if asks_for_judgement(&numbered.event.kind) {
+                        app.to_judge.notify_one();
                     }
                     if numbered.event.kind == "session.ended" {
                         app.owed.notify_one();

@@ -35,6 +35,8 @@ impl From<Fault> for No {
             Refusal::UseDpopNonce => "use_dpop_nonce",
             Refusal::BadProof => "invalid_dpop_proof",
             Refusal::Unavailable | Refusal::Clock | Refusal::TooMany => "temporarily_unavailable",
+            // The session lives: what was given is not spent, its person has to come back to the screen.
+            Refusal::StepUp | Refusal::Locked => "interaction_required",
             _ => "invalid_grant",
         };
         No { error, fault }

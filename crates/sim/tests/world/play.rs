@@ -201,6 +201,9 @@ impl World {
             key: KeyClass::Software,
             limited_until: None,
             added_at: now,
+            posture: Default::default(),
+            seen_at: None,
+            signals: Vec::new(),
         };
         let credential = Credential {
             id: b64::encode(&self.app.random::<16>()).parse().unwrap(),

@@ -1,6 +1,8 @@
-use super::{Store, Write, from_json, json};
+use super::{Store, Write, from_json, json, opt_json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
+use countersign_trust::posture::Posture;
+use countersign_trust::signal::Signal;
 use countersign_wire::{CredentialId, DeviceId, NoticeId, PersonId, Thumbprint, Time};
 
 /// A device with the name its person gave it.
@@ -36,7 +38,7 @@ pub struct Notice {
 macro_rules! device_query {
     ($where:literal) => {
         concat!(
-            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name FROM device ",
+            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, posture, seen_at, signals FROM device ",
             $where
         )
     };
@@ -72,6 +74,9 @@ fn device(row: &Row) -> Result<StoredDevice, StoreError> {
             key,
             limited_until: row.opt_int(7)?.map(Time),
             added_at: Time(row.int(8)?),
+            posture: opt_json(row, 10)?.unwrap_or_default(),
+            seen_at: row.opt_int(11)?.map(Time),
+            signals: opt_json(row, 12)?.unwrap_or_default(),
         },
         name: row.text(9)?.to_owned(),
     })
@@ -125,6 +130,16 @@ impl Store {
             [person.as_str().into()],
         );
         self.many(q, device).await
+    }
+    /// Devices spoke: when they did, newest wins. No decision rests on it alone, no version changes.
+    pub async fn devices_seen(&self, seen: &[(DeviceId, Time)]) -> Result<(), StoreError> {
+        let moved = seen.iter().map(|(id, at)| {
+            Statement::any(
+                "UPDATE device SET seen_at = $2 WHERE id = $1 AND (seen_at IS NULL OR seen_at < $2)",
+                [id.as_str().into(), at.0.into()],
+            )
+        });
+        self.engine.upkeep(moved.collect()).await.map(|_| ())
     }
     /// A passkey.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
@@ -184,10 +199,10 @@ impl Write {
             ],
         ))
     }
-    /// A device gets a new key, with reduced rights for a while or not.
+    /// A device gets a new key, with reduced rights for a while or not. What the old key said of its health goes.
     pub fn device_rebound(d: &Device, new: &Device) -> Write {
         Write(Statement::one(
-            "UPDATE device SET jkt = $3, dk = $4, key_class = $5, limited_until = $6, version = version + 1 \
+            "UPDATE device SET jkt = $3, dk = $4, key_class = $5, limited_until = $6, posture = NULL, version = version + 1 \
              WHERE id = $1 AND version = $2",
             [
                 d.id.as_str().into(),
@@ -197,6 +212,20 @@ impl Write {
                 new.key.as_str().into(),
                 new.limited_until.map(|t| t.0).into(),
             ],
+        ))
+    }
+    /// What is known of a device's health, from the version it was loaded with.
+    pub fn posture_learnt(d: &Device, posture: &Posture) -> Write {
+        Write(Statement::one(
+            "UPDATE device SET posture = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [d.id.as_str().into(), d.version.into(), json(posture).into()],
+        ))
+    }
+    /// The news about a device, from the version it was loaded with.
+    pub fn device_signals(d: &Device, signals: &[Signal]) -> Write {
+        Write(Statement::one(
+            "UPDATE device SET signals = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [d.id.as_str().into(), d.version.into(), json(&signals).into()],
         ))
     }
     /// A device's new name.

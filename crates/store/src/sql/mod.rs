@@ -7,6 +7,7 @@ mod clients;
 mod devices;
 mod grants;
 mod invitations;
+mod judgements;
 mod keys;
 mod log;
 mod people;
@@ -18,6 +19,7 @@ mod tokens;
 
 pub use budgets::{Counter, Quarantine};
 pub use clients::StoredClient;
+pub use judgements::Judgement;
 pub use devices::{Notice, StoredDevice};
 pub use keys::StoredKey;
 pub use people::Named;
@@ -175,6 +177,11 @@ impl Store {
 fn json<T: Serialize>(value: &T) -> String {
     // Our own types have only text keys, so this cannot fail; an empty text would not read back.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A value from the JSON text in column `i`, if there is one.
+fn opt_json<T: DeserializeOwned>(row: &Row, i: usize) -> Result<Option<T>, StoreError> {
+    row.opt_text(i)?.map(|text| serde_json::from_str(text).map_err(|_| row.corrupt(i))).transpose()
 }
 
 /// A value from the JSON text in column `i`.

@@ -1,6 +1,7 @@
-use super::{Store, Write};
+use super::{Store, Write, json, opt_json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_trust::principal::{Person, PersonState, Role};
+use countersign_trust::signal::Signal;
 use countersign_wire::{PersonId, Time};
 
 /// A person with the name that only pages of that person and operators may see.
@@ -17,7 +18,7 @@ pub struct Named {
 macro_rules! named_query {
     ($where:literal) => {
         concat!(
-            "SELECT p.id, p.version, p.state, p.role, n.name, n.login FROM person p JOIN name n ON n.person = p.id ",
+            "SELECT p.id, p.version, p.state, p.role, p.signals, n.name, n.login FROM person p JOIN name n ON n.person = p.id ",
             $where
         )
     };
@@ -29,14 +30,15 @@ fn person(row: &Row) -> Result<Person, StoreError> {
         version: row.int(1)?,
         state: PersonState::parse(row.text(2)?).ok_or_else(|| row.corrupt(2))?,
         role: Role::parse(row.text(3)?).ok_or_else(|| row.corrupt(3))?,
+        signals: opt_json(row, 4)?.unwrap_or_default(),
     })
 }
 
 fn named(row: &Row) -> Result<Named, StoreError> {
     Ok(Named {
         person: person(row)?,
-        name: row.text(4)?.to_owned(),
-        login: row.text(5)?.to_owned(),
+        name: row.text(5)?.to_owned(),
+        login: row.text(6)?.to_owned(),
     })
 }
 
@@ -44,7 +46,7 @@ impl Store {
     /// A person without the name.
     pub async fn person(&self, id: &PersonId) -> Result<Option<Person>, StoreError> {
         let q = Query::new(
-            "SELECT id, version, state, role FROM person WHERE id = $1",
+            "SELECT id, version, state, role, signals FROM person WHERE id = $1",
             [id.as_str().into()],
         );
         self.one(q, person).await
@@ -96,6 +98,13 @@ impl Write {
         Write(Statement::one(
             "INSERT INTO name (person, name, login) VALUES ($1, $2, $3)",
             [id.as_str().into(), name.into(), login.into()],
+        ))
+    }
+    /// The news about a person, from the version they were loaded with.
+    pub fn person_signals(person: &Person, signals: &[Signal]) -> Write {
+        Write(Statement::one(
+            "UPDATE person SET signals = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [person.id.as_str().into(), person.version.into(), json(&signals).into()],
         ))
     }
     /// A person's state goes on.

@@ -1,12 +1,14 @@
-use super::{Store, Write, from_json, json};
+use super::{Store, Write, from_json, json, opt_json};
 use crate::{Query, Row, Statement, StoreError};
 use countersign_trust::session::{Session, SessionFacts};
+use countersign_trust::signal::Signal;
+use countersign_trust::standing::Standing;
 use countersign_wire::{DeviceId, PersonId, SessionId, Time};
 
 macro_rules! session_query {
     ($where:literal) => {
         concat!(
-            "SELECT id, version, ended, idle_until, body FROM session ",
+            "SELECT id, version, ended, idle_until, body, signals, standing FROM session ",
             $where
         )
     };
@@ -18,6 +20,8 @@ fn session(row: &Row) -> Result<Session, StoreError> {
         version: row.int(1)?,
         ended: row.opt_text(2)?.map(str::to_owned),
         idle_until: Time(row.int(3)?),
+        signals: opt_json(row, 5)?.unwrap_or_default(),
+        standing: opt_json(row, 6)?,
         facts,
     })
 }
@@ -46,6 +50,39 @@ impl Store {
         let q = Query::new(
             session_query!("WHERE device = $1 AND ended IS NULL ORDER BY id DESC LIMIT 1000"),
             [device.as_str().into()],
+        );
+        self.many(q, session).await
+    }
+    /// The next sessions that a device opened and that were not ended, by id.
+    pub async fn sessions_of_device_after(&self, device: &DeviceId, after: &str, limit: i64) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE device = $1 AND ended IS NULL AND id > $2 ORDER BY id LIMIT $3"),
+            [device.as_str().into(), after.into(), limit.into()],
+        );
+        self.many(q, session).await
+    }
+    /// The next sessions of a person that were not ended, by id.
+    pub async fn sessions_of_person_after(&self, person: &PersonId, after: &str, limit: i64) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE person = $1 AND ended IS NULL AND id > $2 ORDER BY id LIMIT $3"),
+            [person.as_str().into(), after.into(), limit.into()],
+        );
+        self.many(q, session).await
+    }
+    /// The next sessions that were not ended, whosever they are, by id.
+    pub async fn sessions_after(&self, after: &str, limit: i64) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE ended IS NULL AND id > $1 ORDER BY id LIMIT $2"),
+            [after.into(), limit.into()],
+        )
+        .long();
+        self.many(q, session).await
+    }
+    /// Sessions that do not simply go on, so that they go on once their reason is over.
+    pub async fn sessions_resting(&self, limit: i64) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE ended IS NULL AND standing IS NOT NULL ORDER BY id LIMIT $1"),
+            [limit.into()],
         );
         self.many(q, session).await
     }
@@ -99,10 +136,10 @@ impl Write {
             ],
         ))
     }
-    /// A session is raised from the version it was loaded with.
+    /// A session is raised from the version it was loaded with. What made it rest was about the time before.
     pub fn session_raised(from: &Session, to: &SessionFacts) -> Write {
         Write(Statement::one(
-            "UPDATE session SET cookie_hash = $3, device = $4, body = $5, version = version + 1 \
+            "UPDATE session SET cookie_hash = $3, device = $4, body = $5, signals = NULL, standing = NULL, version = version + 1 \
              WHERE id = $1 AND version = $2 AND ended IS NULL",
             [
                 to.id.as_str().into(),
@@ -111,6 +148,20 @@ impl Write {
                 to.device.as_str().into(),
                 json(to).into(),
             ],
+        ))
+    }
+    /// The news about a session, from the version it was loaded with.
+    pub fn session_signals(session: &Session, signals: &[Signal]) -> Write {
+        Write(Statement::one(
+            "UPDATE session SET signals = $3, version = version + 1 WHERE id = $1 AND version = $2 AND ended IS NULL",
+            [session.facts.id.as_str().into(), session.version.into(), json(&signals).into()],
+        ))
+    }
+    /// How a session stands now, from the version it was loaded with.
+    pub fn session_stands(session: &Session, standing: Option<&Standing>) -> Write {
+        Write(Statement::one(
+            "UPDATE session SET standing = $3, version = version + 1 WHERE id = $1 AND version = $2 AND ended IS NULL",
+            [session.facts.id.as_str().into(), session.version.into(), standing.map(json).into()],
         ))
     }
     /// A session ends; whatever it gave ends with it, as nothing counts without its session.

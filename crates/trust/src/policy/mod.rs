@@ -10,20 +10,26 @@ use crate::Refusal;
 use crate::client::{Client, Far};
 use crate::device::Device;
 use crate::limits;
+use crate::posture::{Confidence, Name};
 use crate::presence::Presence;
 use crate::principal::Person;
+use crate::session::Session;
+use crate::signal::{self, Signal};
+use crate::standing::Effect;
 use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
     ParseErrors, PolicyId, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use countersign_wire::statement::{Purpose, Rights};
-use countersign_wire::{ClientId, Time};
+use countersign_wire::{ClientId, Time, b64, mac};
 use select::Index;
-use std::collections::HashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::FromStr;
 
 /// The default rules, shipped with the program.
-pub const DEFAULT: &str = include_str!("../../../../policies/ceremony.cedar");
+pub const DEFAULT: &str =
+    concat!(include_str!("../../../../policies/ceremony.cedar"), "\n", include_str!("../../../../policies/trust.cedar"));
 /// What rules may speak about.
 pub const SCHEMA: &str = include_str!("../../../../policies/countersign.cedarschema");
 
@@ -40,12 +46,14 @@ pub enum Action {
     Issue,
     /// One privileged scope is opened.
     Unlock,
+    /// A running session goes on: it is used, or something changed that it rests on.
+    Continue,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 5] =
-        [Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock];
+    pub const ALL: [Action; 6] =
+        [Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue];
     /// Name in policies.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -54,6 +62,7 @@ impl Action {
             Action::Redeem => "redeem",
             Action::Issue => "issue",
             Action::Unlock => "unlock",
+            Action::Continue => "continue",
         }
     }
 }
@@ -85,6 +94,12 @@ pub struct Facts {
     pub role: &'static str,
     /// Types of the authorization details that are asked for.
     pub details: Vec<String>,
+    /// What is known of the device's health.
+    pub health: Health,
+    /// Live news about device, person and session.
+    pub signals: BTreeSet<&'static str>,
+    /// Since when a session must have been approved to go on without asking.
+    pub reconfirm: Option<Time>,
 }
 
 impl Facts {
@@ -111,12 +126,79 @@ impl Facts {
             device_key: device.key.as_str(),
             role: person.role.as_str(),
             details: Vec::new(),
+            health: Health::of(device, now),
+            signals: live(&device.signals, now).chain(live(&person.signals, now)).collect(),
+            reconfirm: signal::reconfirm(device.signals.iter().chain(&person.signals), now),
         }
+    }
+    /// The same, in a running session.
+    pub fn in_session(mut self, session: Option<&Session>, now: Time) -> Facts {
+        let Some(session) = session else { return self };
+        self.signals.extend(live(&session.signals, now));
+        // What is over once its person approved anew says nothing about a session approved since.
+        if self.reconfirm.is_some_and(|since| session.facts.auth_time < since) {
+            self.signals.insert(RECONFIRM);
+        }
+        self
     }
     /// The same, for a request with details of these types.
     pub fn with_details(self, types: Vec<String>) -> Facts {
         Facts { details: types, ..self }
     }
+}
+
+/// In [`Facts::signals`] of a session that was approved before something that asks for a new approval.
+pub const RECONFIRM: &str = "session.reconfirm";
+
+/// Posture as policies see it: words and an age. Unknown is a word of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Operating system, empty where unknown.
+    pub os: String,
+    /// Its version.
+    pub os_version: String,
+    /// Version of the device program.
+    pub program: String,
+    /// `yes`, `no` or `unknown`, by name: see [`QUESTIONS`].
+    pub answers: BTreeMap<String, String>,
+    /// How well the best fact was shown, empty where there is none.
+    pub confidence: String,
+    /// Seconds since the device last spoke for itself; [`NEVER_S`] where it never did.
+    pub age_s: i64,
+}
+
+/// Facts that are answered by yes, no or unknown.
+pub const QUESTIONS: [Name; 8] = [
+    Name::Managed,
+    Name::Compliant,
+    Name::DiskEncrypted,
+    Name::ScreenLock,
+    Name::SecureBoot,
+    Name::Tpm,
+    Name::Rooted,
+    Name::AgentRunning,
+];
+/// Age of a posture that nobody ever reported, seconds: older than any rule would allow.
+pub const NEVER_S: i64 = 1 << 40;
+
+impl Health {
+    /// Of a device at `now`.
+    pub fn of(device: &Device, now: Time) -> Health {
+        let p = &device.posture;
+        let answers = QUESTIONS.iter().map(|n| (n.as_str().to_owned(), p.answer(*n).as_str().to_owned()));
+        Health {
+            os: p.text(Name::Os).to_owned(),
+            os_version: p.text(Name::OsVersion).to_owned(),
+            program: p.text(Name::Program).to_owned(),
+            answers: answers.collect(),
+            confidence: p.facts.iter().map(|f| f.confidence).max().map_or("", Confidence::as_str).to_owned(),
+            age_s: device.seen_at.map_or(NEVER_S, |at| (now.seconds() - at.seconds()).max(0)),
+        }
+    }
+}
+
+fn live(signals: &[Signal], now: Time) -> impl Iterator<Item = &'static str> {
+    signals.iter().filter(move |s| s.is_live(now)).map(|s| s.kind.as_str())
 }
 
 /// Name under which Countersign itself asks, for ceremonies without a client.
@@ -151,12 +233,14 @@ pub struct Denied {
     pub policies: Vec<String>,
     /// Sentence for the person.
     pub say: Option<String>,
+    /// What it does to a running session, if a rule says so.
+    pub effect: Option<Effect>,
 }
 
 impl Denied {
     /// A refusal without rules: a fact that policy is not asked about.
     pub fn of(refusal: Refusal) -> Denied {
-        Denied { refusal, policies: Vec::new(), say: None }
+        Denied { refusal, policies: Vec::new(), say: None, effect: None }
     }
 }
 
@@ -171,10 +255,13 @@ pub struct Decision {
     pub refusal: Refusal,
     /// Its sentence.
     pub say: Option<String>,
+    /// The strongest effect that the rules which decided have on a running session.
+    pub effect: Option<Effect>,
 }
 
 /// A compiled, validated set of policies.
 pub struct PolicySet {
+    version: String,
     index: Index,
     authorizer: Authorizer,
     entities: Entities,
@@ -187,6 +274,7 @@ struct Notes {
     id: String,
     code: Option<Refusal>,
     say: Option<String>,
+    effect: Option<Effect>,
 }
 
 /// Names that every request uses, parsed once.
@@ -239,16 +327,23 @@ impl PolicySet {
                 id: note(p, "id").unwrap_or_else(|| p.id().to_string()),
                 code: note(p, "code").as_deref().and_then(Refusal::parse),
                 say: note(p, "say"),
+                effect: note(p, "effect").as_deref().and_then(Effect::parse),
             };
             (p.id().clone(), notes)
         });
         Ok(PolicySet {
+            version: b64::encode(mac::h(text.as_bytes()).get(..12).unwrap_or_default()),
             notes: notes.collect(),
             index: Index::build(&set)?,
             authorizer: Authorizer::new(),
             entities: Entities::empty(),
             names: Names::parse().map_err(|e| fault("names", &e))?,
         })
+    }
+
+    /// Tells this set from every other: a digest of its text.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The rules shipped with the program.
@@ -267,6 +362,7 @@ impl PolicySet {
             policies: Vec::new(),
             refusal: Refusal::Unavailable,
             say: None,
+            effect: None,
         };
         let uid = |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
         let Some(act) = self.names.actions.get(&action).cloned() else { return closed };
@@ -286,13 +382,24 @@ impl PolicySet {
             policies: Vec::new(),
             refusal: Refusal::Denied,
             say: None,
+            effect: None,
         };
+        let mut decided: Vec<&Notes> = Vec::new();
         for notes in answer.diagnostics().reason().filter_map(|id| self.notes.get(id)) {
             decision.policies.push(notes.id.clone());
             if !decision.allowed {
-                decision.refusal = notes.code.unwrap_or(decision.refusal);
-                decision.say = decision.say.or_else(|| notes.say.clone());
+                decided.push(notes);
             }
+        }
+        // The rule with the strongest effect speaks; among equals the first by name.
+        decided.sort_by(|a, b| b.effect.cmp(&a.effect).then_with(|| a.id.cmp(&b.id)));
+        if let Some(first) = decided.first() {
+            decision.effect = first.effect;
+            // Before there is a session, no is no.
+            let runs = matches!(action, Action::Issue | Action::Continue);
+            let by_effect = first.effect.filter(|_| runs).map_or(Refusal::Denied, Effect::refusal);
+            decision.refusal = decided.iter().find_map(|n| n.code).unwrap_or(by_effect);
+            decision.say = decided.iter().find_map(|n| n.say.clone());
         }
         decision.policies.sort();
         decision
@@ -306,6 +413,7 @@ impl PolicySet {
                 refusal: base.refusal,
                 policies: base.policies,
                 say: base.say,
+                effect: base.effect,
             });
         }
         let mut policies = base.policies;
@@ -352,8 +460,26 @@ fn context(facts: &Facts, scope: &str) -> Option<Context> {
         ("role".to_owned(), text(facts.role)),
         ("scope".to_owned(), text(scope)),
         ("details".to_owned(), RestrictedExpression::new_set(facts.details.iter().map(|d| text(d)))),
+        ("signals".to_owned(), RestrictedExpression::new_set(facts.signals.iter().map(|s| text(s)))),
+        ("posture".to_owned(), posture(&facts.health)?),
     ])
     .ok()
+}
+
+fn posture(health: &Health) -> Option<RestrictedExpression> {
+    let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
+    let answers = QUESTIONS.iter().map(|n| {
+        let answer = health.answers.get(n.as_str()).map_or("unknown", String::as_str);
+        (n.as_str().to_owned(), text(answer))
+    });
+    let rest = [
+        ("os".to_owned(), text(&health.os)),
+        ("os_version".to_owned(), text(&health.os_version)),
+        ("program".to_owned(), text(&health.program)),
+        ("confidence".to_owned(), text(&health.confidence)),
+        ("age_s".to_owned(), RestrictedExpression::new_long(health.age_s)),
+    ];
+    RestrictedExpression::new_record(answers.chain(rest)).ok()
 }
 
 #[cfg(test)]

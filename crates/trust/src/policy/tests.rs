@@ -17,6 +17,9 @@ fn near() -> Facts {
         device_key: "software",
         role: "member",
         details: Vec::new(),
+        health: Health::default(),
+        signals: BTreeSet::new(),
+        reconfirm: None,
     }
 }
 
@@ -27,8 +30,8 @@ fn word(v: &Value, among: &[&'static str]) -> &'static str {
 #[test]
 fn every_shipped_policy_does_what_its_tests_say_and_has_one() {
     let set = PolicySet::shipped().unwrap();
-    let cases: Vec<Value> =
-        serde_json::from_str(include_str!("../../../../policies/tests/ceremony.json")).unwrap();
+    let files = [include_str!("../../../../policies/tests/ceremony.json"), include_str!("../../../../policies/tests/trust.json")];
+    let cases: Vec<Value> = files.iter().flat_map(|f| serde_json::from_str::<Vec<Value>>(f).unwrap()).collect();
     let mut named = std::collections::HashSet::new();
     for case in &cases {
         let mut facts = near();
@@ -50,6 +53,11 @@ fn every_shipped_policy_does_what_its_tests_say_and_has_one() {
                 "device_state" => facts.device_state = word(value, &["pending", "active", "lost"]),
                 "purpose" => facts.purpose = serde_json::from_value(value.clone()).unwrap(),
                 "details" => facts.details = serde_json::from_value(value.clone()).unwrap(),
+                "signals" => {
+                    let known = |s: &Value| signal::Kind::parse(s.as_str().unwrap()).map_or(RECONFIRM, |k| k.as_str());
+                    facts.signals = value.as_array().unwrap().iter().map(known).collect();
+                }
+                "posture" => facts.health.answers = serde_json::from_value(value.clone()).unwrap(),
                 "scope" => scope = value.as_str().unwrap(),
                 other => panic!("unknown fact {other}"),
             }
@@ -58,6 +66,8 @@ fn every_shipped_policy_does_what_its_tests_say_and_has_one() {
         let got = set.decide(action, &facts, scope);
         let word = if got.allowed { "allow" } else { got.refusal.code() };
         assert_eq!(word, case["expect"], "{}: {got:?}", case["name"]);
+        let effect = got.effect.map_or("none", Effect::as_str);
+        assert_eq!(effect, case.get("effect").and_then(Value::as_str).unwrap_or("none"), "{}: {got:?}", case["name"]);
         if let Some(by) = case.get("by").and_then(Value::as_str) {
             assert!(got.policies.iter().any(|p| p == by), "{}: {got:?}", case["name"]);
             named.insert(by.to_owned());

@@ -297,7 +297,7 @@ fn allowed() -> Allowed {
 }
 
 fn denied() -> Denied {
-    Denied { refusal: Refusal::TooFar, policies: vec!["too-far".into()], say: None }
+    Denied { refusal: Refusal::TooFar, policies: vec!["too-far".into()], say: None, effect: None }
 }
 
 fn allow() -> Ruling {

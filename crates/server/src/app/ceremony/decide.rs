@@ -106,7 +106,7 @@ async fn approve(
             let stopped = is_stopped(app, c, &person.id, ctx.now).await?;
             let active = person.state == countersign_trust::principal::PersonState::Active
                 && !client.as_ref().is_some_and(|c| c.client.disabled);
-            let mut ruling = app.policy.rule(Action::Approve, &facts, client.as_ref().map(|c| &c.client), &scan.rights.scopes);
+            let mut ruling = app.policies.current().rule(Action::Approve, &facts, client.as_ref().map(|c| &c.client), &scan.rights.scopes);
             if !active || stopped {
                 let why = if active { "quarantine" } else { "person-or-client-not-active" };
                 ruling = Ruling::Deny(Denied { policies: vec![why.to_owned()], ..Denied::of(Refusal::Denied) });

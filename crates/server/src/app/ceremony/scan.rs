@@ -214,7 +214,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     let registered = client.as_ref().map(|c| &c.client);
     let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now)
         .with_details(detail::types(&c.opening.asked.details));
-    let ruling = app.policy.rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
+    let ruling = app.policies.current().rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
     let scan_by = ScanBy {
         device: d.id.clone(),
         dk: d.jkt.clone(),

@@ -20,7 +20,7 @@ use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
 use countersign_trust::client::Client;
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
-use countersign_trust::policy::PolicySet;
+use crate::app::policies::Policies;
 use countersign_trust::principal::{PersonState, Role};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_wire::dpop::{self, NumericDate, ProofClaims};
@@ -116,8 +116,8 @@ impl World {
         let chance = Arc::new(System::default());
         let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
         let config = Arc::new(Config::parse(config, std::iter::empty()).unwrap());
-        let policy = PolicySet::shipped().unwrap();
-        let app = Arc::new(App { store, config, keys, policy, details: DetailTypes::load(&[]).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), noise: Default::default() });
+        let policies = Policies::load(None).unwrap();
+        let app = Arc::new(App { store, config, keys, policies, details: DetailTypes::load(&[]).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), to_judge: Notify::new(), noise: Default::default() });
         let person = PersonId::new(T0, app.id10());
         let dk = Key::new().public();
         let device = Device {
@@ -130,6 +130,9 @@ impl World {
             key: KeyClass::Software,
             limited_until: None,
             added_at: T0,
+            posture: Default::default(),
+            seen_at: None,
+            signals: Vec::new(),
         };
         let credential = Credential {
             id: "cred".parse().unwrap(),
@@ -193,10 +196,11 @@ impl World {
             store: old.store.clone(),
             config: old.config.clone(),
             keys,
-            policy: PolicySet::shipped().unwrap(),
+            policies: Policies::load(None).unwrap(),
             chance: old.chance.clone(),
             hub: Hub::default(),
             owed: Notify::new(),
+            to_judge: Notify::new(),
             noise: Default::default(),
         });
         let doors = crate::http::router(app.clone());

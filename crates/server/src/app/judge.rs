@@ -1,0 +1,258 @@
+//! Judging again. A change writes down what rests on it ([`Write::to_judge`]); this reads that, finds the
+//! running sessions and the pending ceremonies by index, and decides each anew. What it decides is held to
+//! the facts it was decided on, like everything else.
+//!
+//! Whoever uses a session meets the same rules at the gate, whether this has come to it or not: judging
+//! again is what makes a session end that nobody uses, and what tells people and receivers at once.
+
+use super::ceremony::ended_along;
+use super::sessions::ending;
+use super::{App, Fault};
+use crate::app::issue::Ground;
+use countersign_store::sql::{Judgement, StoredClient};
+use countersign_store::{Commit, StoreError, Table, Write};
+use countersign_trust::audit::{Event, Kind};
+use countersign_trust::device::Device;
+use countersign_trust::detail;
+use countersign_trust::limits;
+use countersign_trust::policy::{Action, Facts, PolicySet, Ruling};
+use countersign_trust::presence::Presence;
+use countersign_trust::principal::Person;
+use countersign_trust::session::Session;
+use countersign_trust::signal::Subject;
+use countersign_trust::standing::{Effect, Standing};
+use countersign_wire::{ClientId, DeviceId, PersonId, Time, TxnId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+
+/// Sessions judged in one commit.
+const PAGE: i64 = 200;
+/// Changes taken up at once.
+const CHANGES: i64 = 100;
+/// How long a change waits at most where nobody woke this node: another node wrote it and fell.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Judges whatever asks for it, for ever.
+pub async fn run(app: Arc<App>, mut stopped: Receiver<bool>) {
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            _ = app.to_judge.notified() => {}
+            _ = tokio::time::sleep(LOOK) => {}
+            _ = stopped.wait_for(|s| *s) => return,
+        }
+        match judge_due(&app).await {
+            Ok(()) => failing = false,
+            Err(fault) => {
+                if !failing {
+                    tracing::warn!(job = "judge", code = fault.refusal.code(), "a job failed");
+                }
+                failing = true;
+            }
+        }
+    }
+}
+
+/// One round: every change that waits.
+pub async fn judge_due(app: &App) -> Result<(), Fault> {
+    loop {
+        let due = app.store.judgements(CHANGES).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        app.in_order()?;
+        for change in &due {
+            judge(app, change).await?;
+            app.store.judged(change).await?;
+        }
+    }
+}
+
+/// One look at sessions that rest: a signal that is over by the clock wakes nobody.
+pub async fn wake_resting(app: &App) -> Result<(), Fault> {
+    let now = app.now();
+    let resting = app.store.sessions_resting(limits::LIST).await?;
+    judge_page(app, &resting, &app.txn(now)).await
+}
+
+async fn judge(app: &App, change: &Judgement) -> Result<(), Fault> {
+    if let Some(Subject::Device(_) | Subject::Person(_)) = &change.subject {
+        judge_pending(app, change).await?;
+    }
+    if let Some(Subject::Session(id)) = &change.subject {
+        let session = app.store.session(id).await?.filter(|s| s.ended.is_none());
+        return judge_page(app, session.as_slice(), &change.txn).await;
+    }
+    let mut after = String::new();
+    loop {
+        let page = match &change.subject {
+            Some(Subject::Device(id)) => app.store.sessions_of_device_after(id, &after, PAGE).await?,
+            Some(Subject::Person(id)) => app.store.sessions_of_person_after(id, &after, PAGE).await?,
+            _ => app.store.sessions_after(&after, PAGE).await?,
+        };
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.facts.id.to_string();
+        judge_page(app, &page, &change.txn).await?;
+    }
+}
+
+/// Judges these in one commit; where one of them moved meanwhile, each in its own.
+async fn judge_page(app: &App, page: &[Session], txn: &TxnId) -> Result<(), Fault> {
+    match judge_together(app, page, txn).await {
+        Err(Fault { store: Some(StoreError::Conflict), .. }) => {}
+        done => return done,
+    }
+    for session in page {
+        app.judged_anew(|_| async {
+            let now = app.store.session(&session.facts.id).await?.filter(|s| s.ended.is_none());
+            judge_together(app, now.as_slice(), txn).await
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn judge_together(app: &App, page: &[Session], txn: &TxnId) -> Result<(), Fault> {
+    let now = app.now();
+    let mut known = Known { policies: app.policies.current(), people: HashMap::new(), devices: HashMap::new(), clients: HashMap::new() };
+    let (mut writes, mut events, mut guards) = (Vec::new(), Vec::new(), Vec::new());
+    for session in page {
+        let outcome = known.outcome(app, session, now).await?;
+        if let Some(Standing { effect: Effect::End, policies, .. }) = &outcome {
+            let why = policies.first().map_or("judged", String::as_str);
+            let (w, e) = ending(app, session, why, now).await?;
+            writes.extend(w);
+            events.extend(e.into_iter().map(|e| Event { txn: txn.clone(), ..e }.fact("policies", policies.clone())));
+            guards.push((Table::Session, session.facts.id.to_string(), session.version));
+            continue;
+        }
+        let same = match (&session.standing, &outcome) {
+            (None, None) => true,
+            (Some(was), Some(is)) => was.is_like(is),
+            _ => false,
+        };
+        if !same {
+            writes.push(Write::session_stands(session, outcome.as_ref()));
+            events.push(judged(app, session, outcome.as_ref(), txn, now));
+        }
+    }
+    let Some(mut commit) = Commit::of(events) else { return Ok(()) };
+    commit.writes(writes).guards(guards).guards(known.guards());
+    app.commit(commit).await?;
+    Ok(())
+}
+
+fn judged(app: &App, session: &Session, outcome: Option<&Standing>, txn: &TxnId, now: Time) -> Event {
+    let f = &session.facts;
+    let mut event = app.session_event(Kind::SessionJudged, txn, &f.id, now);
+    event = event.fact("effect", outcome.map_or("none", |s| s.effect.as_str()));
+    if let Some(standing) = outcome {
+        event = event.fact("policies", standing.policies.clone());
+        event.refusal = Some(standing.effect.refusal());
+    }
+    event.person = Some(f.person.clone());
+    event.device = Some(f.device.clone());
+    event.ceremony.clone_from(&f.ceremony);
+    event
+}
+
+/// The rules and rows that one round rests on, each read once.
+struct Known {
+    policies: Arc<PolicySet>,
+    people: HashMap<PersonId, Option<Person>>,
+    devices: HashMap<DeviceId, Option<Device>>,
+    clients: HashMap<ClientId, Option<StoredClient>>,
+}
+
+impl Known {
+    async fn load(&mut self, app: &App, session: &Session) -> Result<(), StoreError> {
+        let f = &session.facts;
+        if !self.people.contains_key(&f.person) {
+            self.people.insert(f.person.clone(), app.store.person(&f.person).await?);
+        }
+        if !self.devices.contains_key(&f.device) {
+            self.devices.insert(f.device.clone(), app.store.device(&f.device).await?.map(|d| d.device));
+        }
+        if let Some(id) = f.clients.first().filter(|id| !self.clients.contains_key(*id)) {
+            self.clients.insert(id.clone(), app.store.client(id).await?);
+        }
+        Ok(())
+    }
+
+    /// How a session stands now; `None` where it simply goes on.
+    async fn outcome(&mut self, app: &App, session: &Session, now: Time) -> Result<Option<Standing>, StoreError> {
+        self.load(app, session).await?;
+        let f = &session.facts;
+        let person = self.people.get(&f.person).and_then(Option::as_ref);
+        let device = self.devices.get(&f.device).and_then(Option::as_ref);
+        let (Some(person), Some(device)) = (person, device) else {
+            let policies = vec!["nothing-to-rest-on".to_owned()];
+            return Ok(Some(Standing { effect: Effect::End, policies, say: None, at: now }));
+        };
+        let client = f.clients.first().and_then(|id| self.clients.get(id)).and_then(Option::as_ref).map(|c| &c.client);
+        let ground = Ground::of(session, &[], &f.scopes);
+        let facts = Facts::of(person, device, client, ground.purpose, ground.channel, ground.presence, now)
+            .in_session(Some(session), now);
+        Ok(match self.policies.rule(Action::Continue, &facts, client, &f.scopes) {
+            Ruling::Deny(d) => {
+                Some(Standing { effect: d.effect.unwrap_or(Effect::Lock), policies: d.policies, say: d.say, at: now })
+            }
+            Ruling::Allow(allowed) => {
+                let why = allowed.cut.iter().map(|scope| self.policies.decide(Action::Unlock, &facts, scope));
+                let mut policies: Vec<String> = why.filter(|d| !d.allowed).flat_map(|d| d.policies).collect();
+                policies.sort();
+                policies.dedup();
+                let limited = Standing { effect: Effect::Limit, policies, say: None, at: now };
+                (!allowed.cut.is_empty()).then_some(limited)
+            }
+        })
+    }
+
+    fn guards(&self) -> Vec<(Table, String, i64)> {
+        let people = self.people.values().flatten().map(|p| (Table::Person, p.id.to_string(), p.version));
+        let devices = self.devices.values().flatten().map(|d| (Table::Device, d.id.to_string(), d.version));
+        people.chain(devices).collect()
+    }
+}
+
+/// Ceremonies that somebody has scanned and that policy would not let be approved now end at once.
+async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
+    app.judged_anew(|_| async {
+        let now = app.now();
+        let person = match &change.subject {
+            Some(Subject::Person(id)) => id.clone(),
+            Some(Subject::Device(id)) => match app.store.device(id).await? {
+                Some(d) => d.device.person,
+                None => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        let Some(person) = app.store.person(&person).await? else { return Ok(()) };
+        let (mut writes, mut events) = (Vec::new(), Vec::new());
+        let mut guards = vec![(Table::Person, person.id.to_string(), person.version)];
+        for c in app.store.ceremonies_of_person(&person.id).await? {
+            let Some(scan) = c.scan_facts().filter(|_| c.is_pending()) else { continue };
+            let Some(device) = app.store.device(&scan.device).await?.map(|d| d.device) else { continue };
+            let client = super::ceremony::client(app, &c).await?;
+            let registered = client.as_ref().map(|c| &c.client);
+            let near = Presence::of(&scan.near);
+            let facts = Facts::of(&person, &device, registered, c.opening.purpose, scan.channel.as_str(), near, now)
+                .with_details(detail::types(&c.opening.asked.details));
+            if let Ruling::Deny(deny) = app.policies.current().rule(Action::Approve, &facts, registered, &scan.rights.scopes) {
+                let why = deny.policies.first().map_or("judged", String::as_str);
+                let (w, e) = ended_along(app, &c, &c.cut(why, now), now);
+                writes.extend(w);
+                events.extend(e.into_iter().map(|e| e.fact("cause", change.txn.as_str())));
+                guards.push((Table::Device, device.id.to_string(), device.version));
+            }
+        }
+        if let Some(mut commit) = Commit::of(events) {
+            commit.writes(writes).guards(guards);
+            app.commit(commit).await?;
+        }
+        Ok(())
+    })
+    .await
+}
