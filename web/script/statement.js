@@ -5,6 +5,25 @@ import { jti, jws } from './keys.js';
 
 const BYTES = 8_192;
 
+// Every member that there is. What nobody would show must not be signed, so a statement with another one is none.
+const text = true;
+const MEMBERS = {
+  v: text, iss: text, cid: text, txn: text, purpose: text, boundary: text, start: text, device: text, dk: text, sub: text,
+  channel: text, near: text, n: text, iat: text, exp: text, tpl: text, locale: text,
+  client: { id: text, name: text, redirect_host: text },
+  // `asked` is shown by its rows, and is what the client asked for.
+  request: { hash: text, scopes: text, message: text, details: { type: text, title: text, rows: { label: text, value: text }, asked: text } },
+  terminal: { jkt: text, kind: text, agent: text, opened_at: text },
+  confirm: { directions: text, digits: text },
+  rights: { scopes: text, session_s: text, clients: text },
+};
+
+function known(value, members) {
+  if (members === text) return true;
+  if (Array.isArray(value)) return value.every((one) => known(one, members));
+  return Object.entries(value).every(([name, inner]) => Object.hasOwn(members, name) && known(inner, members[name]));
+}
+
 /** What the server sent does not fit together; nothing may be signed. */
 export class Mismatch extends Error {}
 
@@ -26,6 +45,7 @@ export async function read({ statement, cid, assertion }, device, origin) {
     bytes = decode(statement);
     if (bytes.length > BYTES) throw new TypeError('too long');
     said = parse(bytes);
+    if (!known(said, MEMBERS)) throw new TypeError('an unknown member');
     server = new URL(said.iss).origin;
   } catch (fault) {
     throw new Mismatch('not a statement', { cause: fault });

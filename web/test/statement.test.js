@@ -51,6 +51,19 @@ test('another server, ceremony, device, key, version or challenge is never signe
   await assert.rejects(read({ ...(await sent()), statement: encode(utf8('{"b":1,"a":2}')) }, device, ORIGIN), Mismatch);
 });
 
+test('a statement with a member that nobody would show is none', async () => {
+  for (const change of [
+    { hidden: 'and your house' },
+    { client: { id: 'till', name: 'Till', redirect_host: 'till.example', hidden: true } },
+    { request: { details: [{ type: 'payment', hidden: 1 }] } },
+    { request: { details: [{ rows: [{ label: 'To', value: 'Ana', hidden: 1 }] }] } },
+    { __proto__: null, constructor: 'x' },
+  ]) {
+    await assert.rejects(read(await sent(change), device, ORIGIN), Mismatch, JSON.stringify(change));
+  }
+  await read(await sent({ request: { details: [{ type: 'payment', rows: [{ label: 'To', value: 'Ana' }], asked: { anything: { deep: 1 } } }] } }), device, ORIGIN);
+});
+
 test('a decision names issuer, audience, ceremony, statement and, on approval, the assertion', async () => {
   const checked = await read(await sent(), device, ORIGIN);
   const assertion = { credential_id: 'AA', authenticator_data: encode(utf8('auth')), client_data_json: encode(utf8('{}')), signature: encode(utf8('sig')) };

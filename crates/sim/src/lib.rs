@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+pub mod fuzz;
 pub mod stage;
 pub mod till;

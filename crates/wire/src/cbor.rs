@@ -7,6 +7,8 @@ use crate::Malformed;
 
 /// Deepest nesting; CTAP 2.2 §8 allows four levels.
 const DEPTH: u8 = 8;
+/// Most members of one map: every name is held against all before it. Keys have seven, extensions some.
+const MEMBERS: u64 = 64;
 
 /// One data item.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +116,9 @@ fn item(bytes: &[u8], depth: u8) -> Result<(Cbor<'_>, &[u8]), Malformed> {
             Cbor::List(list)
         }
         5 => {
+            if number > MEMBERS {
+                return Err(WRONG);
+            }
             let mut members: Vec<(Cbor<'_>, Cbor<'_>)> = Vec::new();
             for _ in 0..number {
                 let (key, after) = item(rest, deeper)?;

@@ -30,7 +30,8 @@ pub struct ProofClaims {
     pub bd: Option<String>,
 }
 
-/// Seconds since the epoch; a fraction is accepted and dropped (RFC 7519 §2).
+/// Seconds since the epoch; a fraction is accepted and dropped (RFC 7519 §2). Thirty million years
+/// from now are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct NumericDate(pub i64);
@@ -45,12 +46,10 @@ impl NumericDate {
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<NumericDate, D::Error> {
         let n = serde_json::Number::deserialize(d)?;
-        if let Some(i) = n.as_i64() {
-            return Ok(NumericDate(i));
-        }
-        match n.as_f64() {
-            // Bounded first, so that the conversion keeps the whole part.
-            Some(f) if f.abs() < 1e15 => Ok(NumericDate(f.floor() as i64)),
+        // Bounded, so that a conversion keeps the whole part and no reckoning with it overflows.
+        let whole = n.as_i64().or_else(|| n.as_f64().filter(|f| f.abs() < 1e15).map(|f| f.floor() as i64));
+        match whole {
+            Some(i) if i.unsigned_abs() < 1_000_000_000_000_000 => Ok(NumericDate(i)),
             _ => Err(serde::de::Error::custom("a NumericDate")),
         }
     }
@@ -219,7 +218,7 @@ pub fn make(claims: &ProofClaims, jwk: &Jwk, signer: &dyn Signer) -> Result<Stri
 
 /// Compares without query and fragment; scheme and host without regard to case, default ports
 /// left out (RFC 9449 §4.3 check 9).
-fn is_same_url(a: &str, b: &str) -> bool {
+pub fn is_same_url(a: &str, b: &str) -> bool {
     match (normal(a), normal(b)) {
         (Some(a), Some(b)) => a == b,
         _ => false,

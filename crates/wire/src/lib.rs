@@ -19,6 +19,7 @@ pub mod jose;
 pub mod limits;
 pub mod mac;
 pub mod message;
+pub mod object;
 pub mod refresh;
 pub mod secret;
 pub mod statement;

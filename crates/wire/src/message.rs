@@ -2,6 +2,7 @@
 //! apart (docs/protocol.md §6). Unknown members are refused where the server reads.
 
 use crate::code::Direction;
+use crate::object;
 use crate::webauthn::AssertionText;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -203,7 +204,7 @@ pub struct DecisionBody {
     /// The decision JWS.
     pub approval: String,
     /// The passkey's assertion, on approve.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "object::maybe")]
     pub assertion: Option<AssertionText>,
 }
 
@@ -235,6 +236,7 @@ pub struct Creation {
 
 /// A new passkey as it arrives; binary members in base64url.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewCredential {
     /// Credential id.
     pub id: String,
@@ -256,6 +258,7 @@ pub struct FinishEnrolment {
     /// What the person calls the device.
     pub device_name: String,
     /// The new passkey.
+    #[serde(deserialize_with = "object::member")]
     pub credential: NewCredential,
 }
 
@@ -275,6 +278,7 @@ pub struct Enrolled {
 #[serde(deny_unknown_fields)]
 pub struct Rebind {
     /// Assertion by any passkey of the person.
+    #[serde(deserialize_with = "object::member")]
     pub assertion: AssertionText,
     /// What the person calls the device.
     pub device_name: String,

@@ -222,10 +222,12 @@ impl Statement {
         let value = serde_json::to_value(self).map_err(|_| Malformed("a statement"))?;
         jcs::encode(&value, STATEMENT_DEPTH, STATEMENT_BYTES)
     }
-    /// Reads canonical bytes.
+    /// Reads canonical bytes. All of them: what would not be shown must not be signed, so a member
+    /// that is not known here makes it [`Malformed`].
     pub fn parse(bytes: &[u8]) -> Result<Statement, Malformed> {
         let value = jcs::parse(bytes, STATEMENT_DEPTH, STATEMENT_BYTES)?;
-        serde_json::from_value(value).map_err(|_| Malformed("a statement"))
+        let read: Statement = serde_json::from_value(value).map_err(|_| Malformed("a statement"))?;
+        if read.encode()? == bytes { Ok(read) } else { Err(Malformed("a statement without unknown members")) }
     }
 }
 

@@ -36,6 +36,8 @@ pub mod oid {
 
 /// Most certificates of one chain; authenticators send up to five.
 const CHAIN: usize = 8;
+/// Most extensions of one certificate: each is held against all before it. Real ones have about ten.
+const EXTENSIONS: usize = 64;
 /// Version 3, as it is written.
 const V3: u32 = 2;
 
@@ -87,7 +89,7 @@ impl<'a> Certificate<'a> {
                 let critical = one.maybe(Tag::BOOLEAN)? == Some(&[0xff]);
                 let value = one.take(Tag::OCTETS)?;
                 one.end()?;
-                if extensions.iter().any(|e| e.id == id) {
+                if extensions.len() >= EXTENSIONS || extensions.iter().any(|e| e.id == id) {
                     return Err(WRONG);
                 }
                 extensions.push(Extension { id, critical, value });

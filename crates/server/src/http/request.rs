@@ -11,6 +11,7 @@ use countersign_store::sql::StoredDevice;
 use countersign_trust::Refusal;
 use countersign_trust::device::DeviceState;
 use countersign_wire::dpop::{self, Fresh, Proof};
+use countersign_wire::object;
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -216,9 +217,5 @@ pub fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, 
     if !kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/json")) {
         return Err(bad("content type application/json"));
     }
-    // A list could stand for a structure by the order of its members: only objects are read.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(bad("not an object"));
-    }
-    serde_json::from_slice(body).map_err(|_| bad("not the members it must have"))
+    object::parse(body).map_err(|m| bad(m.0))
 }

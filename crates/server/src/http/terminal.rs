@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::message::{Confirm, Open};
+use countersign_wire::object;
 use countersign_wire::webauthn::AssertionText;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -137,6 +138,7 @@ pub async fn passkey(State(app): Shared, Path(flow): Path<String>, r: Incoming, 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Body {
+        #[serde(deserialize_with = "object::member")]
         assertion: AssertionText,
     }
     let result = async {

@@ -76,7 +76,7 @@ pub(super) struct Asked {
 
 /// An error of RFC 6749 §4.1.2.1 or OpenID Connect Core §3.1.2.6, with a word for developers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct No(pub(super) &'static str, pub(super) &'static str);
+pub struct No(pub(super) &'static str, pub(super) &'static str);
 
 async fn answer(app: &App, r: &Incoming, raw: &[u8], params: Result<Params, &'static str>) -> Response {
     let done = async {

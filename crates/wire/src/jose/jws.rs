@@ -2,7 +2,7 @@
 
 use super::{Alg, Jwk};
 use crate::limits::JWS_BYTES;
-use crate::{Malformed, b64};
+use crate::{Malformed, b64, object};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -121,9 +121,9 @@ impl<'a> Jws<'a> {
         self.alg
     }
 
-    /// Claims that nobody has vouched for yet: only to find the key that would.
+    /// Claims (RFC 7519 §7.2: an object) that nobody has vouched for yet: only to find the key that would.
     pub fn unverified<T: DeserializeOwned>(&self) -> Result<T, Malformed> {
-        serde_json::from_slice(&b64::decode(self.payload)?).map_err(|_| Malformed("claims"))
+        object::parse(&b64::decode(self.payload)?).map_err(|_| Malformed("claims"))
     }
 
     /// The claims, if `key` made the signature.
@@ -141,9 +141,9 @@ impl Claims {
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
-    /// The verified payload as a structure.
+    /// The verified payload as a structure; claims are an object (RFC 7519 §7.2).
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Malformed> {
-        serde_json::from_slice(&self.0).map_err(|_| Malformed("claims"))
+        object::parse(&self.0).map_err(|_| Malformed("claims"))
     }
 }
 

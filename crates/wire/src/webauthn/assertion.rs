@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// An assertion as it arrives; binary members in base64url.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AssertionText {
     /// Credential id.
     pub credential_id: String,

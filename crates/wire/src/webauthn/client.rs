@@ -2,7 +2,7 @@
 //! the head of the authenticator's.
 
 use super::Fault;
-use crate::{Malformed, b64, mac};
+use crate::{Malformed, b64, mac, object};
 use serde::Deserialize;
 
 /// Where the page may have stood.
@@ -38,7 +38,7 @@ impl<'a> Asked<'a> {
 
     /// Holds both accounts against what was asked. `ceremony` is `webauthn.create` or `webauthn.get`.
     pub(super) fn check(&self, ceremony: &str, client_data: &[u8], authenticator_data: &[u8]) -> Result<AuthenticatorHead, Fault> {
-        let client: ClientData = serde_json::from_slice(client_data).map_err(|_| Fault::Malformed)?;
+        let client: ClientData = object::parse(client_data)?;
         if client.r#type != ceremony {
             return Err(Fault::Type);
         }
