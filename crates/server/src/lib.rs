@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod authzen;
 pub mod chance;
 pub mod cli;
 pub mod config;

@@ -1,5 +1,6 @@
 //! Starts the server: store, keys, rules, jobs, doors; stops it in the other order.
 
+use crate::app::access::Access;
 use crate::app::policies::Policies;
 use crate::app::hub::Hub;
 use crate::app::keys::Keys;
@@ -81,9 +82,10 @@ pub async fn open_on(
     let store = Store::new(engine);
     let keys = Keys::load(&store, seal, chance.clone()).await.map_err(fault("keys"))?;
     let policies = Policies::load(config.policies.as_deref()).map_err(fault("policies"))?;
+    let access = Access::load(config.access_policies.as_deref()).map_err(fault("access_policies"))?;
     let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
     let (hub, owed, to_judge) = (Hub::default(), Notify::new(), Notify::new());
-    Ok(Arc::new(App { store, config: Arc::new(config), keys, policies, details, chance, hub, owed, to_judge, noise: Noise::default() }))
+    Ok(Arc::new(App { store, config: Arc::new(config), keys, policies, access, details, chance, hub, owed, to_judge, noise: Noise::default() }))
 }
 
 /// Takes part in numbering until a beat is heard: nothing is decided before, and the jobs that beat

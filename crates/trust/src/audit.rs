@@ -118,6 +118,8 @@ kinds! {
     PersonChanged = "person.changed": ["PR.AA-01", "PR.PS-04"],
     /// A client was registered or changed.
     ClientChanged = "client.changed": ["PR.AA-01", "ID.AM-02", "PR.PS-04"],
+    /// Another set of access policies took effect.
+    AccessChanged = "access.changed": ["PR.AA-05", "PR.PS-04"],
     /// A key was made.
     KeyMade = "key.made": ["PR.DS-01", "PR.PS-04"],
     /// A key was retired.

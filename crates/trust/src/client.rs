@@ -140,6 +140,9 @@ pub struct Client {
     /// Audiences that it answers for: it may look at tokens made for them (RFC 7662 §2).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub introspects: Vec<String>,
+    /// Types of subject and resource that it may ask decisions about (AuthZEN); `*` is every type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks_about: Vec<String>,
     /// Switched off.
     #[serde(default)]
     pub disabled: bool,
@@ -213,6 +216,10 @@ impl Client {
             Refresh::OfflineAccess => scopes.iter().any(|s| s == OFFLINE_ACCESS),
             Refresh::Always => true,
         }
+    }
+    /// Whether it may ask decisions about a type.
+    pub fn may_ask_about(&self, kind: &str) -> bool {
+        self.asks_about.iter().any(|k| k == "*" || k == kind)
     }
     /// Whether policy must allow this scope by itself.
     pub fn is_privileged(&self, scope: &str) -> bool {

@@ -23,6 +23,8 @@ pub enum Product {
     UserInfo,
     /// An answer about a token at the introspection endpoint.
     Introspection,
+    /// An answer of the decision point about a session or token.
+    Decision,
     /// A ticket to enrol a further device.
     EnrolmentTicket,
 }
@@ -88,7 +90,7 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
         use countersign_wire::statement::Boundary;
         let needs = match product {
             Product::Tokens | Product::Code | Product::UserInfo | Product::Introspection => Boundary::Tokens,
-            Product::Session => Boundary::Session,
+            Product::Session | Product::Decision => Boundary::Session,
             Product::EnrolmentTicket => return Err(Refusal::Denied),
         };
         if client.boundary < needs || details.iter().any(|d| !client.detail_types.contains(d)) {

@@ -20,6 +20,20 @@ impl Time {
     pub fn parse_rfc3339(text: &str) -> Result<Time, Malformed> {
         moment(text).ok_or(Malformed("a date and time as in RFC 3339"))
     }
+    /// This moment as RFC 3339 §5.6 writes it, in whole seconds of UTC.
+    pub fn rfc3339(self) -> String {
+        let (days, rest) = (self.seconds().div_euclid(86_400), self.seconds().rem_euclid(86_400));
+        // Days since 1 March of the year 0, in eras of 400 years; the year begins in March.
+        let days = days + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = year + era * 400 + i64::from(month <= 2);
+        format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    }
     /// Whole seconds since the epoch, rounded down (`NumericDate`, RFC 7519 §2).
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
@@ -111,6 +125,9 @@ mod tests {
             ("2026-11-21t07:00:00.123456789z", 1_795_244_400_123_456),
         ] {
             assert_eq!(Time::parse_rfc3339(text), Ok(Time(want)), "{text}");
+        }
+        for text in ["1970-01-01T00:00:00Z", "2000-02-29T23:59:59Z", "1999-12-31T12:00:00Z", "2026-11-21T07:00:00Z", "3024-03-01T00:00:00Z", "1937-01-01T00:00:00Z"] {
+            assert_eq!(Time::parse_rfc3339(text).unwrap().rfc3339(), text);
         }
         for bad in [
             "", "2026-11-21", "2026-11-21 07:00:00Z", "2026-11-21T07:00Z", "2026-11-21T07:00:00", "2025-02-29T00:00:00Z", "2026-13-01T00:00:00Z",

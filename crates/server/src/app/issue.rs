@@ -131,7 +131,7 @@ pub fn gate(
     let action = match product {
         Product::Session | Product::EnrolmentTicket => Action::Redeem,
         Product::Code | Product::Tokens => Action::Issue,
-        Product::UserInfo | Product::Introspection => Action::Continue,
+        Product::UserInfo | Product::Introspection | Product::Decision => Action::Continue,
     };
     let facts = policy::Facts::of(
         &vetoes.person,

@@ -1,6 +1,7 @@
 //! What the server does, one file a noun, always in the same four steps: load facts with their
 //! versions, decide in `trust`, commit, publish what changed.
 
+pub mod access;
 pub mod attestation;
 pub mod ceremony;
 pub mod context;
@@ -50,6 +51,8 @@ pub struct App {
     pub keys: Keys,
     /// The rules in force.
     pub policies: Policies,
+    /// The operator's access policies.
+    pub access: access::Access,
     /// Types of authorization details.
     pub details: DetailTypes,
     /// Random bytes.

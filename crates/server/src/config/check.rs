@@ -76,8 +76,11 @@ pub fn client(c: &Client) -> Result<(), String> {
     if c.name.is_empty() || c.name.chars().count() > limits::NAME_CHARS || !countersign_wire::jcs::is_plain(&c.name) {
         return wrong("name of 1 to 80 plain characters");
     }
-    if c.redirect_uris.is_empty() && c.introspects.is_empty() {
-        return wrong("at least one redirect URI, or audiences that it introspects");
+    if c.redirect_uris.is_empty() && c.introspects.is_empty() && c.asks_about.is_empty() {
+        return wrong("at least one redirect URI, audiences that it introspects, or types that it asks about");
+    }
+    if !c.asks_about.is_empty() && !matches!(c.auth, ClientAuth::ClientSecretBasic) {
+        return wrong("asks_about goes with client_secret_basic");
     }
     if !c.introspects.is_empty() && c.auth == ClientAuth::None {
         return wrong("introspects goes with a client that authenticates");

@@ -50,6 +50,9 @@ pub struct Config {
     /// File with Cedar policies instead of the shipped ones.
     #[serde(default)]
     pub policies: Option<PathBuf>,
+    /// Folder with the operator's access policies: schemas, policies and entities.
+    #[serde(default)]
+    pub access_policies: Option<PathBuf>,
     /// Files with further types of `authorization_details` (RFC 9396); `payment` and `tool_call` are shipped.
     #[serde(default)]
     pub detail_types: Vec<PathBuf>,

@@ -30,9 +30,13 @@ use std::time::Duration;
 /// How long a body may take to arrive; far below the life of a nonce.
 const BODY: Duration = Duration::from_secs(10);
 
+/// A caller's own name for its request.
+const REQUEST_ID: &str = "x-request-id";
+
 /// All doors of the server.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
+        .merge(crate::authzen::router())
         .merge(crate::oidc::router())
         .route("/sign-in/{flow}", get(shells::sign_in))
         .route("/sign-in/{flow}/resume", post(terminal::resume))
@@ -97,8 +101,13 @@ async fn whole(request: Request, next: Next) -> Response {
 /// Headers of every answer: nothing is cached, framed, sniffed or told to others. No CORS header
 /// ever: another origin has no business here.
 async fn headers(request: Request, next: Next) -> Response {
+    // A caller's own name for its request comes back (AuthZEN Authorization API 1.0 §10.1.4).
+    let name = request.headers().get(REQUEST_ID).filter(|_| request.uri().path().starts_with("/access/")).cloned();
     let mut response = spoken(next.run(request).await);
     let headers = response.headers_mut();
+    if let Some(name) = name {
+        headers.insert(REQUEST_ID, name);
+    }
     let mut put = |name: header::HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };

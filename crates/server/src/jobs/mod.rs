@@ -1,7 +1,7 @@
 //! What happens by the clock: sweeping, numbering, following, keys, telling relying parties.
 
 use crate::app::ceremony::terminal;
-use crate::app::{App, Context, asks_for_judgement, judge, noise, policies, sessions};
+use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions};
 use crate::oidc::backchannel;
 use countersign_wire::CeremonyId;
 use std::net::{IpAddr, Ipv4Addr};
@@ -29,6 +29,7 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
             judge::wake_resting(&app).await.map_err(|f| f.refusal.code().to_owned())
         }),
         tokio::spawn(judge::run(app.clone(), stopped.clone())),
+        every(app, stopped, Duration::from_secs(2), "access policies", access::renew),
         tokio::spawn(follow(app.clone(), stopped.clone())),
         tokio::spawn(backchannel::run(app.clone(), stopped.clone())),
     ]

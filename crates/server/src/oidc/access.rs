@@ -60,6 +60,10 @@ impl Access {
     pub fn person(&self) -> &PersonId {
         &self.claims.sub
     }
+    /// The session it speaks for.
+    pub fn session(&self) -> &SessionId {
+        &self.claims.sid
+    }
     /// When it was made, to the millisecond.
     pub fn made(&self) -> Time {
         self.claims.jti.made()

@@ -203,6 +203,11 @@ fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Use
     Ok(Used { name: format!("{}/{}", client.id, c.jti), until: Time::from_seconds(c.exp.seconds() + 1) })
 }
 
+/// The parameters of a request that has none: then the header alone shows who sent it.
+pub fn nothing() -> Params {
+    Params::default()
+}
+
 /// Finds and checks the client of a request.
 pub async fn authenticate(app: &App, headers: &HeaderMap, params: &Params, now: Time) -> Result<Known, Fault> {
     let shown = shown(headers, params)?;

@@ -11,7 +11,7 @@
 //!
 //! Refusals become OAuth errors here and in no other place of the server.
 
-mod access;
+pub mod access;
 mod answer;
 pub mod authorize;
 pub mod back;
@@ -24,7 +24,7 @@ mod egress;
 mod hint;
 pub mod introspect;
 pub mod jar;
-mod jwt;
+pub mod jwt;
 pub mod logout;
 pub mod par;
 pub mod params;

@@ -91,6 +91,9 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("far-bank", "detail_types = [\"payment\"]\nfar = \"unproven\"\n"),
         client("office", &format!("{scopes}{secret}")),
         client("ledger", &secret),
+        client("desk", &format!("{secret}introspects = [\"{issuer}\"]\nasks_about = [\"*\"]\n")),
+        client("other-desk", &format!("{secret}asks_about = [\"*\"]\n")),
+        client("narrow-desk", &format!("{secret}asks_about = [\"session\", \"client\"]\n")),
         client("far", &format!("{scopes}far = \"unproven\"\n")),
         client("screen", "boundary = \"session\"\n"),
         // For tests that open more than one client may in a minute.

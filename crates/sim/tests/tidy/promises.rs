@@ -140,12 +140,23 @@ const STANDARD: [&str; 10] = [
     "/logout",
 ];
 
+/// Those of the decision point: its metadata names them.
+const DECISIONS: [&str; 6] = [
+    "/.well-known/authzen-configuration",
+    "/access/v1/evaluation",
+    "/access/v1/evaluations",
+    "/access/v1/search/action",
+    "/access/v1/search/resource",
+    "/access/v1/search/subject",
+];
+
 #[test]
 fn every_door_is_in_the_openapi_document_and_no_other() {
     let document: Value = serde_json::from_str(&read("crates/server/src/http/openapi.json")).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let written: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(routes("crates/server/src/http/mod.rs"), written);
+    assert_eq!(routes("crates/server/src/authzen/mod.rs"), DECISIONS.map(str::to_owned).into());
     assert_eq!(routes("crates/server/src/oidc/mod.rs"), STANDARD.map(str::to_owned).into());
 }
 

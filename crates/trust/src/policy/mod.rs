@@ -4,6 +4,7 @@
 //! Only candidates are evaluated, chosen by action, resource and principal; an unscoped policy is
 //! always a candidate, so no `forbid` is ever missed (a property test compares with the full set).
 
+pub mod access;
 mod select;
 
 use crate::Refusal;
@@ -22,7 +23,7 @@ use cedar_policy::{
 };
 use countersign_wire::statement::{Purpose, Rights};
 use countersign_wire::{ClientId, Time, b64, mac};
-use select::Index;
+use select::{Index, Known};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::FromStr;
@@ -262,7 +263,7 @@ pub struct Decision {
 /// A compiled, validated set of policies.
 pub struct PolicySet {
     version: String,
-    index: Index,
+    index: Index<Action>,
     authorizer: Authorizer,
     entities: Entities,
     notes: HashMap<PolicyId, Notes>,
@@ -331,13 +332,15 @@ impl PolicySet {
             };
             (p.id().clone(), notes)
         });
+        let names = Names::parse().map_err(|e| fault("names", &e))?;
+        let known = names.actions.iter().map(|(a, uid)| Known { action: *a, names: vec![uid.clone()] });
         Ok(PolicySet {
             version: b64::encode(mac::h(text.as_bytes()).get(..12).unwrap_or_default()),
             notes: notes.collect(),
-            index: Index::build(&set)?,
+            index: Index::build(&set, &known.collect::<Vec<_>>())?,
             authorizer: Authorizer::new(),
             entities: Entities::empty(),
-            names: Names::parse().map_err(|e| fault("names", &e))?,
+            names,
         })
     }
 
@@ -369,7 +372,8 @@ impl PolicySet {
         let principal = uid(&self.names.person, &facts.person);
         let resource = uid(&self.names.client, &facts.client);
         let Some(context) = context(facts, scope) else { return closed };
-        let chosen = self.index.candidates(action, &principal, &resource, all);
+        let (one, other) = (std::slice::from_ref(&principal), std::slice::from_ref(&resource));
+        let chosen = self.index.candidates(action, one, other, all);
         let Ok(request) = Request::new(principal, act, resource, context, None) else {
             return closed;
         };

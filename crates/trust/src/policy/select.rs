@@ -1,73 +1,79 @@
 //! Candidate selection: which policies can possibly apply to a request.
+//!
+//! Each policy is filed once for every action it may apply to: under the one resource that it names, else
+//! under the one principal, else among those for everybody. Named things are looked up together with all
+//! groups they are in, so that `in` finds its way as well as `==`. What names nothing is always a
+//! candidate; a type that does not fit is left to the evaluation. Cost grows with what may apply.
 
-use super::{Action, PolicyFault};
+use super::PolicyFault;
 use cedar_policy::{
     ActionConstraint, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::Hash;
 
-/// Policies by what their scope names.
-pub(super) struct Index {
-    everything: PolicySet,
-    /// For each action: the policies that name neither resource nor principal.
-    general: HashMap<Action, PolicySet>,
-    /// Those that name one resource (`resource == X`).
-    by_resource: HashMap<(Action, String), Vec<Policy>>,
-    /// Those that name one principal (`principal == X`) and no resource.
-    by_principal: HashMap<(Action, String), Vec<Policy>>,
+/// An action with the names by which a policy may mean it: its own and those of the groups it is in.
+pub(super) struct Known<A> {
+    pub action: A,
+    pub names: Vec<EntityUid>,
 }
 
-impl Index {
-    pub(super) fn build(set: &PolicySet) -> Result<Index, PolicyFault> {
-        let mut index = Index {
-            everything: set.clone(),
-            general: Action::ALL.into_iter().map(|a| (a, PolicySet::new())).collect(),
-            by_resource: HashMap::new(),
-            by_principal: HashMap::new(),
-        };
+/// Policies by what their scope names.
+pub(super) struct Index<A> {
+    everything: PolicySet,
+    by_action: HashMap<A, Filed>,
+}
+
+/// Policies of one action.
+#[derive(Default)]
+struct Filed {
+    /// Those that name neither resource nor principal.
+    general: PolicySet,
+    /// Those that name one resource (`==` or `in`).
+    by_resource: HashMap<EntityUid, Vec<Policy>>,
+    /// Those that name one principal (`==` or `in`) and no resource.
+    by_principal: HashMap<EntityUid, Vec<Policy>>,
+}
+
+impl<A: Copy + Eq + Hash> Index<A> {
+    pub(super) fn build(set: &PolicySet, actions: &[Known<A>]) -> Result<Index<A>, PolicyFault> {
+        let mut by_action: HashMap<A, Filed> = actions.iter().map(|k| (k.action, Filed::default())).collect();
+        let known = |uid: &EntityUid| actions.iter().any(|k| k.names.contains(uid));
         for policy in set.policies() {
-            for action in Action::ALL {
-                if may_apply(&policy.action_constraint(), action) {
-                    index.place(action, policy)?;
+            let named: Vec<EntityUid> = match policy.action_constraint() {
+                ActionConstraint::Any => Vec::new(),
+                ActionConstraint::Eq(uid) => vec![uid],
+                ActionConstraint::In(uids) => uids,
+            };
+            // A name that nobody knows may mean anything.
+            let open = named.is_empty() || !named.iter().all(known);
+            for k in actions.iter().filter(|k| open || named.iter().any(|n| k.names.contains(n))) {
+                if let Some(filed) = by_action.get_mut(&k.action) {
+                    filed.place(policy)?;
                 }
             }
         }
-        Ok(index)
+        Ok(Index { everything: set.clone(), by_action })
     }
 
-    fn place(&mut self, action: Action, policy: &Policy) -> Result<(), PolicyFault> {
-        if let ResourceConstraint::Eq(resource) = policy.resource_constraint() {
-            self.by_resource.entry((action, resource.to_string())).or_default().push(policy.clone());
-        } else if let PrincipalConstraint::Eq(principal) = policy.principal_constraint() {
-            self.by_principal.entry((action, principal.to_string())).or_default().push(policy.clone());
-        } else if let Some(set) = self.general.get_mut(&action) {
-            set.add(policy.clone()).map_err(|e| PolicyFault(e.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// The policies to evaluate; the whole set when `all`, or when anything is odd.
-    pub(super) fn candidates(
-        &self,
-        action: Action,
-        principal: &EntityUid,
-        resource: &EntityUid,
-        all: bool,
-    ) -> Cow<'_, PolicySet> {
-        let Some(general) = self.general.get(&action).filter(|_| !all) else {
+    /// The policies to evaluate; the whole set when `all`, or when anything is odd. Both are given with
+    /// every group they are in.
+    pub(super) fn candidates(&self, action: A, principal: &[EntityUid], resource: &[EntityUid], all: bool) -> Cow<'_, PolicySet> {
+        let Some(filed) = self.by_action.get(&action).filter(|_| !all) else {
             return Cow::Borrowed(&self.everything);
         };
-        if self.by_resource.is_empty() && self.by_principal.is_empty() {
-            return Cow::Borrowed(general);
+        let mut named = resource
+            .iter()
+            .filter_map(|uid| filed.by_resource.get(uid))
+            .chain(principal.iter().filter_map(|uid| filed.by_principal.get(uid)))
+            .flatten()
+            .peekable();
+        if named.peek().is_none() {
+            return Cow::Borrowed(&filed.general);
         }
-        let named = self.by_resource.get(&(action, resource.to_string()));
-        let owned = self.by_principal.get(&(action, principal.to_string()));
-        if named.is_none() && owned.is_none() {
-            return Cow::Borrowed(general);
-        }
-        let mut chosen = general.clone();
-        for policy in named.into_iter().chain(owned).flatten() {
+        let mut chosen = filed.general.clone();
+        for policy in named {
             if chosen.add(policy.clone()).is_err() {
                 return Cow::Borrowed(&self.everything);
             }
@@ -76,15 +82,17 @@ impl Index {
     }
 }
 
-/// Whether a policy with this action scope may apply. A group (a name that is no action of ours)
-/// counts as "may".
-fn may_apply(constraint: &ActionConstraint, action: Action) -> bool {
-    let is_ours = |uid: &EntityUid| uid.id().unescaped() == action.as_str();
-    let is_known =
-        |uid: &EntityUid| Action::ALL.iter().any(|a| uid.id().unescaped() == a.as_str());
-    match constraint {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(uid) => is_ours(uid) || !is_known(uid),
-        ActionConstraint::In(uids) => uids.iter().any(|u| is_ours(u) || !is_known(u)),
+impl Filed {
+    fn place(&mut self, policy: &Policy) -> Result<(), PolicyFault> {
+        use PrincipalConstraint as P;
+        use ResourceConstraint as R;
+        if let R::Eq(uid) | R::In(uid) | R::IsIn(_, uid) = policy.resource_constraint() {
+            self.by_resource.entry(uid).or_default().push(policy.clone());
+        } else if let P::Eq(uid) | P::In(uid) | P::IsIn(_, uid) = policy.principal_constraint() {
+            self.by_principal.entry(uid).or_default().push(policy.clone());
+        } else {
+            self.general.add(policy.clone()).map_err(|e| PolicyFault(e.to_string()))?;
+        }
+        Ok(())
     }
 }

@@ -117,7 +117,7 @@ impl World {
         let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
         let config = Arc::new(Config::parse(config, std::iter::empty()).unwrap());
         let policies = Policies::load(None).unwrap();
-        let app = Arc::new(App { store, config, keys, policies, details: DetailTypes::load(&[]).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), to_judge: Notify::new(), noise: Default::default() });
+        let app = Arc::new(App { store, config, keys, policies, details: DetailTypes::load(&[]).unwrap(), access: crate::app::access::Access::load(None).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), to_judge: Notify::new(), noise: Default::default() });
         let person = PersonId::new(T0, app.id10());
         let dk = Key::new().public();
         let device = Device {
@@ -192,7 +192,7 @@ impl World {
         let old = &self.app;
         let keys = Keys::load(&old.store, Seal::new(&[3; 32]), old.chance.clone()).await.unwrap();
         let app = Arc::new(App {
-            details: DetailTypes::load(&[]).unwrap(),
+            details: DetailTypes::load(&[]).unwrap(), access: crate::app::access::Access::load(None).unwrap(),
             store: old.store.clone(),
             config: old.config.clone(),
             keys,

@@ -70,6 +70,14 @@ const ENDPOINTS: [(&str, Covered); 8] = [
     ("jwks_uri", Gives("public keys")),
 ];
 
+const DECISIONS: [(&str, Covered); 5] = [
+    ("access_evaluation_endpoint", By(Step::Decide)),
+    ("access_evaluations_endpoint", Gives("several of the same, judged one by one by the same function")),
+    ("search_subject_endpoint", Gives("the same question of every name")),
+    ("search_action_endpoint", Gives("the same question of every name")),
+    ("search_resource_endpoint", Gives("the same question of every name")),
+];
+
 const GRANTS: [(&str, Covered); 2] = [("authorization_code", By(Step::Exchange)), ("refresh_token", By(Step::Refresh))];
 
 fn same(found: BTreeSet<String>, listed: &[(&str, Covered)], what: &str) {
@@ -95,6 +103,10 @@ async fn x13_every_door_and_every_grant_has_a_row() {
     let metadata: Value = read("/.well-known/openid-configuration").await;
     let endpoints = metadata.as_object().unwrap().keys().filter(|k| k.ends_with("_endpoint") || *k == "jwks_uri").cloned();
     same(endpoints.collect(), &ENDPOINTS, "endpoints");
+    let metadata: Value = read("/.well-known/authzen-configuration").await;
+    let endpoints = metadata.as_object().unwrap().keys().filter(|k| k.ends_with("_endpoint")).cloned();
+    same(endpoints.collect(), &DECISIONS, "decisions");
+    let metadata: Value = read("/.well-known/openid-configuration").await;
     let grants = metadata["grant_types_supported"].as_array().unwrap().iter().map(|g| g.as_str().unwrap().to_owned());
     same(grants.collect(), &GRANTS, "grants");
 }

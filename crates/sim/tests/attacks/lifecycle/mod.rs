@@ -30,7 +30,7 @@ fn settings() -> Settings {
         .collect();
     let reader = format!(
         "[[clients]]\nid = \"{READER}\"\nname = \"Reader\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
-         secret_hash = \"{}\"\nintrospects = [\"{AUDIENCE}\"]\n",
+         secret_hash = \"{}\"\nintrospects = [\"{AUDIENCE}\"]\nasks_about = [\"token\", \"client\"]\n",
         b64::encode(&mac::h(SECRET.as_bytes()))
     );
     Settings { more: clients + &reader, ..Settings::default() }

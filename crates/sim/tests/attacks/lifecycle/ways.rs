@@ -65,6 +65,7 @@ pub enum Step {
     Exchange,
     UserInfo,
     Introspect,
+    Decide,
     Refresh,
     Resume,
 }
@@ -76,7 +77,7 @@ impl Step {
         matches!(
             self,
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
-                | Introspect | Refresh | Resume
+                | Introspect | Decide | Refresh | Resume
         )
     }
 }
@@ -87,10 +88,10 @@ impl Way {
     pub fn steps(self) -> &'static [Step] {
         use Step::*;
         match self {
-            Way::Scan => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Refresh, Resume],
+            Way::Scan => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Refresh, Resume],
             Way::Pushed => &[PushRequest, AuthorizePushed, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange],
-            Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Refresh, Resume],
-            Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Refresh, Resume],
+            Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Decide, Refresh, Resume],
+            Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Decide, Refresh, Resume],
             Way::AddDevice => &[OpenEnrolment, Scan, DigitsOnScreen, Approve, RedeemTicket, FinishEnrolment],
         }
     }
@@ -265,6 +266,19 @@ impl<'a> Play<'a> {
                 let reply = self.scene.raw(&self.place).send("POST", "/introspect", &headers, body.into_bytes()).await;
                 assert_eq!(reply.status, 200);
                 if reply.json()["active"] != true {
+                    return Err(Fault::ended("inactive"));
+                }
+            }
+            Step::Decide => {
+                let thing = |kind: &str, id: &str| serde_json::json!({"type": kind, "id": id});
+                let asked = serde_json::json!({
+                    "subject": thing("token", &self.tokens()?.access_token), "action": {"name": "continue"}, "resource": thing("client", &self.client),
+                });
+                let reader = format!("Basic {}", STANDARD.encode(format!("{READER}:{SECRET}")));
+                let headers = [("authorization", reader), ("content-type", "application/json".to_owned())];
+                let reply = self.scene.raw(&self.place).send("POST", "/access/v1/evaluation", &headers, asked.to_string().into_bytes()).await;
+                assert_eq!(reply.status, 200);
+                if reply.json()["decision"] != true {
                     return Err(Fault::ended("inactive"));
                 }
             }
