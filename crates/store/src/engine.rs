@@ -72,6 +72,19 @@ impl Engine {
         Ok(self.query(query).await?.into_iter().next())
     }
 
+    /// The noun in the first row of the answer, if there is one. An engine that knows for certain that a row is still what it was may
+    /// answer from memory.
+    pub(crate) async fn noun<T: Clone + Send + Sync + 'static>(
+        &self,
+        query: Query,
+        read: fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match (self, query.kept) {
+            (Self::Sqlite(store), Some(kept)) => store.noun(query, kept, read).await,
+            _ => self.first(query).await?.as_ref().map(read).transpose(),
+        }
+    }
+
     /// Keeps a batch whole or not at all, with its record; answers when it is durable.
     ///
     /// `Conflict` and `Late` mean that nothing was kept. `Unavailable` means that it is not known.

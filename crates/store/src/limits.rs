@@ -21,6 +21,8 @@ pub const WAL_PAGES: i64 = 4_000;
 /// How much of the file is read in place instead of being copied page by page, bytes. Every commit
 /// makes readers forget their pages, so without it each question would copy its pages anew.
 pub const MAPPED_BYTES: i64 = 1024 * 1024 * 1024;
+/// Rows kept in memory between two questions, each a few kilobytes; when there are as many, it begins anew.
+pub const KEPT_ROWS: usize = 4_096;
 /// Size the write-ahead log is cut back to after a checkpoint, bytes.
 pub const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 /// Times a PostgreSQL transaction is run again after a serialisation failure or a deadlock.

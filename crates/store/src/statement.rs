@@ -1,6 +1,9 @@
 //! SQL with its values. One text serves both engines; places are `$1`, `$2`, ….
 
-use crate::{EventRow, Guard, StoreError, Value};
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::{EventRow, Guard, StoreError, Table, Value};
 
 /// A question. At most [`ROWS_MAX`](crate::limits::ROWS_MAX) rows come back.
 #[derive(Clone, Debug)]
@@ -10,6 +13,28 @@ pub struct Query {
     /// The values for `$1`, `$2`, ….
     pub params: Vec<Value>,
     pub(crate) long: bool,
+    pub(crate) kept: Option<Kept>,
+}
+
+/// What an engine may keep of an answer: one row of `table`, whose id stands in the first column, found by the text in `$1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) table: Table,
+    /// What `$1` is; `id` where it is the row's id.
+    pub(crate) by: &'static str,
+}
+
+/// A row as the program reads it.
+pub(crate) type Noun = Arc<dyn Any + Send + Sync>;
+
+/// What a row is once a change of it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Becomes {
+    pub(crate) table: Table,
+    pub(crate) id: String,
+    /// What it is found by.
+    pub(crate) names: Vec<(&'static str, String)>,
+    pub(crate) noun: Noun,
 }
 
 impl Query {
@@ -19,7 +44,15 @@ impl Query {
             sql,
             params: params.into(),
             long: false,
+            kept: None,
         }
+    }
+
+    /// A question for one row, which the engine may remember for as long as it knows that the row is still the same.
+    #[must_use]
+    pub(crate) fn kept(mut self, table: Table, by: &'static str) -> Self {
+        self.kept = Some(Kept { table, by });
+        self
     }
 
     /// A question that may read much: answered away from the threads that serve requests.
@@ -48,6 +81,7 @@ pub struct Statement {
     pub params: Vec<Value>,
     /// How many rows it must touch.
     pub expect: Expect,
+    pub(crate) becomes: Option<Becomes>,
 }
 
 impl Statement {
@@ -57,6 +91,7 @@ impl Statement {
             sql,
             params: params.into(),
             expect: Expect::One,
+            becomes: None,
         }
     }
 
@@ -66,6 +101,24 @@ impl Statement {
             sql,
             params: params.into(),
             expect: Expect::Any,
+            becomes: None,
+        }
+    }
+
+    /// The row that `UPDATE t … WHERE id = $n …` or `DELETE FROM t WHERE id = $n …` changes.
+    pub(crate) fn target(&self) -> Option<(Table, &str)> {
+        if !self.sql.starts_with("UPDATE") && !self.sql.starts_with("DELETE") {
+            return None;
+        }
+        let (_, place) = self.sql.split_once("WHERE id = $")?;
+        // Beside the id there may only be conditions that narrow: no other row, no other question.
+        if place.contains("WHERE") || place.split(['(', ')']).step_by(2).any(|outside| outside.contains(" OR ")) {
+            return None;
+        }
+        let digits = place.split(|c: char| !c.is_ascii_digit()).next()?;
+        match self.params.get(digits.parse::<usize>().ok()?.checked_sub(1)?)? {
+            Value::Text(id) => Some((Table::named(first_table(self.sql))?, id)),
+            _ => None,
         }
     }
 
@@ -190,5 +243,26 @@ mod tests {
         assert_eq!(first_table("INSERT INTO burn(id) VALUES ($1)"), "burn");
         assert_eq!(first_table("update device SET a = 1"), "device");
         assert_eq!(first_table("SELECT 1"), "");
+    }
+
+    #[test]
+    fn the_row_a_statement_changes_is_found_wherever_its_id_stands() {
+        let moved = Statement::one(
+            "UPDATE session SET state = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            ["s-1".into(), 4.into(), "ended".into()],
+        );
+        assert_eq!(moved.target(), Some((Table::Session, "s-1")));
+        let last = Statement::any("DELETE FROM code WHERE id = $1", ["c-1".into()]);
+        assert_eq!(last.target(), Some((Table::Code, "c-1")));
+        let other = Statement::any("DELETE FROM burn WHERE id = $1", ["b-1".into()]);
+        assert_eq!(other.target(), None);
+        let many = Statement::any("UPDATE session SET a = 1 WHERE person = $1", ["p".into()]);
+        assert_eq!(many.target(), None);
+        let wider = Statement::any("UPDATE session SET a = 1 WHERE id = $1 OR person = $2", ["s-1".into(), "p".into()]);
+        assert_eq!(wider.target(), None);
+        let narrower = Statement::any("UPDATE device SET a = $2 WHERE id = $1 AND (a IS NULL OR a < $2)", ["d".into(), 1.into()]);
+        assert_eq!(narrower.target(), Some((Table::Device, "d")));
+        let insert = Statement::one("INSERT INTO session (id) VALUES ($1)", ["s-1".into()]);
+        assert_eq!(insert.target(), None);
     }
 }

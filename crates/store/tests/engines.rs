@@ -30,6 +30,7 @@ const NOON: i64 = 1_800_000_000_000_000;
 struct Ground {
     engine: Engine,
     clock: Arc<HandClock>,
+    address: String,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -42,6 +43,7 @@ async fn ground(address: &str, dir: Option<tempfile::TempDir>) -> Ground {
     Ground {
         engine,
         clock,
+        address: address.to_owned(),
         _dir: dir,
     }
 }
@@ -67,6 +69,16 @@ async fn server() -> Option<Ground> {
     Some(ground(&cluster.database().await.unwrap(), None).await)
 }
 
+impl Ground {
+    /// The same store as another process has it; what is in memory alone has no other.
+    async fn other(&self) -> Engine {
+        match self.address.as_str() {
+            "sqlite::memory:" => self.engine.clone(),
+            address => Engine::open_with(address, Arc::clone(&self.clock) as Arc<dyn Clock>).await.unwrap(),
+        }
+    }
+}
+
 /// One test for each promise on each engine.
 macro_rules! promises {
     ($($promise:ident,)*) => {
@@ -84,6 +96,18 @@ macro_rules! promises {
                     super::conformance::$promise(&ground.engine).await;
                 }
             )*
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn what_is_remembered_is_what_is_there() {
+                let Some(ground) = super::$ground().await else { return };
+                super::conformance::what_is_remembered_is_what_is_there(&ground.engine, &ground.other().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn what_is_remembered_never_goes_back() {
+                let Some(ground) = super::$ground().await else { return };
+                super::conformance::what_is_remembered_never_goes_back(&ground.engine, &ground.other().await).await;
+            }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn time_guards_are_judged_at_the_write() {

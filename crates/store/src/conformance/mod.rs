@@ -9,11 +9,13 @@
 )]
 
 mod failures;
+mod memory;
 mod races;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use failures::*;
+pub use memory::*;
 pub use races::*;
 
 use crate::testing::HandClock;

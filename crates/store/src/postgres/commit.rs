@@ -98,7 +98,7 @@ fn locks(batch: &Batch) -> Locks<'_> {
             locks.entry((*table, id.as_str())).or_insert(false);
         }
     }
-    for (table, id) in batch.statements.iter().filter_map(target) {
+    for (table, id) in batch.statements.iter().filter_map(Statement::target) {
         locks.insert((table, id), true);
     }
     // A single row that is changed and not guarded is locked well enough by its own statement.
@@ -111,25 +111,6 @@ fn locks(batch: &Batch) -> Locks<'_> {
         locks.clear();
     }
     locks
-}
-
-/// The row that `UPDATE t … WHERE id = $n …` or `DELETE FROM t WHERE id = $n …` changes.
-fn target(statement: &Statement) -> Option<(Table, &str)> {
-    let mut words = statement.sql.split_ascii_whitespace();
-    let table = match words.next()? {
-        "UPDATE" => words.next()?,
-        "DELETE" => words.nth(1)?,
-        _ => return None,
-    };
-    let (_, place) = statement.sql.split_once("WHERE id = $")?;
-    let digits = place.split(|c: char| !c.is_ascii_digit()).next()?;
-    match statement
-        .params
-        .get(digits.parse::<usize>().ok()?.checked_sub(1)?)?
-    {
-        Value::Text(id) => Some((Table::named(table)?, id)),
-        _ => None,
-    }
 }
 
 enum Step<'b> {
@@ -290,21 +271,6 @@ mod tests {
         clippy::indexing_slicing
     )]
     use super::*;
-
-    #[test]
-    fn the_row_a_statement_changes_is_found_wherever_its_id_stands() {
-        let moved = Statement::one(
-            "UPDATE session SET state = $3, version = version + 1 WHERE id = $1 AND version = $2",
-            ["s-1".into(), 4.into(), "ended".into()],
-        );
-        assert_eq!(target(&moved), Some((Table::Session, "s-1")));
-        let last = Statement::any("DELETE FROM code WHERE id = $1", ["c-1".into()]);
-        assert_eq!(target(&last), Some((Table::Code, "c-1")));
-        let other = Statement::any("DELETE FROM burn WHERE id = $1", ["b-1".into()]);
-        assert_eq!(target(&other), None);
-        let insert = Statement::one("INSERT INTO session (id) VALUES ($1)", ["s-1".into()]);
-        assert_eq!(target(&insert), None);
-    }
 
     #[test]
     fn rows_are_locked_in_one_order_whatever_the_batch_says() {

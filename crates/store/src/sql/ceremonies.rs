@@ -1,5 +1,5 @@
 use super::{Store, Write, from_json, json};
-use crate::{Query, Row, Statement, StoreError};
+use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::ceremony::{Ceremony, State};
 use countersign_wire::{CeremonyId, PersonId, Time};
 
@@ -20,12 +20,12 @@ fn ceremony(row: &Row) -> Result<Ceremony, StoreError> {
 impl Store {
     /// A ceremony.
     pub async fn ceremony(&self, id: &CeremonyId) -> Result<Option<Ceremony>, StoreError> {
-        let q = Query::new(ceremony_query!("WHERE id = $1"), [id.as_str().into()]);
+        let q = Query::new(ceremony_query!("WHERE id = $1"), [id.as_str().into()]).kept(Table::Ceremony, "id");
         self.one(q, ceremony).await
     }
     /// The ceremony of a handle, by its hash.
     pub async fn ceremony_by_handle(&self, hash: &str) -> Result<Option<Ceremony>, StoreError> {
-        let q = Query::new(ceremony_query!("WHERE handle_hash = $1"), [hash.into()]);
+        let q = Query::new(ceremony_query!("WHERE handle_hash = $1"), [hash.into()]).kept(Table::Ceremony, "handle");
         self.one(q, ceremony).await
     }
     /// The ceremony of a typed code, by its hash.
@@ -111,12 +111,14 @@ impl Write {
                 json(&c.state).into(),
             ],
         ))
+        .becoming(Table::Ceremony, o.id.as_str(), &[("id", o.id.as_str()), ("handle", handle_hash)], Ceremony { version: 1, ..c.clone() })
     }
     /// A ceremony goes on from the version it was loaded with. When it ends, its handle and code
     /// are forgotten; before that their columns are not named, so that their indexes stay untouched.
     pub fn ceremony_moved(from: &Ceremony, next: State) -> Write {
         let to = Ceremony {
             state: next,
+            version: from.version + 1,
             ..from.clone()
         };
         let [person, device, session, deadline] = derived(&to);
@@ -127,7 +129,7 @@ impl Write {
             "UPDATE ceremony SET state = $3, person = $4, device = $5, session = $6, deadline = $7, body = $8, \
              version = version + 1 WHERE id = $1 AND version = $2"
         };
-        Write(Statement::one(
+        let write = Write(Statement::one(
             sql,
             [
                 from.opening.id.as_str().into(),
@@ -139,6 +141,12 @@ impl Write {
                 deadline,
                 json(&to.state).into(),
             ],
-        ))
+        ));
+        // What is over is hardly asked for again.
+        if to.is_over() {
+            return write;
+        }
+        let id = from.opening.id.as_str();
+        write.becoming(Table::Ceremony, id, &[("id", id)], to)
     }
 }

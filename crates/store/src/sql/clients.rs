@@ -1,5 +1,5 @@
 use super::{Store, Write, from_json, json};
-use crate::{Query, Row, Statement, StoreError};
+use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::client::Client;
 use countersign_wire::ClientId;
 
@@ -28,7 +28,8 @@ impl Store {
         let q = Query::new(
             "SELECT id, version, source, body FROM client WHERE id = $1",
             [id.as_str().into()],
-        );
+        )
+        .kept(Table::Client, "id");
         self.one(q, client).await
     }
     /// All clients.

@@ -1,5 +1,5 @@
 use super::{Store, Write, from_json, json, opt_json};
-use crate::{Query, Row, Statement, StoreError};
+use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
 use countersign_trust::posture::Posture;
 use countersign_trust::signal::Signal;
@@ -115,12 +115,12 @@ impl Store {
         &self,
         jkt: &Thumbprint,
     ) -> Result<Option<StoredDevice>, StoreError> {
-        let q = Query::new(device_query!("WHERE jkt = $1"), [jkt.as_str().into()]);
+        let q = Query::new(device_query!("WHERE jkt = $1"), [jkt.as_str().into()]).kept(Table::Device, "key");
         self.one(q, device).await
     }
     /// A device.
     pub async fn device(&self, id: &DeviceId) -> Result<Option<StoredDevice>, StoreError> {
-        let q = Query::new(device_query!("WHERE id = $1"), [id.as_str().into()]);
+        let q = Query::new(device_query!("WHERE id = $1"), [id.as_str().into()]).kept(Table::Device, "id");
         self.one(q, device).await
     }
     /// All devices of a person, oldest first.
@@ -143,7 +143,7 @@ impl Store {
     }
     /// A passkey.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
-        let q = Query::new(credential_query!("WHERE id = $1"), [id.as_str().into()]);
+        let q = Query::new(credential_query!("WHERE id = $1"), [id.as_str().into()]).kept(Table::Credential, "id");
         self.one(q, credential).await
     }
     /// All live passkeys of a person.
@@ -255,6 +255,7 @@ impl Write {
     }
     /// A passkey was used; its counter went up (or there is none).
     pub fn credential_used(c: &Credential, counter: u32) -> Write {
+        let used = Credential { counter, version: c.version + 1, ..c.clone() };
         Write(Statement::one(
             "UPDATE credential SET counter = $3, version = version + 1 WHERE id = $1 AND version = $2 AND live = 1",
             [
@@ -263,6 +264,7 @@ impl Write {
                 i64::from(counter).into(),
             ],
         ))
+        .becoming(Table::Credential, c.id.as_str(), &[("id", c.id.as_str())], used)
     }
     /// The passkeys of a device that is lost or revoked end with it.
     pub fn credentials_ended(device: &DeviceId) -> Write {

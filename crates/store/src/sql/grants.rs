@@ -1,5 +1,5 @@
 use super::{Store, StoredCode, Write, from_json, json};
-use crate::{Query, Row, Statement, StoreError};
+use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::grant::{Grant, Renewal};
 use countersign_wire::{ClientId, GrantId, SessionId, Time, b64};
 
@@ -46,7 +46,8 @@ impl Store {
             "SELECT id, version, session, client, ended, expires_at, access_after, family, good, former, renewed_at, k, body \
              FROM oauth_grant WHERE id = $1",
             [id.as_str().into()],
-        );
+        )
+        .kept(Table::Grant, "id");
         self.one(q, grant).await
     }
     /// Clients that got something in a session, for as long as it may last.
@@ -81,6 +82,7 @@ impl Write {
                 json(&g.facts).into(),
             ],
         ))
+        .becoming(Table::Grant, g.id.as_str(), &[("id", g.id.as_str())], Grant { version: 1, ..g.clone() })
     }
     /// Its refresh token was used: the next one is good.
     pub fn grant_renewed(g: &Grant, next: &str, k: i64, at: Time) -> Write {

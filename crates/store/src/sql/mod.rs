@@ -29,11 +29,13 @@ pub use requests::{AuthRequest, RequestFacts};
 pub use restored::{Stopped, restored};
 pub use tokens::{CodeFacts, OwedLogout, StoredCode};
 
+use crate::statement::Becomes;
 use crate::{Batch, Committed, Engine, EventRow, Guard, Query, Row, Statement, StoreError, Table};
 use countersign_trust::audit::Event;
 use countersign_wire::Time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// Typed loads and the one way to write, over either engine.
 #[derive(Clone)]
@@ -166,12 +168,24 @@ impl Store {
         self.engine.commit(commit.into_batch()).await
     }
     /// The noun in the first row of the answer, if there is one.
-    async fn one<T>(&self, query: Query, read: fn(&Row) -> Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-        self.engine.first(query).await?.as_ref().map(read).transpose()
+    async fn one<T>(&self, query: Query, read: fn(&Row) -> Result<T, StoreError>) -> Result<Option<T>, StoreError>
+    where
+        T: Clone + Send + Sync + 'static,
+    {
+        self.engine.noun(query, read).await
     }
     /// A noun from every row of the answer.
     async fn many<T>(&self, query: Query, read: fn(&Row) -> Result<T, StoreError>) -> Result<Vec<T>, StoreError> {
         self.engine.query(query).await?.iter().map(read).collect()
+    }
+}
+
+impl Write {
+    /// What the row is once this is kept, for whoever asks for it next; `names` is what it is found by.
+    fn becoming<T: Send + Sync + 'static>(mut self, table: Table, id: &str, names: &[(&'static str, &str)], noun: T) -> Write {
+        let names = names.iter().map(|(by, name)| (*by, (*name).to_owned())).collect();
+        self.0.becomes = Some(Becomes { table, id: id.to_owned(), names, noun: Arc::new(noun) });
+        self
     }
 }
 

@@ -1,5 +1,5 @@
 use super::{Store, Write, json, opt_json};
-use crate::{Query, Row, Statement, StoreError};
+use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::principal::{Person, PersonState, Role};
 use countersign_trust::signal::Signal;
 use countersign_wire::{PersonId, Time};
@@ -48,12 +48,13 @@ impl Store {
         let q = Query::new(
             "SELECT id, version, state, role, signals FROM person WHERE id = $1",
             [id.as_str().into()],
-        );
+        )
+        .kept(Table::Person, "id");
         self.one(q, person).await
     }
     /// A person with the name.
     pub async fn named(&self, id: &PersonId) -> Result<Option<Named>, StoreError> {
-        let q = Query::new(named_query!("WHERE p.id = $1"), [id.as_str().into()]);
+        let q = Query::new(named_query!("WHERE p.id = $1"), [id.as_str().into()]).kept(Table::Person, "named");
         self.one(q, named).await
     }
     /// The person of a login name.

@@ -1,5 +1,5 @@
 use super::{Store, Write, from_json, json};
-use crate::{Query, Row, Statement, StoreError};
+use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_wire::statement::Detail;
 use countersign_wire::{ClientId, PersonId, RequestId, Time, TxnId};
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,8 @@ impl Store {
         let q = Query::new(
             "SELECT id, version, browser_hash, state, expires_at, body FROM request WHERE id = $1",
             [id.as_str().into()],
-        );
+        )
+        .kept(Table::Request, "id");
         self.one(q, request).await
     }
 }
@@ -88,6 +89,7 @@ impl Store {
 impl Write {
     /// A new request.
     pub fn request_added(facts: &RequestFacts, browser_hash: &str, until: Time) -> Write {
+        let (state, browser) = ("open".to_owned(), browser_hash.to_owned());
         Write(Statement::one(
             "INSERT INTO request (id, version, browser_hash, client, state, expires_at, body) \
              VALUES ($1, 1, $2, $3, 'open', $4, $5)",
@@ -99,6 +101,7 @@ impl Write {
                 json(facts).into(),
             ],
         ))
+        .now(AuthRequest { version: 1, browser_hash: browser, state, until, facts: facts.clone() })
     }
     /// A request that a client pushed: open once a browser comes with its secret.
     pub fn request_pushed(facts: &RequestFacts, secret_hash: &str, until: Time) -> Write {
@@ -128,6 +131,11 @@ impl Write {
             "UPDATE request SET state = 'done', version = version + 1 WHERE id = $1 AND version = $2 AND state = 'open'",
             [r.facts.id.as_str().into(), r.version.into()],
         ))
+        .now(AuthRequest { version: r.version + 1, state: "done".to_owned(), ..r.clone() })
+    }
+    fn now(self, request: AuthRequest) -> Write {
+        let id = request.facts.id.to_string();
+        self.becoming(Table::Request, &id, &[("id", &id)], request)
     }
     /// Open requests of a browser follow it to its new cookie.
     pub fn requests_moved(old_hash: &str, new_hash: &str) -> Write {

@@ -1,5 +1,5 @@
 use super::{Store, Write, from_json, json, opt_json};
-use crate::{Query, Row, Statement, StoreError};
+use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::signal::Signal;
 use countersign_trust::standing::Standing;
@@ -29,12 +29,12 @@ fn session(row: &Row) -> Result<Session, StoreError> {
 impl Store {
     /// A session, ended or not.
     pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let q = Query::new(session_query!("WHERE id = $1"), [id.as_str().into()]);
+        let q = Query::new(session_query!("WHERE id = $1"), [id.as_str().into()]).kept(Table::Session, "id");
         self.one(q, session).await
     }
     /// The session of a cookie, by its hash.
     pub async fn session_by_cookie(&self, hash: &str) -> Result<Option<Session>, StoreError> {
-        let q = Query::new(session_query!("WHERE cookie_hash = $1"), [hash.into()]);
+        let q = Query::new(session_query!("WHERE cookie_hash = $1"), [hash.into()]).kept(Table::Session, "cookie");
         self.one(q, session).await
     }
     /// Sessions of a person that were not ended, newest first.
@@ -135,6 +135,7 @@ impl Write {
                 json(s).into(),
             ],
         ))
+        .becoming(Table::Session, s.id.as_str(), &[("id", s.id.as_str())], Session { version: 1, ended: None, signals: Vec::new(), standing: None, ..session.clone() })
     }
     /// A session is raised from the version it was loaded with. What made it rest was about the time before.
     pub fn session_raised(from: &Session, to: &SessionFacts) -> Write {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::connection::{Durability, Link, Role, read_values, unreachable};
+use super::memory::Memory;
 use super::writer::{Job, Pulse, Writer};
 use super::{Sqlite, blocking, create_private, schema};
 use crate::backup::{self, Line, Lines, Manifest, Sink};
@@ -116,6 +117,7 @@ fn build(
         link,
         clock,
         pulse: Arc::new(Pulse::new()),
+        memory: Arc::new(Memory::of(partial)),
         broken: false,
     };
     let (answer, _) = tokio::sync::oneshot::channel();

@@ -15,6 +15,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::connection::Link;
+use super::memory::{Memory, Moved};
 use crate::{Clock, EventRow, Guard, Statement, StoreError, limits};
 
 const HEAD: &str = "SELECT seq, at FROM event_head WHERE id = 'head'";
@@ -83,6 +84,7 @@ pub(super) struct Writer {
     pub(super) link: Link,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) memory: Arc<Memory>,
     /// Whether the last group could not be kept; then an idle writer proves that it can write again before it beats.
     pub(super) broken: bool,
 }
@@ -152,16 +154,19 @@ impl Writer {
     fn group(&mut self, group: &mut [Job]) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
         let whole = |_| StoreError::Unavailable;
         self.link.execute("BEGIN IMMEDIATE", &[]).map_err(whole)?;
+        let header = self.memory.begin();
         let start = self.head().map_err(whole)?;
         let mut head = start;
         let mut results = Vec::with_capacity(group.len());
         let mut changed = false;
+        let mut moved = Vec::new();
         for job in group.iter_mut() {
-            let before = head;
+            let (before, known) = (head, moved.len());
             self.link.execute("SAVEPOINT job", &[]).map_err(whole)?;
-            let result = self.apply(job, &mut head);
+            let result = self.apply(job, &mut head, &mut moved);
             if result.is_err() {
                 head = before;
+                moved.truncate(known);
                 // A full disk may have ended the whole transaction; then there is nothing to go back to, and this fails for all.
                 self.link.execute("ROLLBACK TO job", &[]).map_err(whole)?;
             }
@@ -174,13 +179,19 @@ impl Writer {
                 .execute(HEAD_MOVE, &[head.seq.into(), head.at.into()])
                 .map_err(whole)?;
         }
-        self.link
-            .execute(if changed { "COMMIT" } else { "ROLLBACK" }, &[])
-            .map_err(whole)?;
+        if !changed {
+            self.link.execute("ROLLBACK", &[]).map_err(whole)?;
+            return Ok(results);
+        }
+        if self.link.execute("COMMIT", &[]).is_err() {
+            self.memory.lost();
+            return Err(StoreError::Unavailable);
+        }
+        self.memory.committed(header, moved);
         Ok(results)
     }
 
-    fn apply(&mut self, job: &mut Job, head: &mut Head) -> Result<Done, StoreError> {
+    fn apply(&mut self, job: &mut Job, head: &mut Head, moved: &mut Vec<Moved>) -> Result<Done, StoreError> {
         let at = self.clock.now();
         let behind = at.saturating_add(limits::CLOCK_BEHIND_MAX_US) < head.at;
         self.pulse.behind.store(behind, Ordering::Relaxed);
@@ -197,8 +208,12 @@ impl Writer {
             guard.holds(kept, at)?;
         }
         let mut touched = 0;
-        for statement in &job.statements {
-            touched += statement.judge(self.link.execute(statement.sql, &statement.params)?)?;
+        for statement in &mut job.statements {
+            let rows = statement.judge(self.link.execute(statement.sql, &statement.params)?)?;
+            touched += rows;
+            if rows > 0 {
+                moved.extend(Moved::by(statement));
+            }
         }
         let mut seq = None;
         for (place, event) in (0_i64..).zip(job.events.drain(..)) {
@@ -215,7 +230,7 @@ impl Writer {
     /// The batch that ends a restore, inside the transaction the restore opened.
     pub(super) fn last_of_restore(&mut self, mut job: Job) -> Result<(), StoreError> {
         let mut head = self.head()?;
-        self.apply(&mut job, &mut head)?;
+        self.apply(&mut job, &mut head, &mut Vec::new())?;
         self.link
             .execute(HEAD_MOVE, &[head.seq.into(), head.at.into()])?;
         Ok(())
