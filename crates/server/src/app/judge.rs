@@ -21,6 +21,7 @@ use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
 use countersign_trust::signal::Subject;
 use countersign_trust::standing::{Effect, Standing};
+use serde_json::Value;
 use countersign_wire::{ClientId, DeviceId, PersonId, Time, TxnId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -119,12 +120,12 @@ async fn judge_together(app: &App, page: &[Session], txn: &TxnId) -> Result<(), 
     let mut known = Known { policies: app.policies.current(), people: HashMap::new(), devices: HashMap::new(), clients: HashMap::new() };
     let (mut writes, mut events, mut guards) = (Vec::new(), Vec::new(), Vec::new());
     for session in page {
-        let outcome = known.outcome(app, session, now).await?;
+        let (outcome, facts) = known.outcome(app, session, now).await?;
         if let Some(Standing { effect: Effect::End, policies, .. }) = &outcome {
             let why = policies.first().map_or("judged", String::as_str);
             let (w, e) = ending(app, session, why, now).await?;
             writes.extend(w);
-            events.extend(e.into_iter().map(|e| Event { txn: txn.clone(), ..e }.fact("policies", policies.clone())));
+            events.extend(e.into_iter().map(|e| Event { txn: txn.clone(), ..e }.fact("policies", policies.clone()).fact("judged", facts.clone())));
             guards.push((Table::Session, session.facts.id.to_string(), session.version));
             continue;
         }
@@ -135,7 +136,7 @@ async fn judge_together(app: &App, page: &[Session], txn: &TxnId) -> Result<(), 
         };
         if !same {
             writes.push(Write::session_stands(session, outcome.as_ref()));
-            events.push(judged(app, session, outcome.as_ref(), txn, now));
+            events.push(judged(app, session, outcome.as_ref(), txn, now).fact("judged", facts));
         }
     }
     let Some(mut commit) = Commit::of(events) else { return Ok(()) };
@@ -181,15 +182,15 @@ impl Known {
         Ok(())
     }
 
-    /// How a session stands now; `None` where it simply goes on.
-    async fn outcome(&mut self, app: &App, session: &Session, now: Time) -> Result<Option<Standing>, StoreError> {
+    /// How a session stands now, `None` where it simply goes on; and what was judged.
+    async fn outcome(&mut self, app: &App, session: &Session, now: Time) -> Result<(Option<Standing>, Value), StoreError> {
         self.load(app, session).await?;
         let f = &session.facts;
         let person = self.people.get(&f.person).and_then(Option::as_ref);
         let device = self.devices.get(&f.device).and_then(Option::as_ref);
         let (Some(person), Some(device)) = (person, device) else {
             let policies = vec!["nothing-to-rest-on".to_owned()];
-            return Ok(Some(Standing { effect: Effect::End, policies, say: None, at: now }));
+            return Ok((Some(Standing { effect: Effect::End, policies, say: None, at: now }), Value::Bool(false)));
         };
         let client = f.clients.first().and_then(|id| self.clients.get(id)).and_then(Option::as_ref).map(|c| &c.client);
         let ground = Ground::of(session, &[], &f.scopes);
@@ -197,7 +198,8 @@ impl Known {
             .in_session(Some(session), now);
         Ok(match self.policies.rule(Action::Continue, &facts, client, &f.scopes) {
             Ruling::Deny(d) => {
-                Some(Standing { effect: d.effect.unwrap_or(Effect::Lock), policies: d.policies, say: d.say, at: now })
+                let effect = d.effect.unwrap_or(Effect::Lock);
+                (Some(Standing { effect, policies: d.policies, say: d.say, at: now }), d.judged)
             }
             Ruling::Allow(allowed) => {
                 let why = allowed.cut.iter().map(|scope| self.policies.decide(Action::Unlock, &facts, scope));
@@ -205,7 +207,7 @@ impl Known {
                 policies.sort();
                 policies.dedup();
                 let limited = Standing { effect: Effect::Limit, policies, say: None, at: now };
-                (!allowed.cut.is_empty()).then_some(limited)
+                ((!allowed.cut.is_empty()).then_some(limited), allowed.judged)
             }
         })
     }
@@ -244,7 +246,7 @@ async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
                 let why = deny.policies.first().map_or("judged", String::as_str);
                 let (w, e) = ended_along(app, &c, &c.cut(why, now), now);
                 writes.extend(w);
-                events.extend(e.into_iter().map(|e| e.fact("cause", change.txn.as_str())));
+                events.extend(e.into_iter().map(|e| e.fact("cause", change.txn.as_str()).fact("judged", deny.judged.clone())));
                 guards.push((Table::Device, device.id.to_string(), device.version));
             }
         }

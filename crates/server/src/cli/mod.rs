@@ -5,6 +5,7 @@
 mod admin;
 mod backup;
 mod log;
+mod policy;
 mod signal;
 mod verify;
 
@@ -63,6 +64,11 @@ enum Command {
     Device {
         #[command(subcommand)]
         what: admin::DeviceCommand,
+    },
+    /// The rules: try cases on a set, explain a decision, ask another set what was decided.
+    Policy {
+        #[command(subcommand)]
+        what: policy::PolicyCommand,
     },
     /// What is known against a device, a person or a session; what rests on it is judged again at once.
     Signal {
@@ -216,6 +222,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Person { what } => admin::person(&*acting(config).await?, what, json).await,
         Command::Device { what } => admin::device(&*acting(config).await?, what, json).await,
         Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,
+        Command::Policy { what } => policy::run(config, what, json).await,
         Command::Signal { what } => signal::run(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,

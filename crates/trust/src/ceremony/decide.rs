@@ -66,7 +66,8 @@ impl Ceremony {
                 let record = Record::of(Kind::CeremonyApproved)
                     .fact("acr", earned.acr())
                     .fact("read_ms", now.ms_since(scan.at))
-                    .fact("policies", allowed.policies.clone());
+                    .fact("policies", allowed.policies.clone())
+                    .judged(&allowed.judged);
                 Step::to(State::Approved(approved), Some(scan.until), record)
             }
         }

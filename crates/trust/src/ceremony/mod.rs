@@ -262,6 +262,10 @@ impl Record {
         self.facts.insert(name.to_owned(), value.into());
         self
     }
+    /// Adds what policy judged, where it was asked.
+    fn judged(self, judged: &Value) -> Record {
+        if judged.is_null() { self } else { self.fact("judged", judged.clone()) }
+    }
 }
 
 impl Step {
@@ -415,9 +419,8 @@ impl Ceremony {
 
     fn refused_by_policy(&self, denied: &Denied, now: Time) -> Step {
         let mut step = self.ended(End::Refused, "policy", now).answering(Refusal::Denied);
-        for record in &mut step.records {
-            record.facts.insert("policies".into(), denied.policies.clone().into());
-        }
+        let told = |r: Record| r.fact("policies", denied.policies.clone()).judged(&denied.judged);
+        step.records = step.records.into_iter().map(told).collect();
         step
     }
 

@@ -65,6 +65,7 @@ impl Ceremony {
                     .fact("greet", greet)
                     .fact("wait_ms", now.ms_since(approved.at))
                     .fact("policies", allowed.policies.clone())
+                    .judged(&allowed.judged)
                     .fact("verdicts", serde_json::to_value(verdicts(self, &here, setting)).unwrap_or_default());
                 Step::to(State::Redeemed(redeemed), Some(approved.until), record)
             }

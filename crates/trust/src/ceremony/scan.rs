@@ -68,6 +68,7 @@ impl Ceremony {
                         next.denied = denied;
                         let record = Record::of(Kind::StepRefused)
                             .fact("policies", deny.policies.clone())
+                            .judged(&deny.judged)
                             .fact("step", "scan");
                         Step::to(State::Opened(next), Some(opened.until), record)
                     };
@@ -139,7 +140,8 @@ impl Ceremony {
             .fact("age_ms", now.ms_since(o.at))
             .fact("page", by.page)
             .fact("policies", allowed.policies.clone())
-            .fact("cut", allowed.cut.clone());
+            .fact("cut", allowed.cut.clone())
+            .judged(&allowed.judged);
         let next = if scan.demanded.directions.is_empty() {
             State::Confirmed(scan)
         } else {

@@ -5,27 +5,26 @@
 //! always a candidate, so no `forbid` is ever missed (a property test compares with the full set).
 
 pub mod access;
+pub mod case;
+mod facts;
 mod select;
 
+pub use facts::{Facts, Health, OWN, QUESTIONS, RECONFIRM};
+
 use crate::Refusal;
-use crate::client::{Client, Far};
-use crate::device::Device;
+use crate::client::Client;
 use crate::limits;
-use crate::posture::{Confidence, Name};
-use crate::presence::Presence;
-use crate::principal::Person;
-use crate::session::Session;
-use crate::signal::{self, Signal};
 use crate::standing::Effect;
 use cedar_policy::{
-    Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
-    ParseErrors, PolicyId, Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    Authorizer, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
+    ParseErrors, PolicyId, Request, Schema, ValidationMode, Validator,
 };
-use countersign_wire::statement::{Purpose, Rights};
-use countersign_wire::{ClientId, Time, b64, mac};
+use countersign_wire::statement::Rights;
+use countersign_wire::{ClientId, b64, mac};
 use select::{Index, Known};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use case::judged;
+use serde_json::Value;
+use std::collections::HashMap;
 use std::str::FromStr;
 
 /// The default rules, shipped with the program.
@@ -68,143 +67,6 @@ impl Action {
     }
 }
 
-/// What policies see.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// Pseudonym of the person.
-    pub person: String,
-    /// Client id, or `countersign` for our own.
-    pub client: String,
-    /// What for.
-    pub purpose: Purpose,
-    /// `frame` `pair` `user_code` `push` `passkey`.
-    pub channel: &'static str,
-    /// Presence class.
-    pub presence: Presence,
-    /// Whether the client opted for far screens.
-    pub far_allowed: bool,
-    /// Whether its tokens may be unbound.
-    pub bearer_allowed: bool,
-    /// Life of the device.
-    pub device_state: &'static str,
-    /// Whether its rights are reduced.
-    pub device_limited: bool,
-    /// How its key is kept.
-    pub device_key: &'static str,
-    /// Role of the person.
-    pub role: &'static str,
-    /// Types of the authorization details that are asked for.
-    pub details: Vec<String>,
-    /// What is known of the device's health.
-    pub health: Health,
-    /// Live news about device, person and session.
-    pub signals: BTreeSet<&'static str>,
-    /// Since when a session must have been approved to go on without asking.
-    pub reconfirm: Option<Time>,
-}
-
-impl Facts {
-    /// Facts of one person, device and client.
-    pub fn of(
-        person: &Person,
-        device: &Device,
-        client: Option<&Client>,
-        purpose: Purpose,
-        channel: &'static str,
-        presence: Presence,
-        now: Time,
-    ) -> Facts {
-        Facts {
-            person: person.id.to_string(),
-            client: client.map_or_else(|| OWN.to_owned(), |c| c.id.to_string()),
-            purpose,
-            channel,
-            presence,
-            far_allowed: client.is_some_and(|c| c.far == Far::Unproven),
-            bearer_allowed: client.is_some_and(|c| c.danger_allow_bearer),
-            device_state: device.state.as_str(),
-            device_limited: device.is_limited(now),
-            device_key: device.key.as_str(),
-            role: person.role.as_str(),
-            details: Vec::new(),
-            health: Health::of(device, now),
-            signals: live(&device.signals, now).chain(live(&person.signals, now)).collect(),
-            reconfirm: signal::reconfirm(device.signals.iter().chain(&person.signals), now),
-        }
-    }
-    /// The same, in a running session.
-    pub fn in_session(mut self, session: Option<&Session>, now: Time) -> Facts {
-        let Some(session) = session else { return self };
-        self.signals.extend(live(&session.signals, now));
-        // What is over once its person approved anew says nothing about a session approved since.
-        if self.reconfirm.is_some_and(|since| session.facts.auth_time < since) {
-            self.signals.insert(RECONFIRM);
-        }
-        self
-    }
-    /// The same, for a request with details of these types.
-    pub fn with_details(self, types: Vec<String>) -> Facts {
-        Facts { details: types, ..self }
-    }
-}
-
-/// In [`Facts::signals`] of a session that was approved before something that asks for a new approval.
-pub const RECONFIRM: &str = "session.reconfirm";
-
-/// Posture as policies see it: words and an age. Unknown is a word of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
-    /// Operating system, empty where unknown.
-    pub os: String,
-    /// Its version.
-    pub os_version: String,
-    /// Version of the device program.
-    pub program: String,
-    /// `yes`, `no` or `unknown`, by name: see [`QUESTIONS`].
-    pub answers: BTreeMap<String, String>,
-    /// How well the best fact was shown, empty where there is none.
-    pub confidence: String,
-    /// Seconds since the device last spoke for itself; [`NEVER_S`] where it never did.
-    pub age_s: i64,
-}
-
-/// Facts that are answered by yes, no or unknown.
-pub const QUESTIONS: [Name; 8] = [
-    Name::Managed,
-    Name::Compliant,
-    Name::DiskEncrypted,
-    Name::ScreenLock,
-    Name::SecureBoot,
-    Name::Tpm,
-    Name::Rooted,
-    Name::AgentRunning,
-];
-/// Age of a posture that nobody ever reported, seconds: older than any rule would allow.
-pub const NEVER_S: i64 = 1 << 40;
-
-impl Health {
-    /// Of a device at `now`.
-    pub fn of(device: &Device, now: Time) -> Health {
-        let p = &device.posture;
-        let answers = QUESTIONS.iter().map(|n| (n.as_str().to_owned(), p.answer(*n).as_str().to_owned()));
-        Health {
-            os: p.text(Name::Os).to_owned(),
-            os_version: p.text(Name::OsVersion).to_owned(),
-            program: p.text(Name::Program).to_owned(),
-            answers: answers.collect(),
-            confidence: p.facts.iter().map(|f| f.confidence).max().map_or("", Confidence::as_str).to_owned(),
-            age_s: device.seen_at.map_or(NEVER_S, |at| (now.seconds() - at.seconds()).max(0)),
-        }
-    }
-}
-
-fn live(signals: &[Signal], now: Time) -> impl Iterator<Item = &'static str> {
-    signals.iter().filter(move |s| s.is_live(now)).map(|s| s.kind.as_str())
-}
-
-/// Name under which Countersign itself asks, for ceremonies without a client.
-pub const OWN: &str = "countersign";
-
 /// What policy says, with what it allows.
 #[derive(Clone, Debug)]
 pub enum Ruling {
@@ -223,6 +85,8 @@ pub struct Allowed {
     pub policies: Vec<String>,
     /// Privileged scopes that policy cut.
     pub cut: Vec<String>,
+    /// What was judged, for the log.
+    pub judged: Value,
 }
 
 /// See [`Ruling::Deny`].
@@ -236,12 +100,14 @@ pub struct Denied {
     pub say: Option<String>,
     /// What it does to a running session, if a rule says so.
     pub effect: Option<Effect>,
+    /// What was judged, for the log.
+    pub judged: Value,
 }
 
 impl Denied {
     /// A refusal without rules: a fact that policy is not asked about.
     pub fn of(refusal: Refusal) -> Denied {
-        Denied { refusal, policies: Vec::new(), say: None, effect: None }
+        Denied { refusal, policies: Vec::new(), say: None, effect: None, judged: Value::Null }
     }
 }
 
@@ -371,7 +237,7 @@ impl PolicySet {
         let Some(act) = self.names.actions.get(&action).cloned() else { return closed };
         let principal = uid(&self.names.person, &facts.person);
         let resource = uid(&self.names.client, &facts.client);
-        let Some(context) = context(facts, scope) else { return closed };
+        let Some(context) = facts.context(scope) else { return closed };
         let (one, other) = (std::slice::from_ref(&principal), std::slice::from_ref(&resource));
         let chosen = self.index.candidates(action, one, other, all);
         let Ok(request) = Request::new(principal, act, resource, context, None) else {
@@ -418,10 +284,11 @@ impl PolicySet {
                 policies: base.policies,
                 say: base.say,
                 effect: base.effect,
+                judged: judged(action, facts, false, &[], &[]),
             });
         }
         let mut policies = base.policies;
-        let (mut kept, mut cut) = (Vec::new(), Vec::new());
+        let (mut kept, mut cut, mut unlocked) = (Vec::new(), Vec::new(), Vec::new());
         for scope in scopes {
             if client.is_some_and(|c| c.is_privileged(scope)) {
                 let one = self.decide(Action::Unlock, facts, scope);
@@ -430,6 +297,7 @@ impl PolicySet {
                     cut.push(scope.clone());
                     continue;
                 }
+                unlocked.push(scope.clone());
             }
             kept.push(scope.clone());
         }
@@ -443,47 +311,11 @@ impl PolicySet {
                 session_s: session_s.min(limits::UNKNOWN_SESSION_S),
                 clients,
             },
+            judged: judged(action, facts, true, &unlocked, &cut),
             policies,
             cut,
         })
     }
-}
-
-fn context(facts: &Facts, scope: &str) -> Option<Context> {
-    let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
-    Context::from_pairs([
-        ("purpose".to_owned(), text(facts.purpose.as_str())),
-        ("channel".to_owned(), text(facts.channel)),
-        ("presence".to_owned(), text(facts.presence.as_str())),
-        ("terminal".to_owned(), text("unknown")),
-        ("far_allowed".to_owned(), RestrictedExpression::new_bool(facts.far_allowed)),
-        ("bearer_allowed".to_owned(), RestrictedExpression::new_bool(facts.bearer_allowed)),
-        ("device_state".to_owned(), text(facts.device_state)),
-        ("device_limited".to_owned(), RestrictedExpression::new_bool(facts.device_limited)),
-        ("device_key".to_owned(), text(facts.device_key)),
-        ("role".to_owned(), text(facts.role)),
-        ("scope".to_owned(), text(scope)),
-        ("details".to_owned(), RestrictedExpression::new_set(facts.details.iter().map(|d| text(d)))),
-        ("signals".to_owned(), RestrictedExpression::new_set(facts.signals.iter().map(|s| text(s)))),
-        ("posture".to_owned(), posture(&facts.health)?),
-    ])
-    .ok()
-}
-
-fn posture(health: &Health) -> Option<RestrictedExpression> {
-    let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
-    let answers = QUESTIONS.iter().map(|n| {
-        let answer = health.answers.get(n.as_str()).map_or("unknown", String::as_str);
-        (n.as_str().to_owned(), text(answer))
-    });
-    let rest = [
-        ("os".to_owned(), text(&health.os)),
-        ("os_version".to_owned(), text(&health.os_version)),
-        ("program".to_owned(), text(&health.program)),
-        ("confidence".to_owned(), text(&health.confidence)),
-        ("age_s".to_owned(), RestrictedExpression::new_long(health.age_s)),
-    ];
-    RestrictedExpression::new_record(answers.chain(rest)).ok()
 }
 
 #[cfg(test)]

@@ -1,84 +1,35 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use super::*;
+use super::case::Case;
+use super::facts::Answers;
+use crate::posture::{Answer, Name};
 use proptest::prelude::*;
-use serde_json::Value;
-
-fn near() -> Facts {
-    Facts {
-        person: "p".into(),
-        client: "till".into(),
-        purpose: Purpose::SignIn,
-        channel: "frame",
-        presence: Presence::Weak,
-        far_allowed: false,
-        bearer_allowed: false,
-        device_state: "active",
-        device_limited: false,
-        device_key: "software",
-        role: "member",
-        details: Vec::new(),
-        health: Health::default(),
-        signals: BTreeSet::new(),
-        reconfirm: None,
-    }
-}
-
-fn word(v: &Value, among: &[&'static str]) -> &'static str {
-    among.iter().find(|w| Some(**w) == v.as_str()).unwrap_or_else(|| panic!("unknown word {v}"))
-}
+use std::collections::BTreeSet;
 
 #[test]
 fn every_shipped_policy_does_what_its_tests_say_and_has_one() {
     let set = PolicySet::shipped().unwrap();
     let files = [include_str!("../../../../policies/tests/ceremony.json"), include_str!("../../../../policies/tests/trust.json")];
-    let cases: Vec<Value> = files.iter().flat_map(|f| serde_json::from_str::<Vec<Value>>(f).unwrap()).collect();
-    let mut named = std::collections::HashSet::new();
-    for case in &cases {
-        let mut facts = near();
-        let mut scope = "";
-        for (name, value) in case["facts"].as_object().unwrap() {
-            match name.as_str() {
-                "presence" => {
-                    facts.presence = match value.as_str().unwrap() {
-                        "unproven" => Presence::Unproven,
-                        "weak" => Presence::Weak,
-                        "medium" => Presence::Medium,
-                        _ => Presence::Strong,
-                    }
-                }
-                "far_allowed" => facts.far_allowed = value.as_bool().unwrap(),
-                "bearer_allowed" => facts.bearer_allowed = value.as_bool().unwrap(),
-                "device_limited" => facts.device_limited = value.as_bool().unwrap(),
-                "channel" => facts.channel = word(value, &["frame", "pair", "user_code", "push", "passkey"]),
-                "device_state" => facts.device_state = word(value, &["pending", "active", "lost"]),
-                "purpose" => facts.purpose = serde_json::from_value(value.clone()).unwrap(),
-                "details" => facts.details = serde_json::from_value(value.clone()).unwrap(),
-                "signals" => {
-                    let known = |s: &Value| signal::Kind::parse(s.as_str().unwrap()).map_or(RECONFIRM, |k| k.as_str());
-                    facts.signals = value.as_array().unwrap().iter().map(known).collect();
-                }
-                "posture" => facts.health.answers = serde_json::from_value(value.clone()).unwrap(),
-                "scope" => scope = value.as_str().unwrap(),
-                other => panic!("unknown fact {other}"),
-            }
-        }
-        let action = Action::ALL.into_iter().find(|a| a.as_str() == case["action"]).unwrap();
-        let got = set.decide(action, &facts, scope);
-        let word = if got.allowed { "allow" } else { got.refusal.code() };
-        assert_eq!(word, case["expect"], "{}: {got:?}", case["name"]);
-        let effect = got.effect.map_or("none", Effect::as_str);
-        assert_eq!(effect, case.get("effect").and_then(Value::as_str).unwrap_or("none"), "{}: {got:?}", case["name"]);
-        if let Some(by) = case.get("by").and_then(Value::as_str) {
-            assert!(got.policies.iter().any(|p| p == by), "{}: {got:?}", case["name"]);
-            named.insert(by.to_owned());
-        } else if got.allowed {
-            named.extend(got.policies);
-        }
+    let mut decided = BTreeSet::new();
+    for case in files.iter().flat_map(|f| Case::read(f).unwrap()) {
+        let by = case.try_on(&set).unwrap_or_else(|instead| panic!("{}: {instead}", case.name));
+        // A rule is tested where it is named, or where it alone allows.
+        decided.extend(if case.expect == "allow" { by } else { case.by.into_iter().collect() });
     }
-    for id in DEFAULT.lines().filter_map(|l| l.strip_prefix("@id(\"")) {
-        let id = id.trim_end_matches("\")");
-        assert!(named.contains(id), "policy `{id}` has no test");
-    }
+    assert_eq!(case::untested(DEFAULT, &decided), Vec::<&str>::new());
+}
+
+#[test]
+fn a_decision_that_was_written_down_is_asked_again_as_it_was() {
+    let set = PolicySet::shipped().unwrap();
+    let told = Facts { posture: Health { answers: Answers::default().with(Name::Managed, Answer::Yes), age_s: 7, ..Health::default() }, ..Facts::default() };
+    let Ruling::Allow(allowed) = set.rule(Action::Scan, &told, None, &[]) else { panic!() };
+    let judged: case::Judged = serde_json::from_value(allowed.judged).unwrap();
+    assert_eq!(judged.facts, told);
+    assert!(judged.again(&set).is_empty());
+    let strict = format!("{DEFAULT} @id(\"strict\") forbid (principal, action, resource) when {{ context.posture.age_s > 5 }};");
+    let found = judged.again(&PolicySet::compile(&strict).unwrap());
+    assert_eq!((found.len(), found[0].was, found[0].is.allowed), (1, true, false));
 }
 
 #[test]
@@ -96,7 +47,7 @@ fn a_bad_set_never_takes_effect() {
 #[test]
 fn no_policy_means_no() {
     let none = PolicySet::compile("").unwrap();
-    assert!(!none.decide(Action::Scan, &near(), "").allowed);
+    assert!(!none.decide(Action::Scan, &Facts::default(), "").allowed);
 }
 
 fn scopes() -> impl Strategy<Value = String> {
@@ -138,7 +89,7 @@ proptest! {
         person in prop_oneof![Just("p"), Just("q"), Just("r")],
     ) {
         let set = PolicySet::compile(&policies.concat()).unwrap();
-        let facts = Facts { device_limited: limited, client: client.into(), person: person.into(), ..near() };
+        let facts = Facts { device_limited: limited, client: client.into(), person: person.into(), ..Facts::default() };
         for action in Action::ALL {
             let chosen = set.decide_among(action, &facts, "", false);
             let full = set.decide_among(action, &facts, "", true);

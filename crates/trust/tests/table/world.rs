@@ -293,11 +293,11 @@ fn passed<'a>(allowed: &'a Allowed, setting: &'a Setting) -> Passed<'a> {
 
 fn allowed() -> Allowed {
     let rights = Rights { scopes: vec!["openid".into()], session_s: 3600, clients: vec![client()] };
-    Allowed { rights, policies: vec!["sign-in".into()], cut: vec![] }
+    Allowed { rights, policies: vec!["sign-in".into()], cut: vec![], judged: Default::default() }
 }
 
 fn denied() -> Denied {
-    Denied { refusal: Refusal::TooFar, policies: vec!["too-far".into()], say: None, effect: None }
+    Denied { refusal: Refusal::TooFar, policies: vec!["too-far".into()], say: None, effect: None, judged: Default::default() }
 }
 
 fn allow() -> Ruling {

@@ -1,0 +1,286 @@
+//! What policies see, and how it is written down so that another set can be asked the same later.
+
+use crate::client::{Client, Far};
+use crate::device::Device;
+use crate::posture::{Answer, Confidence, Name};
+use crate::presence::Presence;
+use crate::principal::Person;
+use crate::session::Session;
+use crate::signal::{self, Signal};
+use cedar_policy::{Context, RestrictedExpression};
+use countersign_wire::Time;
+use countersign_wire::statement::Purpose;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A word of ours, or one that was written down.
+type Word = Cow<'static, str>;
+
+/// What policies see. What is missing in a text is as in [`Facts::default`]: an active device with all its
+/// rights at a near screen, nothing known of its health, nothing said against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Facts {
+    /// Pseudonym of the person.
+    pub person: String,
+    /// Client id, or `countersign` for our own.
+    pub client: String,
+    /// What for.
+    pub purpose: Purpose,
+    /// `frame` `pair` `user_code` `push` `passkey`.
+    pub channel: Word,
+    /// Presence class.
+    pub presence: Presence,
+    /// Whether the client opted for far screens.
+    #[serde(skip_serializing_if = "is_false")]
+    pub far_allowed: bool,
+    /// Whether its tokens may be unbound.
+    #[serde(skip_serializing_if = "is_false")]
+    pub bearer_allowed: bool,
+    /// Life of the device.
+    pub device_state: Word,
+    /// Whether its rights are reduced.
+    #[serde(skip_serializing_if = "is_false")]
+    pub device_limited: bool,
+    /// How its key is kept.
+    pub device_key: Word,
+    /// Role of the person.
+    pub role: Word,
+    /// Types of the authorization details that are asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+    /// What is known of the device's health.
+    #[serde(skip_serializing_if = "Health::is_unknown")]
+    pub posture: Health,
+    /// Live news about device, person and session.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub signals: BTreeSet<Word>,
+    /// Since when a session must have been approved to go on without asking.
+    #[serde(skip)]
+    pub reconfirm: Option<Time>,
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
+}
+
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts {
+            person: "person".to_owned(),
+            client: OWN.to_owned(),
+            purpose: Purpose::SignIn,
+            channel: "frame".into(),
+            presence: Presence::Weak,
+            far_allowed: false,
+            bearer_allowed: false,
+            device_state: "active".into(),
+            device_limited: false,
+            device_key: "software".into(),
+            role: "member".into(),
+            details: Vec::new(),
+            posture: Health::default(),
+            signals: BTreeSet::new(),
+            reconfirm: None,
+        }
+    }
+}
+
+impl Facts {
+    /// Facts of one person, device and client.
+    pub fn of(
+        person: &Person,
+        device: &Device,
+        client: Option<&Client>,
+        purpose: Purpose,
+        channel: &'static str,
+        presence: Presence,
+        now: Time,
+    ) -> Facts {
+        Facts {
+            person: person.id.to_string(),
+            client: client.map_or_else(|| OWN.to_owned(), |c| c.id.to_string()),
+            purpose,
+            channel: channel.into(),
+            presence,
+            far_allowed: client.is_some_and(|c| c.far == Far::Unproven),
+            bearer_allowed: client.is_some_and(|c| c.danger_allow_bearer),
+            device_state: device.state.as_str().into(),
+            device_limited: device.is_limited(now),
+            device_key: device.key.as_str().into(),
+            role: person.role.as_str().into(),
+            details: Vec::new(),
+            posture: Health::of(device, now),
+            signals: live(&device.signals, now).chain(live(&person.signals, now)).collect(),
+            reconfirm: signal::reconfirm(device.signals.iter().chain(&person.signals), now),
+        }
+    }
+    /// The same, in a running session.
+    pub fn in_session(mut self, session: Option<&Session>, now: Time) -> Facts {
+        let Some(session) = session else { return self };
+        self.signals.extend(live(&session.signals, now));
+        // What is over once its person approved anew says nothing about a session approved since.
+        if self.reconfirm.is_some_and(|since| session.facts.auth_time < since) {
+            self.signals.insert(RECONFIRM.into());
+        }
+        self
+    }
+    /// The same, for a request with details of these types.
+    pub fn with_details(self, types: Vec<String>) -> Facts {
+        Facts { details: types, ..self }
+    }
+
+    /// As Cedar takes it.
+    pub(super) fn context(&self, scope: &str) -> Option<Context> {
+        Context::from_pairs([
+            ("purpose".to_owned(), text(self.purpose.as_str())),
+            ("channel".to_owned(), text(&self.channel)),
+            ("presence".to_owned(), text(self.presence.as_str())),
+            ("terminal".to_owned(), text("unknown")),
+            ("far_allowed".to_owned(), RestrictedExpression::new_bool(self.far_allowed)),
+            ("bearer_allowed".to_owned(), RestrictedExpression::new_bool(self.bearer_allowed)),
+            ("device_state".to_owned(), text(&self.device_state)),
+            ("device_limited".to_owned(), RestrictedExpression::new_bool(self.device_limited)),
+            ("device_key".to_owned(), text(&self.device_key)),
+            ("role".to_owned(), text(&self.role)),
+            ("scope".to_owned(), text(scope)),
+            ("details".to_owned(), RestrictedExpression::new_set(self.details.iter().map(|d| text(d)))),
+            ("signals".to_owned(), RestrictedExpression::new_set(self.signals.iter().map(|s| text(s)))),
+            ("posture".to_owned(), self.posture.record()?),
+        ])
+        .ok()
+    }
+}
+
+fn text(t: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(t.to_owned())
+}
+
+/// In [`Facts::signals`] of a session that was approved before something that asks for a new approval.
+pub const RECONFIRM: &str = "session.reconfirm";
+
+/// Name under which Countersign itself asks, for ceremonies without a client.
+pub const OWN: &str = "countersign";
+
+/// Posture as policies see it: words and an age. Unknown is a word of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// Operating system, empty where unknown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub os: String,
+    /// Its version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub os_version: String,
+    /// Version of the device program.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub program: String,
+    /// How well the best fact was shown, empty where there is none.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub confidence: Word,
+    /// Seconds since the device last spoke for itself; [`NEVER_S`] where it never did.
+    pub age_s: i64,
+    /// The answers, in the order of [`QUESTIONS`].
+    #[serde(flatten)]
+    pub answers: Answers,
+}
+
+/// Facts that are answered by yes, no or unknown.
+pub const QUESTIONS: [Name; 8] = [
+    Name::Managed,
+    Name::Compliant,
+    Name::DiskEncrypted,
+    Name::ScreenLock,
+    Name::SecureBoot,
+    Name::Tpm,
+    Name::Rooted,
+    Name::AgentRunning,
+];
+/// Age of a posture that nobody ever reported, seconds: older than any rule would allow.
+pub const NEVER_S: i64 = 1 << 40;
+
+/// Answers by the place of their question. Written down, only those are named that are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+pub struct Answers([Answer; 8]);
+
+impl Answers {
+    /// With one answer given.
+    pub fn with(mut self, name: Name, answer: Answer) -> Answers {
+        let places = QUESTIONS.iter().zip(&mut self.0);
+        places.filter(|(question, _)| **question == name).for_each(|(_, place)| *place = answer);
+        self
+    }
+}
+
+impl From<Answers> for BTreeMap<String, String> {
+    fn from(answers: Answers) -> Self {
+        let known = QUESTIONS.iter().zip(answers.0).filter(|(_, a)| *a != Answer::Unknown);
+        known.map(|(n, a)| (n.as_str().to_owned(), a.as_str().to_owned())).collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Answers {
+    type Error = String;
+    fn try_from(named: BTreeMap<String, String>) -> Result<Answers, String> {
+        let mut answers = Answers::default();
+        for (name, value) in named {
+            let unknown = || format!("`{name}: {value}` is no answer to a question about posture");
+            let question = Name::parse(&name).filter(|n| QUESTIONS.contains(n)).ok_or_else(unknown)?;
+            let answer = [Answer::Yes, Answer::No, Answer::Unknown].into_iter().find(|a| a.as_str() == value);
+            answers = answers.with(question, answer.ok_or_else(unknown)?);
+        }
+        Ok(answers)
+    }
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        Health {
+            os: String::new(),
+            os_version: String::new(),
+            program: String::new(),
+            confidence: "".into(),
+            age_s: NEVER_S,
+            answers: Answers::default(),
+        }
+    }
+}
+
+impl Health {
+    /// Of a device at `now`.
+    pub fn of(device: &Device, now: Time) -> Health {
+        let p = &device.posture;
+        let age_s = device.seen_at.map_or(NEVER_S, |at| (now.seconds() - at.seconds()).max(0));
+        if p.facts.is_empty() {
+            return Health { age_s, ..Health::default() };
+        }
+        Health {
+            os: p.text(Name::Os).to_owned(),
+            os_version: p.text(Name::OsVersion).to_owned(),
+            program: p.text(Name::Program).to_owned(),
+            confidence: p.facts.iter().map(|f| f.confidence).max().map_or("", Confidence::as_str).into(),
+            age_s,
+            answers: Answers(QUESTIONS.map(|n| p.answer(n))),
+        }
+    }
+    fn is_unknown(&self) -> bool {
+        *self == Health::default()
+    }
+    fn record(&self) -> Option<RestrictedExpression> {
+        let answers = QUESTIONS.iter().zip(&self.answers.0).map(|(n, a)| (n.as_str().to_owned(), text(a.as_str())));
+        let rest = [
+            ("os".to_owned(), text(&self.os)),
+            ("os_version".to_owned(), text(&self.os_version)),
+            ("program".to_owned(), text(&self.program)),
+            ("confidence".to_owned(), text(&self.confidence)),
+            ("age_s".to_owned(), RestrictedExpression::new_long(self.age_s)),
+        ];
+        RestrictedExpression::new_record(answers.chain(rest)).ok()
+    }
+}
+
+fn live(signals: &[Signal], now: Time) -> impl Iterator<Item = Word> {
+    signals.iter().filter(move |s| s.is_live(now)).map(|s| s.kind.as_str().into())
+}
