@@ -21,6 +21,7 @@ pub mod rebind;
 pub mod sessions;
 pub mod signals;
 pub mod startup;
+pub mod touched;
 
 pub use context::Context;
 pub use fault::Fault;

@@ -122,6 +122,7 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
         .fact("scopes", f.scopes.clone())
         .fact("until", f.until.seconds());
     event.person = Some(f.person.clone());
+    event.device = Some(f.device.clone());
     Begun { session, cookies, write, event }
 }
 

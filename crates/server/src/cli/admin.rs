@@ -1,14 +1,14 @@
 //! Commands about people, devices and clients.
 
 use super::Ended;
-use crate::app::{App, Context, devices, people, startup};
+use crate::app::{App, Context, devices, people, startup, touched};
 use countersign_store::sql::StoredClient;
 use countersign_store::{Commit, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::client::{Client, ClientAuth};
 use countersign_trust::device::DeviceState;
 use countersign_trust::principal::{PersonState, Role};
-use countersign_wire::{b64, mac};
+use countersign_wire::{Time, b64, mac};
 use fast_qr::{ECL, QRBuilder};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -37,6 +37,16 @@ pub enum DeviceCommand {
     Resume { id: String },
     /// End a device for good.
     Revoke { id: String },
+    /// Everything that a device touched, and what of it lives.
+    Touched {
+        id: String,
+        /// Since then: seconds since 1970, or an age such as 36h or 14d.
+        #[arg(long, value_name = "TIME", value_parser = past)]
+        since: Past,
+        /// End what lives: its sessions, requests and tokens; devices that it let in are suspended.
+        #[arg(long)]
+        end: bool,
+    },
     /// All devices, people and passkeys that were stopped or ended, one a line: what a restore needs.
     Ended,
 }
@@ -132,12 +142,74 @@ pub async fn person(app: &App, what: PersonCommand, json: bool) -> Result<(), En
 pub async fn device(app: &App, what: DeviceCommand, json: bool) -> Result<(), Ended> {
     let (id, to) = match &what {
         DeviceCommand::List { login } => return devices_of(app, login, json).await,
+        DeviceCommand::Touched { id, since, end } => return touched(app, id, *since, *end, json).await,
         DeviceCommand::Ended => return super::backup::stopped(app).await,
         DeviceCommand::Suspend { id } => (id, DeviceState::Suspended),
         DeviceCommand::Resume { id } => (id, DeviceState::Active),
         DeviceCommand::Revoke { id } => (id, DeviceState::Revoked),
     };
     Ok(devices::by_operator(app, &context(app), id, to).await?)
+}
+
+/// A time in the past.
+#[derive(Clone, Copy)]
+pub enum Past {
+    /// Seconds since 1970.
+    At(i64),
+    /// Seconds ago.
+    Ago(i64),
+}
+
+fn past(text: &str) -> Result<Past, String> {
+    let bad = || "seconds since 1970, or an age such as 90m, 36h or 14d".to_owned();
+    if let Ok(at) = text.parse() {
+        return Ok(Past::At(at));
+    }
+    let unit = match text.chars().last() {
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => return Err(bad()),
+    };
+    let number: i64 = text.trim_end_matches(char::is_alphabetic).parse().map_err(|_| bad())?;
+    number.checked_mul(unit).filter(|s| *s >= 0).map(Past::Ago).ok_or_else(bad)
+}
+
+async fn touched(app: &App, id: &str, since: Past, end: bool, json: bool) -> Result<(), Ended> {
+    let id = id.parse().map_err(|_| Ended::usage("a device id"))?;
+    let now = app.now();
+    let since = match since {
+        Past::At(s) => Time(s.saturating_mul(1_000_000)),
+        Past::Ago(s) => now.plus_s(-s),
+    };
+    let (found, left) = if end {
+        let (before, after) = touched::end(app, &context(app), &id, since).await?;
+        (before, Some(after.living()))
+    } else {
+        (touched::since(app, &id, since).await?, None)
+    };
+    if json {
+        println!("{}", json!({"touched": found, "living": found.living(), "left": left}));
+        return Ok(());
+    }
+    let word = |lives: bool| if lives { "lives" } else { "over" };
+    for c in &found.ceremonies {
+        println!("request   {}  {:6} {:10} {} on {}", c.id, word(c.lives), c.state, c.client, c.screen);
+    }
+    for s in &found.sessions {
+        println!("session   {}  {:6} {:10} {}", s.id, word(s.lives), s.ended.as_deref().unwrap_or("-"), s.clients.join(", "));
+    }
+    for g in &found.grants {
+        println!("tokens    {}  {:6} {:10} {}", g.id, word(g.lives), "-", g.client);
+    }
+    for d in &found.let_in {
+        println!("device    {}  {}", d.id, d.state);
+    }
+    println!("{} live of what it touched", found.living());
+    if let Some(left) = left {
+        println!("{left} live now");
+    }
+    Ok(())
 }
 
 async fn devices_of(app: &App, login: &str, json: bool) -> Result<(), Ended> {

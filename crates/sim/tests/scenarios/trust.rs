@@ -3,6 +3,7 @@
 use super::stage;
 use countersign_device::Phone;
 use countersign_sim::stage::{Attempt, Scene, place};
+use countersign_store::Query;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -100,4 +101,89 @@ async fn t4_after_a_change_of_network_a_session_goes_on_only_once_its_person_app
     open.terminal.redeem(&open.ceremony).await.unwrap();
     assert!(scene.works(&open, &tokens).await, "the same session did not go on");
     assert_eq!(phone.overview().await.unwrap().sessions.remove(0).id, session);
+}
+
+#[tokio::test]
+async fn t10_everything_that_a_bad_phone_touched_is_one_question_with_one_action() {
+    let scene = stage().scene().await;
+    let here = place();
+    let (phone, other) = (scene.phone("Schlecht", &here).await, scene.phone("Gut", &here).await);
+    let mut given = Vec::new();
+    for _ in 0..2 {
+        let open = scene.open_till(&here).await;
+        let redirect = scene.sign_in(&phone, &open).await;
+        let tokens = scene.tokens(&open, &redirect).await.unwrap();
+        given.push((open, tokens));
+    }
+    let beside = scene.open_till(&here).await;
+    let redirect = scene.sign_in(&other, &beside).await;
+    let theirs = scene.tokens(&beside, &redirect).await.unwrap();
+    let let_in = scene.second_phone(&phone, &here).await;
+    let pending = scene.open_till(&here).await;
+    let checked = scene.confirm(&phone, &pending).await;
+
+    let ask = |more: &[&str]| -> Value {
+        let id = device(&phone);
+        let words = [&["--json", "device", "touched", &id, "--since", "1h"], more].concat();
+        serde_json::from_str(&scene.stage.command(&words).unwrap()).unwrap()
+    };
+    let said = ask(&[]);
+    let list = |name: &str| -> Vec<Value> { said["touched"][name].as_array().unwrap().clone() };
+    // What the report knows against what the store has: no token that lives is left out.
+    let rows = scene
+        .engine
+        .query(Query::new(
+            "SELECT g.id FROM oauth_grant g JOIN session s ON s.id = g.session WHERE s.device = $1 AND g.ended IS NULL",
+            [device(&phone).into()],
+        ).long())
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert!(list("grants").iter().any(|g| g["id"] == row.text(0).unwrap() && g["lives"] == true), "{said}");
+    }
+    assert_eq!(list("sessions").iter().filter(|s| s["lives"] == true).count(), 2);
+    assert!(list("ceremonies").iter().any(|c| c["id"] == checked.statement.cid.as_str() && c["lives"] == true));
+    assert_eq!(list("let_in")[0]["id"], device(&let_in));
+
+    let done = ask(&["--end"]);
+    assert_eq!(done["left"], 0, "{done}");
+    for (open, tokens) in &given {
+        assert!(!scene.works(open, tokens).await);
+    }
+    assert!(scene.works(&beside, &theirs).await, "somebody else's session fell with it");
+    scene.refused(let_in.scan(&[scene.open_till(&here).await.ceremony.frame()]).await, "denied").await;
+    scene.refused(phone.approve(&checked).await, "gone").await;
+}
+
+#[tokio::test]
+async fn t6_a_refusal_is_explained_in_plain_words_and_another_set_is_asked_the_same() {
+    let scene = stage().scene().await;
+    let here = place();
+    let phone = scene.phone("Warum", &here).await;
+    let open = scene.open_till(&here).await;
+    let redirect = scene.sign_in(&phone, &open).await;
+    scene.tokens(&open, &redirect).await.unwrap();
+    signal(&scene, &["raise", "device.risk_high", &device(&phone)]);
+    let (_, page) = scene.arrive(&open.terminal, "till", "openid").await;
+    let refusal = scene.refused(open.terminal.resume(&page).await, "locked").await;
+    assert!(refusal.say.is_none(), "the screen learns what is for the person's own device");
+    let next = scene.open_till(&here).await;
+    let refusal = scene.refused(phone.scan(&[next.ceremony.frame()]).await, "denied").await;
+    assert!(refusal.say.is_some_and(|s| s.contains("suspicion")));
+    let told = scene.stage.command(&["policy", "explain", &refusal.reference]).unwrap();
+    assert!(told.contains("`scan` is refused: by risky-device"), "{told}");
+    assert!(told.lines().any(|l| l.contains("signals") && l.contains("device.risk_high") && l.ends_with('*')), "{told}");
+
+    // A set without that rule would have let it pass, and says so before it takes effect.
+    let dir = scene.stage.dir().join("other-policies");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("all.cedar"), "@id(\"all\") permit (principal, action, resource);").unwrap();
+    let path = dir.to_str().unwrap();
+    let told = scene.stage.command(&["policy", "replay", "--policies", path]).unwrap();
+    assert!(told.lines().any(|l| l.contains("scan was refused, would be allowed by all")), "{told}");
+    let cases = dir.join("cases.json");
+    std::fs::write(&cases, r#"[{"name": "a risky phone scans", "action": "scan", "facts": {"signals": ["device.risk_high"]}, "expect": "allow"}]"#).unwrap();
+    scene.stage.command(&["policy", "test", "--policies", path, cases.to_str().unwrap()]).unwrap();
+    assert!(scene.stage.command(&["policy", "test", cases.to_str().unwrap()]).unwrap_err().contains("decided otherwise"));
 }

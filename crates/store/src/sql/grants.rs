@@ -50,6 +50,15 @@ impl Store {
         .kept(Table::Grant, "id");
         self.one(q, grant).await
     }
+    /// Everything that was given in a session.
+    pub async fn grants_of_session(&self, session: &SessionId) -> Result<Vec<Grant>, StoreError> {
+        let q = Query::new(
+            "SELECT id, version, session, client, ended, expires_at, access_after, family, good, former, renewed_at, k, body \
+             FROM oauth_grant WHERE session = $1 LIMIT 1000",
+            [session.as_str().into()],
+        );
+        self.many(q, grant).await
+    }
     /// Clients that got something in a session, for as long as it may last.
     pub async fn clients_of_session(&self, id: &SessionId) -> Result<Vec<ClientId>, StoreError> {
         let q = Query::new(

@@ -1,6 +1,6 @@
 use super::Store;
 use crate::{EventRow, Query, Row, StoreError};
-use countersign_wire::{CeremonyId, PersonId};
+use countersign_wire::{CeremonyId, DeviceId, PersonId, Time};
 
 /// An event with its number, once it has one.
 type Line = (Option<i64>, EventRow);
@@ -33,6 +33,22 @@ impl Store {
             event_query!("WHERE txn = $1 ORDER BY COALESCE(seq, 9223372036854775807), written_at, place LIMIT 1000"),
             [txn.into()],
         );
+        self.many(q, line).await
+    }
+    /// What a device of a person did since then, or had done to it, oldest first.
+    pub async fn events_of_device(
+        &self,
+        person: &PersonId,
+        device: &DeviceId,
+        since: &Time,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Line>, StoreError> {
+        let q = Query::new(
+            event_query!("WHERE person = $1 AND at >= $3 AND (at > $3 OR id > $4) AND device = $2 ORDER BY at, id LIMIT $5"),
+            [person.as_str().into(), device.as_str().into(), since.0.into(), after.into(), limit.into()],
+        )
+        .long();
         self.many(q, line).await
     }
     /// What happened to a person lately, newest first.
