@@ -127,7 +127,8 @@ pub async fn search(app: &App, set: &AccessSet, caller: &Client, open: Open, bod
             results.push(json!({ "type": kind, "id": at.after }));
         }
         let last = walk.peek().is_none();
-        if (results.len() >= page.limit && !(last && over)) || (last && !over) {
+        let stops = if last { !over } else { results.len() >= page.limit };
+        if stops {
             next = Some(at);
             break;
         }
