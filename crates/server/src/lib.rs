@@ -12,6 +12,7 @@ pub mod oidc;
 pub mod pages;
 pub mod seal;
 pub mod serve;
+pub mod ssf;
 
 pub use config::Config;
 pub use serve::{Running, start};

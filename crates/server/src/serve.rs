@@ -85,7 +85,7 @@ pub async fn open_on(
     let access = Access::load(config.access_policies.as_deref()).map_err(fault("access_policies"))?;
     let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
     let (hub, owed, to_judge) = (Hub::default(), Notify::new(), Notify::new());
-    Ok(Arc::new(App { store, config: Arc::new(config), keys, policies, access, details, chance, hub, owed, to_judge, noise: Noise::default() }))
+    Ok(Arc::new(App { store, config: Arc::new(config), keys, policies, access, details, chance, hub, owed, to_judge, noise: Noise::default(), signals: Default::default() }))
 }
 
 /// Takes part in numbering until a beat is heard: nothing is decided before, and the jobs that beat

@@ -34,6 +34,8 @@ mod races;
 mod lifecycle;
 #[path = "attacks/result.rs"]
 mod result;
+#[path = "attacks/signals.rs"]
+mod signals;
 #[path = "attacks/slow.rs"]
 mod slow;
 #[path = "attacks/tokens.rs"]

@@ -16,6 +16,8 @@ mod closed;
 mod details;
 #[path = "scenarios/rights.rs"]
 mod rights;
+#[path = "scenarios/signals.rs"]
+mod signals;
 #[path = "scenarios/stepup.rs"]
 mod stepup;
 #[path = "scenarios/tether.rs"]

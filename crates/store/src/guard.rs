@@ -96,6 +96,8 @@ tables! {
     Logout = "logout",
     /// What a person was told and may undo.
     Notice = "notice",
+    /// Streams of security events to receivers.
+    Stream = "stream",
     /// A table the conformance suite makes for itself.
     #[cfg(feature = "testing")]
     Trial = "trial",

@@ -44,6 +44,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0007_trust",
         sql: include_str!("../migrations/0007_trust.sql"),
     },
+    Migration {
+        id: "0008_streams",
+        sql: include_str!("../migrations/0008_streams.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

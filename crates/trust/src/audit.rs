@@ -74,6 +74,14 @@ kinds! {
     LogoutDelivered = "logout.delivered": ["RS.CO-02", "PR.PS-04"],
     /// A relying party could not be told.
     LogoutFailed = "logout.failed": ["RS.CO-02", "DE.CM-09", "PR.PS-04"],
+    /// A receiver's stream of events was made, set or deleted, or was paused by us.
+    StreamChanged = "stream.changed": ["ID.AM-03", "PR.PS-04"],
+    /// A receiver took events.
+    StreamDelivered = "stream.delivered": ["RS.CO-03", "PR.PS-04"],
+    /// A receiver could not be told.
+    StreamFailed = "stream.failed": ["RS.CO-03", "DE.CM-09", "PR.PS-04"],
+    /// A receiver would not take an event, which was passed over.
+    StreamRefused = "stream.refused": ["RS.CO-03", "DE.CM-09", "PR.PS-04"],
     /// A client pushed an authorization request.
     RequestPushed = "request.pushed": ["PR.AA-03", "PR.PS-04"],
     /// An authorization request was accepted.

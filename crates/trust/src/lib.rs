@@ -21,6 +21,7 @@ pub mod presence;
 pub mod principal;
 pub mod refusal;
 pub mod session;
+pub mod shared;
 pub mod signal;
 pub mod standing;
 pub mod verdict;

@@ -116,6 +116,8 @@ uuid_ids! {
     GrantId,
     /// One signing or sealing key (`kid`).
     KeyId,
+    /// One stream of security events to a receiver (`stream_id`).
+    StreamId,
 }
 
 macro_rules! text_ids {

@@ -259,6 +259,14 @@ impl Keys {
     pub fn k_live(&self) -> Vec<Secret> {
         self.ring().ks.iter().map(|k| k.secret.clone()).collect()
     }
+    /// Seals something that is not a key of ours, for the row of this id.
+    pub fn seal_for(&self, id: &str, purpose: &str, plain: &Secret) -> Result<Vec<u8>, SealFault> {
+        self.seal.seal(id, purpose, plain)
+    }
+    /// Opens what [`Keys::seal_for`] sealed.
+    pub fn open_for(&self, id: &str, purpose: &str, sealed: &[u8]) -> Result<Secret, SealFault> {
+        self.seal.open(id, purpose, sealed)
+    }
     /// The key that signs with `alg` now; for RSA, [`Keys::ensure`] comes first.
     pub fn signer(&self, alg: Alg) -> Option<Arc<OwnSigner>> {
         use countersign_wire::jose::Signer as _;

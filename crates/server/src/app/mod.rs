@@ -66,6 +66,8 @@ pub struct App {
     pub to_judge: Notify,
     /// What callers made this node write.
     pub noise: Noise,
+    /// What streams of events share.
+    pub signals: crate::ssf::Shared,
 }
 
 /// Whether an event of this kind comes with something to be judged again.

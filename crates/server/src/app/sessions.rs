@@ -119,8 +119,12 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
     let mut event = app
         .session_event(kind, &f.txn, &f.id, now)
         .fact("acr", f.earned.acr())
+        .fact("amr", f.earned.amr(f.attested))
         .fact("scopes", f.scopes.clone())
         .fact("until", f.until.seconds());
+    if let Some(old) = raised {
+        event = event.fact("acr_was", old.facts.earned.acr());
+    }
     event.person = Some(f.person.clone());
     event.device = Some(f.device.clone());
     Begun { session, cookies, write, event }
@@ -249,6 +253,7 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);
         resumed.person = Some(f.person.clone());
         resumed.client = Some(r.client.clone());
+        resumed.device = Some(f.device.clone());
         let mut commit = Commit::new(resumed);
         commit.event(event).writes(writes).write(burn(proof));
         commit.guard(Table::Session, f.id.as_str(), session.version);

@@ -62,7 +62,7 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
     for alg in app.config.clients.iter().map(|c| c.id_token_alg) {
         app.keys.ensure(&app.store, alg).await.map_err(|_| Fault::because(countersign_trust::Refusal::Unavailable, "signing key"))?;
     }
-    Ok(())
+    crate::ssf::prepare(app).await
 }
 
 /// Login name of the first administrator.

@@ -40,6 +40,15 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
             "TLS ends at a proxy that is not listed: everybody seems to come from it, so everything is \"near\" and one budget is for all",
         );
     }
+    for r in &config.signals.receivers {
+        let at = |name: &str| format!("signals.receivers.{}.{name}", r.id);
+        if r.danger_token_hash.is_some() {
+            add(at("danger_token_hash"), "a token that never runs out: whoever finds it hears what happens here");
+        }
+        if r.allow_private_network {
+            add(at("allow_private_network"), "its endpoints may stand where only this server reaches");
+        }
+    }
     for c in &config.clients {
         let at = |name: &str| format!("clients.{}.{name}", c.id);
         if c.danger_allow_bearer {

@@ -2,7 +2,9 @@
 //! refused in both, so that a misspelt setting never passes for a default.
 
 mod check;
+mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
+pub use signals::{Receiver, Signals};
 
 use countersign_trust::client::Client;
 use countersign_trust::presence::Network;
@@ -71,6 +73,9 @@ pub struct Config {
     /// Deliver back-channel log-outs to loopback addresses although the issuer is not one.
     #[serde(default)]
     pub danger_allow_loopback_egress: bool,
+    /// Shared Signals: who is told what happens here.
+    #[serde(default)]
+    pub signals: Signals,
     /// Log as JSON lines.
     #[serde(default)]
     pub log_json: bool,
@@ -208,7 +213,12 @@ impl Config {
                 return wrong(format!("client `{}` is listed twice", client.id));
             }
         }
-        Ok(())
+        self.signals.validate().map_err(ConfigFault)
+    }
+
+    /// Whether we may call this machine itself: only if the issuer is on it too, or the operator said so.
+    pub fn reaches_loopback(&self) -> bool {
+        matches!(self.rp_id().as_str(), "localhost" | "127.0.0.1") || self.danger_allow_loopback_egress
     }
 
     /// Host of the issuer: the WebAuthn relying party id.

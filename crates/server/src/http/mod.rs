@@ -38,6 +38,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(crate::authzen::router())
         .merge(crate::oidc::router())
+        .merge(crate::ssf::router())
         .route("/sign-in/{flow}", get(shells::sign_in))
         .route("/sign-in/{flow}/resume", post(terminal::resume))
         .route("/sign-in/{flow}/cancel", post(terminal::cancel))

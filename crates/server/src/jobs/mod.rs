@@ -3,6 +3,8 @@
 use crate::app::ceremony::terminal;
 use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions};
 use crate::oidc::backchannel;
+use crate::ssf::push;
+use countersign_trust::shared::caep;
 use countersign_wire::CeremonyId;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         every(app, stopped, Duration::from_secs(2), "access policies", access::renew),
         tokio::spawn(follow(app.clone(), stopped.clone())),
         tokio::spawn(backchannel::run(app.clone(), stopped.clone())),
+        tokio::spawn(push::run(app.clone(), stopped.clone())),
     ]
 }
 
@@ -97,6 +100,9 @@ async fn follow(app: Arc<App>, mut stopped: Receiver<bool>) {
                     }
                     if asks_for_judgement(&numbered.event.kind) {
                         app.to_judge.notify_one();
+                    }
+                    if caep::may_be_told(&numbered.event.kind) {
+                        app.signals.wake();
                     }
                     if numbered.event.kind == "session.ended" {
                         app.owed.notify_one();

@@ -28,24 +28,23 @@ const AT_ONCE: usize = 16;
 /// What delivers.
 pub struct Courier {
     http: reqwest::Client,
-    loopback: bool,
+    reach: egress::Reach,
 }
 
 impl Courier {
     /// For this configuration: this machine is reached only if the issuer is on it too, or the
     /// operator said so.
     pub fn new(app: &App) -> Result<Courier, Fault> {
-        let at_home = matches!(app.config.rp_id().as_str(), "localhost" | "127.0.0.1");
-        let loopback = at_home || app.config.danger_allow_loopback_egress;
+        let reach = egress::Reach { loopback: app.config.reaches_loopback(), private: true };
         let http = reqwest::Client::builder()
             .timeout(ANSWER)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(egress::Guarded { loopback }))
+            .dns_resolver(Arc::new(egress::Guarded(reach)))
             .user_agent("countersign")
             .build()
             .map_err(|_| Fault::because(Refusal::Unavailable, "no HTTP client"))?;
-        Ok(Courier { http, loopback })
+        Ok(Courier { http, reach })
     }
 
     /// One round: tries everything that is due. Answers how many were due.
@@ -90,7 +89,7 @@ impl Courier {
         let Some(stored) = app.store.client(&owed.client).await? else { return Ok(Err("the client is gone")) };
         let Some(uri) = &stored.client.backchannel_logout_uri else { return Ok(Err("the client has no address")) };
         let url = match Url::parse(uri) {
-            Ok(url) if egress::may_call(&url, self.loopback) => url,
+            Ok(url) if egress::may_call(&url, self.reach) => url,
             _ => return Ok(Err("an address that may not be called")),
         };
         let jti = b64::encode(&app.random::<16>());

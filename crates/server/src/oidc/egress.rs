@@ -9,17 +9,26 @@ use url::{Host, Url};
 const METADATA_4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
 const METADATA_6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
 
-/// Resolves names to addresses that may be reached.
-pub struct Guarded {
+/// How near the addresses may be that are called.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
     /// Whether this machine itself may be reached.
     pub loopback: bool,
+    /// Whether networks that are not the internet's may be reached (RFC 1918, RFC 6598, RFC 4193).
+    pub private: bool,
 }
 
+/// Resolves names to addresses that may be reached.
+pub struct Guarded(pub Reach);
+
 /// Whether an address may be reached.
-pub fn may_reach(address: IpAddr, loopback: bool) -> bool {
+pub fn may_reach(address: IpAddr, reach: Reach) -> bool {
     let address = address.to_canonical();
     if address.is_loopback() {
-        return loopback;
+        return reach.loopback;
+    }
+    if !reach.private && is_private(address) {
+        return false;
     }
     match address {
         IpAddr::V4(a) => {
@@ -35,8 +44,16 @@ pub fn may_reach(address: IpAddr, loopback: bool) -> bool {
     }
 }
 
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        // Shared address space of carriers is nobody's to serve from.
+        IpAddr::V4(a) => a.is_private() || matches!(a.octets(), [100, 64..=127, _, _]),
+        IpAddr::V6(a) => a.is_unique_local(),
+    }
+}
+
 /// Whether a URL may be called, as far as can be told before its name is resolved.
-pub fn may_call(url: &Url, loopback: bool) -> bool {
+pub fn may_call(url: &Url, reach: Reach) -> bool {
     let local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(a)) => a.is_loopback(),
@@ -45,8 +62,8 @@ pub fn may_call(url: &Url, loopback: bool) -> bool {
     };
     let scheme = url.scheme() == "https" || (url.scheme() == "http" && local);
     let address = match url.host() {
-        Some(Host::Ipv4(a)) => may_reach(a.into(), loopback),
-        Some(Host::Ipv6(a)) => may_reach(a.into(), loopback),
+        Some(Host::Ipv4(a)) => may_reach(a.into(), reach),
+        Some(Host::Ipv6(a)) => may_reach(a.into(), reach),
         _ => true,
     };
     scheme && address && url.username().is_empty() && url.password().is_none()
@@ -54,11 +71,11 @@ pub fn may_call(url: &Url, loopback: bool) -> bool {
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let loopback = self.loopback;
+        let reach = self.0;
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
                 .await?
-                .filter(|a| may_reach(a.ip(), loopback))
+                .filter(|a| may_reach(a.ip(), reach))
                 .collect();
             if found.is_empty() {
                 return Err("no address that may be reached".into());
@@ -74,6 +91,28 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
+    fn reach(loopback: bool) -> Reach {
+        Reach { loopback, private: true }
+    }
+
+    #[tokio::test]
+    async fn a_name_counts_by_what_it_leads_to() {
+        let name = || "localhost".parse::<Name>().unwrap();
+        assert!(Guarded(reach(false)).resolve(name()).await.is_err());
+        assert!(Guarded(reach(true)).resolve(name()).await.is_ok());
+    }
+
+    #[test]
+    fn networks_that_are_not_the_internets_are_refused_where_they_must_be() {
+        let public = Reach { loopback: false, private: false };
+        for near in ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255", "fd12::1", "fc00::1", "::ffff:10.0.0.1"] {
+            assert!(!may_reach(near.parse().unwrap(), public) && may_reach(near.parse().unwrap(), reach(false)), "{near}");
+        }
+        for far in ["192.0.2.1", "172.32.0.1", "100.128.0.1", "2001:db8::1"] {
+            assert!(may_reach(far.parse().unwrap(), public), "{far}");
+        }
+    }
+
     #[test]
     fn addresses_that_only_a_server_could_reach_are_refused() {
         for bad in [
@@ -81,19 +120,19 @@ mod tests {
             "ff02::1", "::", "fd00:ec2::254", "::ffff:169.254.169.254", "2002:a9fe:a9fe::1", "64:ff9b::a9fe:a9fe",
             "::a9fe:a9fe",
         ] {
-            assert!(!may_reach(bad.parse().unwrap(), true), "{bad}");
+            assert!(!may_reach(bad.parse().unwrap(), reach(true)), "{bad}");
         }
         for good in ["192.0.2.1", "10.1.2.3", "2001:db8::1", "fd12::1"] {
-            assert!(may_reach(good.parse().unwrap(), false), "{good}");
+            assert!(may_reach(good.parse().unwrap(), reach(false)), "{good}");
         }
         for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert!(may_reach(local.parse().unwrap(), true) && !may_reach(local.parse().unwrap(), false), "{local}");
+            assert!(may_reach(local.parse().unwrap(), reach(true)) && !may_reach(local.parse().unwrap(), reach(false)), "{local}");
         }
     }
 
     #[test]
     fn urls_are_https_or_loopback_and_carry_no_user() {
-        let may = |u: &str, l| may_call(&Url::parse(u).unwrap(), l);
+        let may = |u: &str, l| may_call(&Url::parse(u).unwrap(), reach(l));
         assert!(may("https://till.example/out", false));
         assert!(may("http://localhost:1/out", true) && may("http://127.0.0.1:1/out", true));
         for bad in ["http://till.example/", "https://a@till.example/", "https://169.254.169.254/", "ftp://x/", "https://[fe80::1]/"] {

@@ -20,7 +20,7 @@ pub mod claims;
 pub mod client_auth;
 pub mod discovery;
 pub mod details;
-mod egress;
+pub mod egress;
 mod hint;
 pub mod introspect;
 pub mod jar;
@@ -56,7 +56,7 @@ pub fn router() -> Router<Arc<App>> {
 }
 
 /// Writes a refusal down. If that was not done, nothing may be answered but what is said here.
-async fn record(app: &App, ctx: &Context, step: &str, fault: &Fault) -> Result<(), Refusal> {
+pub(crate) async fn record(app: &App, ctx: &Context, step: &str, fault: &Fault) -> Result<(), Refusal> {
     metrics::counter!("countersign_refusals_total", "code" => fault.refusal.code()).increment(1);
     if fault.recorded || matches!(fault.refusal, Refusal::UseDpopNonce | Refusal::Unavailable | Refusal::Clock) {
         return Ok(());

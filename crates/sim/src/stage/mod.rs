@@ -8,9 +8,11 @@
 #![expect(clippy::disallowed_methods, reason = "a stage waits for real programs and finds what was built")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod ear;
 mod raw;
 mod scene;
 
+pub use ear::{Came, Ear, Mood, Receiver};
 pub use raw::{Raw, Reply};
 pub use scene::{Attempt, Line, Scene};
 

@@ -34,7 +34,7 @@ impl Reply {
     /// The refusal's code, ours or OAuth's.
     pub fn code(&self) -> String {
         let body = self.json();
-        body["code"].as_str().or(body["error"].as_str()).unwrap_or_default().to_owned()
+        body["code"].as_str().or(body["error"].as_str()).or(body["err"].as_str()).unwrap_or_default().to_owned()
     }
     /// The body without its reference, which differs each time.
     pub fn without_reference(&self) -> Value {

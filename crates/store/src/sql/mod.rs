@@ -16,6 +16,7 @@ mod pushes;
 mod requests;
 mod restored;
 mod sessions;
+mod streams;
 mod tokens;
 
 pub use budgets::{Counter, Quarantine};
@@ -27,6 +28,7 @@ pub use listed::Listed;
 pub use people::Named;
 pub use requests::{AuthRequest, RequestFacts};
 pub use restored::{Stopped, restored};
+pub use streams::StoredStream;
 pub use tokens::{CodeFacts, OwedLogout, StoredCode};
 
 use crate::statement::Becomes;
