@@ -8,6 +8,8 @@
 mod changed;
 #[path = "attacks/codes.rs"]
 mod codes;
+#[path = "attacks/cookies.rs"]
+mod cookies;
 #[path = "attacks/decisions.rs"]
 mod decisions;
 #[path = "attacks/devices.rs"]

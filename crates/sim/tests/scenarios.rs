@@ -14,6 +14,8 @@ mod chain;
 mod closed;
 #[path = "scenarios/details.rs"]
 mod details;
+#[path = "scenarios/forward.rs"]
+mod forward;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/signals.rs"]

@@ -90,6 +90,8 @@ kinds! {
     CodeIssued = "code.issued": ["PR.AA-04", "PR.PS-04"],
     /// Tokens were made for a client.
     TokensIssued = "tokens.issued": ["PR.AA-04", "PR.AA-05", "PR.PS-04"],
+    /// A browser got a pass for an application behind a proxy.
+    PassGiven = "pass.given": ["PR.AA-04", "PR.AA-05", "PR.PS-04"],
     /// A client renewed what it was given.
     TokensRefreshed = "tokens.refreshed": ["PR.AA-04", "PR.AA-05", "PR.PS-04"],
     /// A refresh token that was used before came again: everything of its session was revoked.

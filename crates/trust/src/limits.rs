@@ -55,6 +55,8 @@ pub const STRICT_PROOF_S: i64 = 10;
 /// A client whose answer was lost may ask for it again for this long, seconds: one retry over a bad
 /// network, far less than an access token lives.
 pub const REFRESH_RETRY_S: i64 = 10;
+/// Pass of forward-auth, seconds: as long the terminal's key need not be shown again.
+pub const PASS_S: i64 = 300;
 /// ID token, seconds.
 pub const ID_TOKEN_S: i64 = 300;
 /// Session without activity, seconds (NIST 800-63B-4 §2.3.3 recommends at most 15 minutes at AAL3).

@@ -8,8 +8,18 @@ pub const BROWSER: &str = "__Host-cs_b";
 /// The session's cookie.
 pub const SESSION: &str = "__Host-cs_s";
 
-/// The value of a cookie. A name that comes twice is nobody's.
+/// A pass of forward-auth, at an application's host.
+pub const PASS: &str = "__Host-cs_p";
+/// The verifier of a browser that goes for a pass.
+pub const ENTERING: &str = "__Host-cs_v";
+
+/// The value of a cookie of 256 bits. A name that comes twice is nobody's.
 pub fn read(headers: &HeaderMap, name: &str) -> Option<String> {
+    read_any(headers, name).filter(|v| v.len() == 43)
+}
+
+/// The same, of any length that is worth reading.
+pub fn read_any(headers: &HeaderMap, name: &str) -> Option<String> {
     let mut found = None;
     for line in headers.get_all(header::COOKIE) {
         for pair in line.to_str().ok()?.split(';') {
@@ -23,7 +33,7 @@ pub fn read(headers: &HeaderMap, name: &str) -> Option<String> {
             }
         }
     }
-    found.filter(|v| v.len() == 43)
+    found.filter(|v| (1..=256).contains(&v.len()))
 }
 
 /// Sets a cookie.

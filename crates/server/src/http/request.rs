@@ -23,6 +23,8 @@ pub struct Incoming {
     pub ctx: Context,
     /// Its headers.
     pub headers: HeaderMap,
+    /// Whether a trusted proxy handed it on.
+    pub through_proxy: bool,
     method: Method,
     path: String,
 }
@@ -39,6 +41,7 @@ impl FromRequestParts<Arc<App>> for Incoming {
         Ok(Incoming {
             ctx: Context::new(app, address, agent.to_owned()),
             headers: parts.headers.clone(),
+            through_proxy: app.config.trusted_proxies.iter().any(|n| n.contains(peer)),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
         })

@@ -21,6 +21,7 @@ pub mod client_auth;
 pub mod discovery;
 pub mod details;
 pub mod egress;
+pub mod forward;
 mod hint;
 pub mod introspect;
 pub mod jar;

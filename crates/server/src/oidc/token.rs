@@ -8,7 +8,7 @@
 //!    written down in one commit, guarded by every version the decision rested on.
 //! 5. What comes again takes back what it gave.
 
-mod code;
+pub(super) mod code;
 mod refresh;
 
 use super::answer::{self, No, kept_by_nobody, no, refused};

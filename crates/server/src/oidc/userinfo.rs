@@ -31,7 +31,7 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming) -> Response {
 }
 
 /// An error of RFC 6750 §3.1 or RFC 9449 §7.1; without a word if nothing was shown.
-struct No {
+pub(super) struct No {
     error: Option<&'static str>,
     fault: Box<Fault>,
 }
@@ -60,7 +60,7 @@ async fn respond(app: &App, r: &Incoming, method: &str) -> Response {
 }
 
 /// Scheme and token of the one Authorization header.
-fn shown(headers: &HeaderMap) -> Result<(bool, &str), No> {
+pub(super) fn shown(headers: &HeaderMap) -> Result<(bool, &str), No> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Err(No { error: None, fault: Box::new(Fault::because(Refusal::NoSession, "no token")) });

@@ -47,6 +47,11 @@ impl Reply {
 }
 
 impl Raw {
+    /// From now on it calls another address.
+    pub fn move_to(&mut self, address: Url) {
+        self.issuer = address;
+    }
+
     /// Sends whatever it is told to.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, String)], body: Vec<u8>) -> Reply {
         self.try_send(method, path, headers, body).await.unwrap()

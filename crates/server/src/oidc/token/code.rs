@@ -141,7 +141,7 @@ fn check_bound(params: &Params, code: &StoredCode, proof: Option<&Proof>) -> Res
 }
 
 /// RFC 7636 §4.6. A verifier where nothing was challenged is a downgrade (RFC 9700 §2.1.1).
-fn check_verifier(verifier: Option<&str>, challenge: Option<&str>) -> Result<(), Fault> {
+pub(in crate::oidc) fn check_verifier(verifier: Option<&str>, challenge: Option<&str>) -> Result<(), Fault> {
     let Some(challenge) = challenge else {
         return if verifier.is_none() { Ok(()) } else { Err(dead("a code_verifier without a code_challenge")) };
     };

@@ -14,7 +14,10 @@ enum Covered {
 }
 use Covered::{By, Gives};
 
-const DOORS: [(&str, Covered); 42] = [
+const DOORS: [(&str, Covered); 45] = [
+    ("/forward-auth", By(Step::Forward)),
+    ("/forward-auth/enter", Gives("begins a sign-in")),
+    ("/forward-auth/arrived", Gives("takes a code through the gate, as the token endpoint does: scenarios/forward.rs")),
     ("/answer/{flow}", Gives("carries the answer that a redemption made, as a form")),
     ("/sign-in/{flow}", Gives("a page; what it shows is the client's name")),
     ("/sign-in/{flow}/resume", By(Step::Resume)),

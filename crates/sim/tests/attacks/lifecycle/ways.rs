@@ -66,6 +66,7 @@ pub enum Step {
     UserInfo,
     Introspect,
     Decide,
+    Forward,
     Refresh,
     Resume,
 }
@@ -77,7 +78,7 @@ impl Step {
         matches!(
             self,
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
-                | Introspect | Decide | Refresh | Resume
+                | Introspect | Decide | Forward | Refresh | Resume
         )
     }
 }
@@ -88,10 +89,10 @@ impl Way {
     pub fn steps(self) -> &'static [Step] {
         use Step::*;
         match self {
-            Way::Scan => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Refresh, Resume],
+            Way::Scan => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Pushed => &[PushRequest, AuthorizePushed, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange],
-            Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Decide, Refresh, Resume],
-            Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Decide, Refresh, Resume],
+            Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
+            Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::AddDevice => &[OpenEnrolment, Scan, DigitsOnScreen, Approve, RedeemTicket, FinishEnrolment],
         }
     }
@@ -280,6 +281,25 @@ impl<'a> Play<'a> {
                 assert_eq!(reply.status, 200);
                 if reply.json()["decision"] != true {
                     return Err(Fault::ended("inactive"));
+                }
+            }
+            Step::Forward => {
+                let raw = self.scene.raw(&self.place);
+                let (url, token) = ("https://rows.example/all", &self.tokens()?.access_token);
+                let nonce = raw.nonce().await;
+                let proof = raw.proof(&self.terminal.key, "GET", "/", b"", |c| {
+                    (c.htu, c.nonce) = (url.to_owned(), Some(nonce));
+                    (c.ath, c.bd) = (Some(countersign_wire::b64::encode(&countersign_wire::mac::h(token.as_bytes()))), None);
+                });
+                let headers = [
+                    ("authorization", format!("DPoP {token}")), ("dpop", proof), ("x-original-url", format!("{url}?page=1")),
+                    ("x-original-method", "GET".to_owned()),
+                ];
+                let path = format!("/forward-auth?client={}&audience=https://rows.example", self.client);
+                match raw.send("GET", &path, &headers, vec![]).await.status {
+                    200 => {}
+                    401 | 403 => return Err(Fault::ended("inactive")),
+                    other => panic!("{other}"),
                 }
             }
             Step::Refresh => {
