@@ -28,6 +28,8 @@ pub struct Part {
     pub typed_code: bool,
     /// Use the passkey on the screen itself; no phone is asked.
     pub passkey: bool,
+    /// Go back to the application without signing in.
+    pub cancel: bool,
 }
 
 /// How it ended.
@@ -86,6 +88,10 @@ pub async fn sign_out(terminal: &Terminal, url: &Url) -> Result<Option<Url>, Fau
 
 /// The whole part, at the sign-in page `flow`.
 async fn answer(phone: &Phone, terminal: &Terminal, flow: &str, part: Part) -> Result<Played, Fault> {
+    if part.cancel {
+        let next = terminal.cancel(flow).await?.next;
+        return Ok(Played { redirect: terminal.leave(&next).await?, cid: None, name: None });
+    }
     if part.passkey {
         let mut ask = terminal.passkey_options(flow).await?;
         ask.allow = vec![phone.passkey.about.id.clone()];

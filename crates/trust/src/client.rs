@@ -116,6 +116,9 @@ pub struct Client {
     /// No PKCE; `nonce` is demanded instead. Lowers security.
     #[serde(default)]
     pub danger_allow_no_pkce: bool,
+    /// Neither PKCE nor `nonce` is demanded. Lowers security: a stolen code is told apart by nothing.
+    #[serde(default)]
+    pub danger_allow_no_nonce: bool,
     /// Bearer tokens instead of DPoP-bound ones. Lowers security.
     #[serde(default)]
     pub danger_allow_bearer: bool,
@@ -198,7 +201,9 @@ impl Client {
     }
     /// Whether a proof that was made at `made_s` is fresh enough, beside its nonce.
     pub fn takes_proof(&self, made_s: i64, now: Time) -> bool {
-        self.profile == Profile::Classic || (now.seconds() - made_s).abs() <= crate::limits::STRICT_PROOF_S
+        use crate::limits::{STRICT_PROOF_S, STRICT_WAY_S};
+        let age_s = now.seconds() - made_s;
+        self.profile == Profile::Classic || (-STRICT_PROOF_S..=STRICT_PROOF_S + STRICT_WAY_S).contains(&age_s)
     }
     /// Whether a refresh token is new after each use. FAPI 2.0 §5.3.2.1 forbids it: its clients are
     /// known by other means, and a lost answer would cost them what they have.

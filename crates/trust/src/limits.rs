@@ -52,6 +52,8 @@ pub const ACCESS_S: i64 = 300;
 pub const BEARER_S: i64 = 60;
 /// Age of a client's DPoP proof in the profile `fapi2`, seconds.
 pub const STRICT_PROOF_S: i64 = 10;
+/// What such a proof may be older when it arrives, seconds: the way here, and the second that begins.
+pub const STRICT_WAY_S: i64 = 2;
 /// A client whose answer was lost may ask for it again for this long, seconds: one retry over a bad
 /// network, far less than an access token lives.
 pub const REFRESH_RETRY_S: i64 = 10;

@@ -16,8 +16,7 @@ pub struct ProofClaims {
     pub htm: String,
     /// URL without query and fragment.
     pub htu: String,
-    /// When it was made, by the sender's clock; ignored where there is a nonce.
-    #[serde(default)]
+    /// When it was made, by the sender's clock. Demanded (RFC 9449 §4.2), and not looked at where there is a nonce.
     pub iat: NumericDate,
     /// Server-given nonce.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -316,6 +315,21 @@ mod tests {
         assert_eq!(bad(&|c| c.nonce = Some(nonce(&[6; 32], NOW))), ProofFault::UseNonce);
         assert_eq!(bad(&|c| c.nonce = Some(nonce(K, NOW.plus_s(-61)))), ProofFault::UseNonce);
         assert_eq!(bad(&|c| c.nonce = Some(nonce(K, NOW.plus_s(30)))), ProofFault::UseNonce);
+    }
+
+    #[test]
+    fn every_claim_of_the_list_must_be_there() {
+        let (k, jwk) = key();
+        let whole = serde_json::to_value(claims()).unwrap();
+        for name in ["jti", "htm", "htu", "iat"] {
+            let mut some = whole.clone();
+            some.as_object_mut().unwrap().remove(name);
+            let mut header = Map::new();
+            header.insert("typ".into(), "dpop+jwt".into());
+            header.insert("jwk".into(), Value::Object(jwk.members()));
+            let text = jws::encode(header, some.to_string().as_bytes(), &k).unwrap();
+            assert!(verify(&text, &ask(Fresh::Nonce(&[K]))).is_err(), "{name}");
+        }
     }
 
     #[test]

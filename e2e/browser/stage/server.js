@@ -44,8 +44,8 @@ async function nearby() {
   return { issuer, fetch, settings: `issuer = "${issuer}"\nlisten = "127.0.0.1:${port}"\n` };
 }
 
-/** Starts it, in `house` if there is one. `{ issuer, link, log(), stop() }` */
-export async function serve({ organisation, clients, house }) {
+/** Starts it, in `house` if there is one; `more` ends its configuration. `{ issuer, link, log(), stop() }` */
+export async function serve({ organisation, clients, house, more = '' }) {
   const countersign = program('countersign');
   const directory = mkdtempSync(join(tmpdir(), 'countersign-e2e-'));
   const { issuer, settings, fetch } = house ?? (await nearby());
@@ -53,7 +53,7 @@ export async function serve({ organisation, clients, house }) {
   const text = `${settings}database = "sqlite:${join(directory, 'countersign.db')}"
 seal_key_file = "${join(directory, 'countersign.seal')}"
 organisation = "${organisation}"
-${clients.map(client).join('')}`;
+${clients.map(client).join('')}${more}`;
   writeFileSync(file, text);
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('COUNTERSIGN_'));
   const env = { ...Object.fromEntries(kept), COUNTERSIGN_CONFIG: file };

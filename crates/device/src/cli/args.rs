@@ -209,6 +209,9 @@ pub enum Play {
         /// Type the code instead of scanning
         #[arg(long)]
         typed_code: bool,
+        /// Go back to the application without signing in
+        #[arg(long, conflicts_with_all = ["refuse", "wrong_digits", "pair", "typed_code", "passkey"])]
+        cancel: bool,
         /// Use the passkey on the screen itself; no phone is asked
         #[arg(long, conflicts_with_all = ["refuse", "wrong_digits", "pair", "typed_code"])]
         passkey: bool,

@@ -95,9 +95,9 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
         Command::Rebind { name } => phone::rebind(options, name).await,
         Command::Add { issuer, name } => sign_in::add(options, issuer, name).await,
         Command::SignIn(wanted) => sign_in::sign_in(options, wanted).await,
-        Command::Play(Play::Authorize { url, refuse, wrong_digits, pair, typed_code, passkey, browser }) => {
+        Command::Play(Play::Authorize { url, refuse, wrong_digits, pair, typed_code, cancel, passkey, browser }) => {
             let (refuse, wrong_digits, pair) = (*refuse, *wrong_digits, *pair);
-            let part = Part { refuse, wrong_digits, pair, typed_code: *typed_code, passkey: *passkey, not_me: false };
+            let part = Part { refuse, wrong_digits, pair, typed_code: *typed_code, passkey: *passkey, cancel: *cancel, not_me: false };
             play_authorize(options, url, part, browser.as_deref()).await
         }
         Command::Play(Play::SignOut { url, browser }) => {

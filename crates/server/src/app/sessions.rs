@@ -11,6 +11,7 @@ use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::State;
+use countersign_trust::client::Client;
 use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::session::{Session, SessionFacts};
@@ -247,8 +248,8 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         let r = &request.facts;
         answers(&session, r, ctx.now)?;
         let unclaimed = unclaimed(app, &session).await?;
-        reaches(&session, r, ctx.now)?;
         let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(&r.client)).await?;
+        reaches(&session, vetoes.client.as_ref().map(|c| &c.client), r, ctx.now)?;
         let (next, writes, event) = code(app, &session, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);
         resumed.person = Some(f.person.clone());
@@ -276,12 +277,15 @@ pub fn answers(session: &Session, r: &RequestFacts, now: Time) -> Result<(), Fau
     Ok(())
 }
 
-/// Whether what was earned, and when, is enough for a request.
-pub fn reaches(session: &Session, r: &RequestFacts, now: Time) -> Result<(), Fault> {
+/// Whether what was earned, and when, is enough for a request, and nothing is asked that its person
+/// did not read. What policy rules on one by one is left to policy: it may have been read and cut.
+pub fn reaches(session: &Session, client: Option<&Client>, r: &RequestFacts, now: Time) -> Result<(), Fault> {
     let f = &session.facts;
+    let by_policy = |scope: &String| client.is_some_and(|c| c.is_privileged(scope));
+    let unread = r.scopes.iter().any(|s| !f.scopes.contains(s) && !by_policy(s));
     // Zero asks for a fresh sign-in, whatever the clock says (OpenID Connect Core §3.1.2.1).
     let stale = r.max_age_s.is_some_and(|max| max == 0 || now.seconds() - f.auth_time.seconds() > max);
-    if stale || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
+    if stale || unread || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
         return Err(Fault::because(Refusal::StepUp, "the session must be raised first"));
     }
     Ok(())

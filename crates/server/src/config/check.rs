@@ -57,6 +57,9 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         if c.danger_allow_no_pkce {
             add(at("danger_allow_no_pkce"), "a stolen code of this client is told apart by its nonce alone");
         }
+        if c.danger_allow_no_nonce {
+            add(at("danger_allow_no_nonce"), "a stolen code of this client is told apart by nothing");
+        }
         if c.refresh_is_activity {
             add(at("refresh_is_activity"), "a program that renews by itself keeps a session open although nobody is there");
         }
@@ -108,6 +111,9 @@ pub fn client(c: &Client) -> Result<(), String> {
     }
     if c.danger_allow_no_pkce && c.auth == ClientAuth::None {
         return wrong("danger_allow_no_pkce: never for a public client");
+    }
+    if c.danger_allow_no_nonce && !c.danger_allow_no_pkce {
+        return wrong("danger_allow_no_nonce goes with danger_allow_no_pkce");
     }
     if c.profile == Profile::Fapi2 {
         let lower = c.danger_allow_bearer || c.danger_allow_no_pkce || c.id_token_alg == Alg::RS256;

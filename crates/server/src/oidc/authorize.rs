@@ -107,6 +107,9 @@ async fn client(app: &App, params: &Params) -> Result<Client, Fault> {
 
 /// A request that was pushed (RFC 9126 §4): whatever stands beside its name does not count.
 async fn taken(app: &App, r: &Incoming, client: &Client, uri: &str) -> Result<Response, Fault> {
+    if let Some(id) = par::again(app, r, client, uri).await? {
+        return Ok(see_other(&format!("/sign-in/{id}")));
+    }
     app.judged_anew(|_| async {
         let request = par::find(app, r, client, uri).await?;
         let write = |browser: &str, until| Write::request_taken(&request, browser, until);
@@ -242,7 +245,8 @@ fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked,
 /// go without sends a `nonce`, which binds the answer to its own browser session (RFC 9700 §2.1.1).
 fn challenge(params: &Params, client: &Client) -> Result<Option<String>, No> {
     let Some(text) = params.one("code_challenge") else {
-        let bare = params.one("code_challenge_method").is_none() && params.one("nonce").is_some();
+        let told_apart = client.danger_allow_no_nonce || params.one("nonce").is_some();
+        let bare = params.one("code_challenge_method").is_none() && told_apart;
         return match client.danger_allow_no_pkce && bare {
             true => Ok(None),
             false => Err(No("invalid_request", "code_challenge is missing")),
@@ -327,8 +331,7 @@ async fn accept(
     facts: &RequestFacts,
     write: impl FnOnce(&str, Time) -> Write,
 ) -> Result<Response, Fault> {
-    if let Some(no) = silent(app, r, facts).await? {
-        let client = app.store.client(&facts.client).await?.ok_or(Refusal::Denied)?.client;
+    if let Some((client, no)) = silent(app, r, facts).await? {
         return back_with(app, r, &Way::of(facts, &client), no).await;
     }
     let now = r.ctx.now;
@@ -351,22 +354,24 @@ async fn accept(
 
 /// Where nobody may be asked (`prompt=none`), the browser must hold a session that answers. Whether it
 /// also holds the session's key, only a page can show; it asks nobody either.
-async fn silent(app: &App, r: &Incoming, facts: &RequestFacts) -> Result<Option<No>, Fault> {
+async fn silent(app: &App, r: &Incoming, facts: &RequestFacts) -> Result<Option<(Client, No)>, Fault> {
     if !facts.prompt.iter().any(|p| p == "none") {
         return Ok(None);
     }
+    let client = app.store.client(&facts.client).await?.ok_or(Refusal::Denied)?.client;
     let session = match r.session() {
         Some(cookie) => app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?,
         None => None,
     };
     let now = r.ctx.now;
-    Ok(match session {
-        Some(s) if sessions::answers(&s, facts, now).is_ok() => match sessions::reaches(&s, facts, now) {
-            Ok(()) => None,
-            Err(_) => Some(No("interaction_required", "the session must be raised first")),
+    let no = match session {
+        Some(s) if sessions::answers(&s, facts, now).is_ok() => match sessions::reaches(&s, Some(&client), facts, now) {
+            Ok(()) => return Ok(None),
+            Err(_) => No("interaction_required", "the session must be raised first"),
         },
-        _ => Some(No("login_required", "no session here answers this request")),
-    })
+        _ => No("login_required", "no session here answers this request"),
+    };
+    Ok(Some((client, no)))
 }
 
 async fn sent_back(app: &App, r: &Incoming, target: &Target, no: No) -> Result<Response, Fault> {

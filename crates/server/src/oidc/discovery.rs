@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::acr::Earned;
+use countersign_trust::client::{OFFLINE_ACCESS, Refresh};
 use countersign_wire::dpop;
 use countersign_wire::jose::Alg;
 use serde_json::{Value, json};
@@ -33,6 +34,9 @@ fn document(app: &App) -> Value {
     let issuer = app.config.issuer.as_str();
     let at = |path: &str| format!("{issuer}{path}");
     let mut scopes: BTreeSet<&str> = ["openid", "profile"].into();
+    if app.config.clients.iter().any(|c| c.refresh != Refresh::Never) {
+        scopes.insert(OFFLINE_ACCESS);
+    }
     scopes.extend(app.config.clients.iter().flat_map(|c| c.scopes.iter().map(String::as_str)));
     json!({
         "issuer": issuer,

@@ -5,7 +5,7 @@
 //!    (RFC 9449 §10.1).
 //! 2. The request is judged here, once and for all, as `/authorize` would; it may be signed ([`jar`]).
 //! 3. The name holds a secret of 256 bits. The first browser that brings it, with the same client's
-//!    id, within a minute, has the request; nobody has it twice.
+//!    id, within a minute, has the request; no other browser has it then, and nobody after the answer.
 
 use super::answer::{self, No, kept_by_nobody, no, refused};
 use super::authorize::{self, Target};
@@ -27,7 +27,7 @@ use countersign_trust::audit::Kind;
 use countersign_trust::client::{Client, ClientAuth};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::secret::same;
-use countersign_wire::{b64, mac};
+use countersign_wire::{RequestId, b64, mac};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -107,6 +107,19 @@ async fn push(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
         "request_uri": format!("{PREFIX}{}.{secret}", facts.id),
         "expires_in": limits::PUSHED_S,
     }))
+}
+
+/// The pushed request whose name a browser brings again before it answered: a reload, or a step back.
+/// It is that browser's own, and nothing changes (FAPI 2.0 Security Profile §5.3.2.2, note 3).
+pub(super) async fn again(app: &App, r: &Incoming, client: &Client, uri: &str) -> Result<Option<RequestId>, Fault> {
+    let name = uri.strip_prefix(PREFIX).and_then(|name| name.split_once('.'));
+    let (Some(browser), Some((id, _))) = (r.browser(), name) else { return Ok(None) };
+    let Ok(id) = id.parse::<RequestId>() else { return Ok(None) };
+    let own = |request: &AuthRequest| {
+        let mine = same(hashed(browser.as_bytes()).as_bytes(), request.browser_hash.as_bytes());
+        mine && request.facts.client == client.id && request.state == "open" && r.ctx.now < request.until
+    };
+    Ok(app.store.request(&id).await?.filter(own).map(|request| request.facts.id))
 }
 
 /// The pushed request that a browser brings the name of.

@@ -105,6 +105,29 @@ async fn whoever_must_be_asked_is_asked_although_a_session_lives() {
 }
 
 #[tokio::test]
+async fn a_session_does_not_answer_for_a_scope_that_its_person_never_read() {
+    let wide = json!({"scopes": ["profile", "stock", "refund"], "privileged_scopes": ["refund"]});
+    let w = World::new(vec![client("till", wide)]).await;
+    for (scope, code, silent) in [
+        ("openid profile", "", ""),
+        ("openid stock", "step_up", "interaction_required"),
+        // Policy rules on this one each time, so it may have been read and cut.
+        ("openid refund", "", ""),
+    ] {
+        let ask = async |prompt: &str| {
+            let cookie = format!("__Host-cs_s={}", w.cookie);
+            let pairs = [("client_id", "till"), ("redirect_uri", CB), ("response_type", "code"), ("scope", scope), ("prompt", prompt), ("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
+            w.send("GET", &format!("/authorize?{}", form(&pairs)), &[("cookie", &cookie)], "").await
+        };
+        let answer = resume(&w, &ask("").await, &w.terminal).await;
+        assert_eq!(answer.json()["code"].as_str().unwrap_or_default(), code, "{scope} {}", answer.text);
+        let alone = ask("none").await;
+        let heard = if alone.header("location").starts_with(CB) { error(&alone) } else { String::new() };
+        assert_eq!(heard, silent, "{scope}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_for_one_person_is_answered_by_nobody_else() {
     let w = world().await;
     let (own, other) = (w.session.person.clone(), PersonId::new(T0, [9; 10]));

@@ -54,7 +54,7 @@ async fn fapi2_pushes_binds_and_proves_afresh() {
     let plain = w.send("GET", &format!("/authorize?{}", form(&wanted(&PKCE))), &[], "").await;
     assert!(plain.header("location").contains("error=invalid_request"), "{}", plain.header("location"));
     for (pairs, proof, error) in [
-        (wanted(&PKCE), Some((&dpop, 11)), "invalid_dpop_proof"),
+        (wanted(&PKCE), Some((&dpop, 13)), "invalid_dpop_proof"),
         (wanted(&PKCE), Some((&dpop, -11)), "invalid_dpop_proof"),
         (wanted(&[]), Some((&dpop, 0)), "invalid_request"),
     ] {
@@ -76,7 +76,7 @@ async fn fapi2_pushes_binds_and_proves_afresh() {
     // The code, with tokens bound to the key of the push alone; and userinfo with a fresh proof.
     let code = w.code("bank", Some(dpop.public().thumbprint())).await;
     let pairs = [("grant_type", "authorization_code"), ("code", code.as_str()), ("redirect_uri", CB), ("code_verifier", VERIFIER)];
-    for (proof, error) in [(None, "invalid_dpop_proof"), (Some((&dpop, 11)), "invalid_dpop_proof"), (Some((&key, 0)), "invalid_grant")] {
+    for (proof, error) in [(None, "invalid_dpop_proof"), (Some((&dpop, 13)), "invalid_dpop_proof"), (Some((&key, 0)), "invalid_grant")] {
         assert_eq!(send(&w, "/token", &key, proof, &pairs).await.error(), error);
     }
     let tokens = send(&w, "/token", &key, Some((&dpop, 0)), &pairs).await;
@@ -137,7 +137,9 @@ async fn a_client_may_have_to_name_its_key() {
 #[tokio::test]
 async fn without_pkce_a_registered_client_sends_a_nonce_and_no_verifier_counts() {
     let secret = json!({"auth": "client_secret_post", "secret_hash": b64::encode(&mac::h(b"secret")), "danger_allow_no_pkce": true, "danger_allow_bearer": true});
-    let w = World::new(vec![client("old", secret), client("till", json!({}))]).await;
+    let mut older = secret.clone();
+    older["danger_allow_no_nonce"] = true.into();
+    let w = World::new(vec![client("old", secret), client("older", older), client("till", json!({}))]).await;
     let ask = async |who: &str, drop: &str| {
         let mut pairs = wanted(&[]);
         pairs[0].1 = who;
@@ -146,6 +148,7 @@ async fn without_pkce_a_registered_client_sends_a_nonce_and_no_verifier_counts()
     };
     assert!(ask("old", "").await.starts_with("/sign-in/"));
     assert!(ask("old", "nonce").await.contains("error=invalid_request"));
+    assert!(ask("older", "nonce").await.starts_with("/sign-in/"));
     assert!(ask("till", "").await.contains("error=invalid_request"));
     // Its code is taken without a verifier, and not with one.
     for (challenge, verifier, good) in [(None, None, true), (None, Some(VERIFIER), false), (Some(CHALLENGE), Some(VERIFIER), true), (Some(CHALLENGE), None, false)] {
@@ -178,6 +181,7 @@ fn a_registration_that_does_not_hold_together_is_refused() {
         strict(&key, json!({"danger_allow_no_pkce": true})),
         strict(&key, json!({"id_token_alg": "RS256"})),
         client("x", json!({"danger_allow_no_pkce": true})),
+        with(&secret, json!({"danger_allow_no_nonce": true})),
         client("x", json!({"danger_allow_bearer": true, "refresh": "always"})),
         client("x", json!({"refresh_bound": true})),
         client("x", json!({"refresh": "always", "boundary": "session"})),
@@ -189,6 +193,7 @@ fn a_registration_that_does_not_hold_together_is_refused() {
     }
     for good in [
         with(&secret, json!({"danger_allow_no_pkce": true, "danger_allow_bearer": true, "refresh": "always"})),
+        with(&secret, json!({"danger_allow_no_pkce": true, "danger_allow_no_nonce": true})),
         with(&secret, json!({"introspects": ["a"], "redirect_uris": []})),
         client("x", json!({"refresh": "offline_access"})),
     ] {

@@ -93,6 +93,25 @@ async fn a_name_dies_after_a_minute_and_of_two_browsers_one_has_it() {
 }
 
 #[tokio::test]
+async fn a_name_that_its_own_browser_brings_again_leads_to_the_same_page_until_it_is_answered() {
+    let w = world(&Key::new()).await;
+    let uri = text(&push(&w, "till", &[]).await.json(), "request_uri");
+    let first = bring(&w, "till", &uri).await;
+    let cookie = first.header("set-cookie").split(';').next().unwrap().to_owned();
+    let events = w.log().await.len();
+    let again = async |client: &str, cookie: &str| {
+        let query = form(&[("client_id", client), ("request_uri", &uri)]);
+        w.send("GET", &format!("/authorize?{query}"), &[("cookie", cookie)], "").await
+    };
+    assert_eq!(flow(&again("till", &cookie).await), flow(&first));
+    assert_eq!(w.log().await.len(), events, "a reload changes nothing");
+    assert_eq!(again("other", &cookie).await.status, 400);
+    assert_eq!(again("till", "__Host-cs_b=another").await.status, 400);
+    w.later(countersign_trust::limits::BROWSER_S);
+    assert_eq!(again("till", &cookie).await.status, 400);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_pushed_request_is_said_to_the_client_itself() {
     let w = world(&Key::new()).await;
     for (more, status, error) in [
