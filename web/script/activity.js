@@ -14,6 +14,11 @@ const KINDS = {
   'session.ended': ['activity.ended', 'activity.ended_unknown', 'lock', 'plain'],
   'device.enrolled': ['activity.device_enrolled', 'activity.device_enrolled', 'plus', 'plain'],
   'device.rebound': ['activity.device_rebound', 'activity.device_rebound', 'key', 'plain'],
+  'recovery.codes_made': ['activity.codes_made', 'activity.codes_made', 'key', 'plain'],
+  'recovery.code_used': ['activity.code_used', 'activity.code_used', 'key', 'bad'],
+  'recovery.approved': ['activity.recovery', 'activity.recovery', 'warning', 'bad'],
+  'recovery.begun': ['activity.recovery', 'activity.recovery', 'warning', 'bad'],
+  'recovery.stopped': ['activity.recovery_stopped', 'activity.recovery_stopped', 'lock', 'plain'],
   'device.changed': ['activity.device_changed', 'activity.device_changed', 'phone', 'plain'],
   'invitation.made': ['activity.invitation', 'activity.invitation', 'mail', 'plain'],
 };

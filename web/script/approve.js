@@ -2,7 +2,7 @@
 // a fingerprint or a PIN, it is approved. Refusing is possible at every moment and costs nothing.
 import { Refusal } from './call.js';
 import { Countdown } from './countdown.js';
-import { card, isRegistered, question, screenName } from './describe.js';
+import { card, isOwn, isRegistered, question, screenName } from './describe.js';
 import { ask } from './device.js';
 import { digitForm, shownDigits } from './digits.js';
 import { announce, button, el, icon, plate, Tally } from './dom.js';
@@ -264,17 +264,18 @@ export class Approval {
   #done() {
     const said = this.#said;
     const registered = isRegistered(said);
-    const enrolled = said.purpose === 'enrol-device';
+    const enrolled = isOwn(said);
+    const back = said.purpose === 'recover';
     const tally = new Tally(24);
     tally.set(1);
     const left = el('p', {}, el('strong', {}, say('done.left', { span: span(said.rights.session_s) })), ' ', el('span.quiet', {}, say('done.until', { time: timeOfDay(Date.now() + said.rights.session_s * 1000) })));
-    const head = enrolled ? say('done.device') : registered ? parts('done.headline', { plate: plate(said.terminal.name) }) : say('done.headline_unknown');
+    const head = enrolled ? say(back ? 'done.recover' : 'done.device') : registered ? parts('done.headline', { plate: plate(said.terminal.name) }) : say('done.headline_unknown');
     screen({
       name: 'done',
       sign: 'check',
       tone: 'good',
       head,
-      body: say(enrolled ? 'done.device_body' : 'done.body'),
+      body: say(back ? 'done.recover_body' : enrolled ? 'done.device_body' : 'done.body'),
       content: [!enrolled && said.rights.session_s > 0 && el('div.card.until', {}, tally.node, left, el('p.small.quiet', {}, el('bdi', {}, said.client.name)))],
       dock: [enrolled ? wide(say('phone.see_open'), this.#app.overview) : wide(say('done.end'), () => this.#end(), { sign: 'lock' })],
     });

@@ -17,6 +17,8 @@ export function question(said) {
   switch (said.purpose) {
     case 'enrol-device':
       return parts('statement.enrol_device', { device: name(newDevice(said)) });
+    case 'recover':
+      return parts('statement.recover', { name: name(said.request.message ?? '') });
     case 'step-up':
       return registered ? parts('statement.step_up', { screen: plate(said.terminal.name) }) : say('statement.step_up_unknown');
     default:
@@ -58,11 +60,15 @@ const row = (sign, label, value, ...details) =>
 const detail = (one) =>
   row('open', say('statement.allows'), name(one.title), one.rows.map(({ label, value }) => el('dd.pair', {}, el('span', {}, name(label)), ' ', el('bdi', {}, value))));
 
+/** Whether nothing is opened for any application: a device joins, or comes back */
+export const isOwn = ({ purpose }) => purpose === 'enrol-device' || purpose === 'recover';
+
 /** The statement card: who asks, which screen and how near, what it opens, for how long, as whom */
 export function card(said, me) {
   const near = nearness(said);
   const registered = isRegistered(said);
-  const asDevice = said.purpose === 'enrol-device';
+  const asDevice = isOwn(said);
+  const back = said.purpose === 'recover';
   const until = timeOfDay(Date.now() + said.rights.session_s * 1000);
   const screen = row(
     registered ? 'screen' : said.terminal.kind === 'device' ? 'phone' : 'laptop',
@@ -83,6 +89,7 @@ export function card(said, me) {
     'dl.card.rows',
     {},
     said.request.details.map(detail),
+    back && row('person', say('statement.recover_who'), name(said.request.message ?? ''), say('statement.recover_look')),
     screen,
     asDevice ? null : opens,
     asDevice || said.rights.session_s <= 0 ? null : row('clock', say('statement.for'), say('statement.for_until', { span: span(said.rights.session_s), time: until })),

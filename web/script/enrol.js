@@ -5,6 +5,7 @@ import { guessName, keep, newKey } from './device.js';
 import { announce, el, icon, name } from './dom.js';
 import { screen, wide, whoIs } from './page.js';
 import * as passkey from './passkey.js';
+import { recovered } from './recovered.js';
 import { failed } from './refusals.js';
 import { parts, say } from './say.js';
 
@@ -97,8 +98,12 @@ export function makePasskey(token, person, { with: own, leads, named } = {}) {
   });
 }
 
-function done({ device_state, name: person }) {
+function done({ device_state, name: person, recovered: back }) {
   whoIs(person);
+  if (back) {
+    recovered(app);
+    return;
+  }
   const waits = device_state === 'pending';
   screen({
     name: waits ? 'enrolled_pending' : 'enrolled',
@@ -155,6 +160,7 @@ function forgot(device) {
     dock: [
       wide(say('enrol.cleared.show_code'), () => location.assign('/add'), { tone: 'act' }),
       passkey.available() && wide(say('enrol.cleared.passkey'), again, { sign: 'key' }),
+      wide(say('enrol.cleared.recover'), () => location.assign('/recover')),
     ].filter(Boolean),
   });
 }

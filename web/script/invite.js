@@ -10,7 +10,7 @@ const field = (id, label, more = {}) => el('div', {}, el('label', { for: id }, s
 
 /** The form among the overview's sections */
 export function invite(device, app) {
-  const role = el('select.field', { id: 'invite-role' }, el('option', { value: 'member' }, say('invite.member')), el('option', { value: 'administrator' }, say('invite.administrator')));
+  const role = el('select.field', { id: 'invite-role' }, el('option', { value: 'member' }, say('invite.member')), el('option', { value: 'recovery_officer' }, say('invite.recovery_officer')), el('option', { value: 'administrator' }, say('invite.administrator')));
   const send = async () => {
     const [person, login] = ['invite-name', 'invite-login'].map((id) => document.getElementById(id).value.trim());
     if (!person || !login) {

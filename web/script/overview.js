@@ -8,6 +8,7 @@ import { addDevice } from './enrol.js';
 import { invite } from './invite.js';
 import { decide, pressing, screen, whoIs, wide } from './page.js';
 import { stopped } from './refused.js';
+import { recoveryCodes } from './recovery-codes.js';
 import { failed } from './refusals.js';
 import { dayOf, parts, say, timeOfDay } from './say.js';
 import * as shelf from './shelf.js';
@@ -78,6 +79,7 @@ function draw(view) {
       view.notices.length > 0 && el('div.stack', {}, view.notices.map(notice)),
       sessions(view.sessions),
       devices(view.devices),
+      recoveryCodes(device, app, view.recovery, view.devices.some((one) => one.this && (one.limited_until || one.state !== 'active'))),
       ...happened(view),
     ].flat(),
     dock: [wide(say('overview.scan'), app.scan, { tone: 'act', sign: 'camera' })],
@@ -99,8 +101,14 @@ const then = (work) => async () => {
 const NOTICES = {
   device_added: ['notice.device_added.headline', 'notice.device_added.body', 'notice.device_added.body_over'],
   device_rebound: ['notice.device_rebound.headline', 'notice.device_rebound.body', 'notice.device_rebound.body_over'],
+  device_recovered: ['notice.device_recovered.headline', 'notice.device_added.body', 'notice.device_added.body_over'],
+  recovery_asked: ['notice.recovery_asked.headline', 'notice.recovery_asked.body', 'notice.recovery_asked.body_over'],
+  recovery_codes: ['notice.recovery_codes.headline', 'notice.recovery_codes.body', 'notice.device_added.body_over'],
   not_me: ['notice.not_me.headline', 'notice.not_me.body', 'notice.not_me.body'],
 };
+
+/** What is said instead of "It was me" */
+const ANSWERS = { not_me: 'notice.ok', recovery_asked: 'notice.is_me' };
 
 function notice({ id, kind, device: which, at, undo }) {
   const [head, open, over] = NOTICES[kind] ?? ['notice.other.headline', 'notice.other.body', 'notice.other.body'];
@@ -109,8 +117,8 @@ function notice({ id, kind, device: which, at, undo }) {
   const buttons = el(
     'div.pair',
     {},
-    undo && pressing(say('notice.undo'), then(() => act(`${path}/undo`)), { extra: 'slim' }),
-    pressing(say(kind === 'not_me' ? 'notice.ok' : 'notice.was_me'), then(() => act(`${path}/ok`)), { extra: 'slim' }),
+    undo && pressing(say(kind === 'recovery_asked' ? 'notice.stop' : 'notice.undo'), then(() => act(`${path}/undo`)), { extra: 'slim' }),
+    pressing(say(ANSWERS[kind] ?? 'notice.was_me'), then(() => act(`${path}/ok`)), { extra: 'slim' }),
   );
   const body = parts(undo ? open : over, { device: name(which ?? ''), time: when });
   return el('section.notice.warn', {}, icon('warning'), el('div', {}, el('h2', {}, say(head)), el('p', {}, body), buttons));

@@ -32,7 +32,7 @@ function noKey() {
     head: say('phone.no_key.headline'),
     body: say('phone.no_key.body'),
     content: [isApple && el('div.notice', {}, icon('phone'), el('p', {}, say('phone.no_key.apple')))],
-    dock: [wide(say('phone.no_key.was'), () => location.assign('/enrol')), wide(say('phone.close'), close, { tone: 'ink' })],
+    dock: [wide(say('phone.no_key.was'), () => location.assign('/enrol')), wide(say('enrol.cleared.recover'), () => location.assign('/recover')), wide(say('phone.close'), close, { tone: 'ink' })],
   });
 }
 
@@ -131,6 +131,7 @@ async function start() {
   }
   device = await load();
   if (kind === 'enrol') return (await import('./enrol.js')).start(fragment, device, app);
+  if (kind === 'recover') return (await import('./recover.js')).start(device, app);
   if (kind === 'add') return (await import('./add.js')).start(device, app);
   if (!device) return noKey();
   whoIs(device.person);

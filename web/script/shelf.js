@@ -38,6 +38,11 @@ export const device = () => read('device');
 export const keepDevice = (record) => write('device', record);
 export const dropDevice = () => drop('device');
 
+/** The key of a device that is being let back in by two people, and whose: `{ key, login }`, or undefined */
+export const recovery = () => read('recovery');
+export const keepRecovery = (record) => write('recovery', record);
+export const dropRecovery = () => drop('recovery');
+
 /** The terminal key of the session that lives here: `{ key }`, or undefined */
 export const terminal = () => read('terminal');
 export const keepTerminal = (record) => write('terminal', record);

@@ -3,6 +3,8 @@
 
 #[path = "people/rebind.rs"]
 mod rebind;
+#[path = "people/recovery.rs"]
+mod recovery;
 
 use countersign_device::{Phone, SoftwareKey};
 use countersign_sim::stage::{Settings, Stage, place, program};

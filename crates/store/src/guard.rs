@@ -98,6 +98,10 @@ tables! {
     Notice = "notice",
     /// Streams of security events to receivers.
     Stream = "stream",
+    /// Codes on paper that let a person back in.
+    RecoveryCodes = "recovery_codes",
+    /// Ways back through two others.
+    Recovery = "recovery",
     /// A table the conformance suite makes for itself.
     #[cfg(feature = "testing")]
     Trial = "trial",

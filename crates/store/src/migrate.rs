@@ -48,6 +48,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0008_streams",
         sql: include_str!("../migrations/0008_streams.sql"),
     },
+    Migration {
+        id: "0009_recovery",
+        sql: include_str!("../migrations/0009_recovery.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

@@ -15,6 +15,9 @@ pub enum Earned {
     CrossDevice,
     /// The same after a push whose digits were transferred.
     CrossDevicePush,
+    /// By a device that a recovery let in, while its rights are reduced: AAL1, whatever was signed,
+    /// because who holds it rests on a code or on two people's word (NIST SP 800-63B-4 §4.2).
+    Recovery,
 }
 
 impl Earned {
@@ -25,6 +28,10 @@ impl Earned {
             Channel::Push => Earned::CrossDevicePush,
         }
     }
+    /// The same with a device that a recovery let in: never more than that recovery.
+    pub fn recovering(self, recovering: bool) -> Earned {
+        if recovering { Earned::Recovery } else { self }
+    }
     /// The `acr` claim.
     pub fn acr(self) -> &'static str {
         match self {
@@ -32,6 +39,7 @@ impl Earned {
             Earned::Passkey => "phr",
             Earned::CrossDevice => "urn:countersign:acr:xd2",
             Earned::CrossDevicePush => "urn:countersign:acr:xd2-push",
+            Earned::Recovery => "urn:countersign:acr:recovery",
         }
     }
     /// The `amr` claim (RFC 8176); `hwk` only where hardware attested the key.
@@ -40,6 +48,7 @@ impl Earned {
         match self {
             Earned::PasskeyHardware | Earned::Passkey => vec![key, "user", "mfa"],
             Earned::CrossDevice | Earned::CrossDevicePush => vec!["mca", "mfa", "user", key],
+            Earned::Recovery => vec!["user", key],
         }
     }
     /// Whether it satisfies one of the classes asked for; an empty list asks for nothing.
@@ -50,12 +59,12 @@ impl Earned {
         match self {
             Earned::PasskeyHardware => matches!(asked, "phrh" | "phr" | "urn:countersign:acr:xd2"),
             Earned::Passkey => matches!(asked, "phr" | "urn:countersign:acr:xd2"),
-            Earned::CrossDevice | Earned::CrossDevicePush => asked == self.acr(),
+            Earned::CrossDevice | Earned::CrossDevicePush | Earned::Recovery => asked == self.acr(),
         }
     }
     /// Classes that can be asked for.
-    pub const SUPPORTED: [&'static str; 4] =
-        ["phrh", "phr", "urn:countersign:acr:xd2", "urn:countersign:acr:xd2-push"];
+    pub const SUPPORTED: [&'static str; 5] =
+        ["phrh", "phr", "urn:countersign:acr:xd2", "urn:countersign:acr:xd2-push", "urn:countersign:acr:recovery"];
 }
 
 #[cfg(test)]
@@ -70,6 +79,10 @@ mod tests {
             assert!(!e.satisfies(&["phr".into()]) && !e.satisfies(&["phrh".into()]));
             assert!(!e.amr(false).contains(&"hwk"));
         }
+        let back = Earned::Passkey.recovering(true);
+        assert!(!back.satisfies(&["phr".into()]) && !back.satisfies(&["urn:countersign:acr:xd2".into()]));
+        assert!(!back.amr(true).contains(&"mfa"));
+        assert_eq!(Earned::Passkey.recovering(false), Earned::Passkey);
         assert!(!Earned::Passkey.satisfies(&["phrh".into()]));
         assert!(Earned::Passkey.satisfies(&["phr".into()]));
         assert!(!Earned::CrossDevicePush.satisfies(&["urn:countersign:acr:xd2".into()]));

@@ -122,6 +122,20 @@ kinds! {
     PolicyChanged = "policy.changed": ["PR.AA-05", "PR.PS-04"],
     /// A device was renamed; the name is not here.
     DeviceRenamed = "device.renamed": ["ID.AM-01", "PR.PS-04"],
+    /// Recovery codes were made anew; those before are worth nothing.
+    RecoveryCodesMade = "recovery.codes_made": ["PR.AA-01", "PR.PS-04"],
+    /// All recovery codes of a person were ended.
+    RecoveryCodesEnded = "recovery.codes_ended": ["PR.AA-01", "RS.MI-01", "PR.PS-04"],
+    /// A recovery code was used.
+    RecoveryCodeUsed = "recovery.code_used": ["PR.AA-01", "PR.AA-03", "DE.CM-03", "PR.PS-04"],
+    /// Somebody approved that a person comes back.
+    RecoveryApproved = "recovery.approved": ["PR.AA-01", "PR.AA-05", "DE.CM-03", "PR.PS-04"],
+    /// The operator began a recovery at the console.
+    RecoveryBegun = "recovery.begun": ["PR.AA-01", "DE.CM-03", "PR.PS-04"],
+    /// The wait is over and the new device may enrol.
+    RecoveryTaken = "recovery.taken": ["PR.AA-01", "PR.AA-05", "PR.PS-04"],
+    /// A recovery was stopped, given up, or lost an approver.
+    RecoveryStopped = "recovery.stopped": ["DE.AE-02", "RS.MI-01", "PR.PS-04"],
     /// A notice was answered.
     NoticeAnswered = "notice.answered": ["RS.CO-02", "PR.PS-04"],
     /// A person was added or changed.

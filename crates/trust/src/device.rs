@@ -108,12 +108,18 @@ pub struct Device {
     pub seen_at: Option<Time>,
     /// News about it.
     pub signals: Vec<Signal>,
+    /// Enrolled by a recovery: a code, two people, or the operator.
+    pub recovered: bool,
 }
 
 impl Device {
     /// Whether rights are reduced at `now`.
     pub fn is_limited(&self, now: Time) -> bool {
         self.limited_until.is_some_and(|until| now < until)
+    }
+    /// Whether what it approves is worth no more than the recovery that let it in.
+    pub fn is_recovering(&self, now: Time) -> bool {
+        self.recovered && self.is_limited(now)
     }
 }
 

@@ -13,6 +13,9 @@ pub enum Why {
     First,
     /// A further device, approved on one that the person has.
     Further,
+    /// A device for somebody who has none left: by a code, two people, or the operator. Its rights are
+    /// reduced at first.
+    Recovery,
 }
 
 /// An invitation with the version of its row.

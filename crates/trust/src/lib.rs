@@ -19,6 +19,7 @@ pub mod policy;
 pub mod posture;
 pub mod presence;
 pub mod principal;
+pub mod recovery;
 pub mod refusal;
 pub mod session;
 pub mod shared;

@@ -37,6 +37,18 @@ pub const LIMITED_S: i64 = 24 * 3600;
 pub const DEVICES_WAITING: usize = 5;
 /// [Undo] works for this long, seconds.
 pub const UNDO_S: i64 = 72 * 3600;
+/// Recovery codes in a set: enough for a few mishaps, few enough to copy by hand.
+pub const RECOVERY_CODES: usize = 8;
+/// Recovery codes tried for one login name in an hour. With 128 bits no limit is needed against
+/// guessing; this one keeps the log readable.
+pub const RECOVERY_PER_LOGIN_HOUR: i64 = 20;
+/// The same from one network in ten minutes.
+pub const RECOVERY_PER_SOURCE_10_MIN: i64 = 10;
+/// A recovery waits for its second approval, and afterwards to be used, for this long, seconds.
+pub const RECOVERY_S: i64 = 24 * 3600;
+/// Time in which a person can stop a recovery that two people approved, seconds; the operator may
+/// choose another.
+pub const RECOVERY_DELAY_S: i64 = 3600;
 /// A pushed authorization request, until a browser comes for it, seconds (RFC 9126 §2.2; FAPI 2.0
 /// allows less than ten minutes, a redirect needs far less).
 pub const PUSHED_S: i64 = 60;

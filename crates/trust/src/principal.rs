@@ -42,7 +42,9 @@ impl PersonState {
 pub enum Role {
     /// Signs in.
     Member,
-    /// Invites people as well; never approves for them. To lock or end somebody is for the operator.
+    /// Signs in, and is one of the two who let somebody back in.
+    RecoveryOfficer,
+    /// Invites people as well, and is one of the two who let somebody back in; never approves for them. To lock or end somebody is for the operator.
     Administrator,
 }
 
@@ -51,12 +53,13 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Member => "member",
+            Role::RecoveryOfficer => "recovery_officer",
             Role::Administrator => "administrator",
         }
     }
     /// From the store.
     pub fn parse(text: &str) -> Option<Role> {
-        [Role::Member, Role::Administrator].into_iter().find(|r| r.as_str() == text)
+        [Role::Member, Role::RecoveryOfficer, Role::Administrator].into_iter().find(|r| r.as_str() == text)
     }
 }
 

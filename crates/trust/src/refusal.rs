@@ -55,6 +55,8 @@ pub enum Refusal {
     AttestationNeeded,
     /// No live session goes with this request.
     NoSession,
+    /// Name or code lets nobody back in: one answer for all.
+    NotRecovered,
     /// The session lives, but this request needs more than it has: raise it (RFC 9470).
     StepUp,
     /// The session rests until whatever made it rest is gone.
@@ -63,7 +65,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 26] = [
+    pub const ALL: [Refusal; 27] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -88,6 +90,7 @@ impl Refusal {
         Refusal::InvitationOver,
         Refusal::AttestationNeeded,
         Refusal::NoSession,
+        Refusal::NotRecovered,
         Refusal::StepUp,
         Refusal::Locked,
     ];
@@ -119,6 +122,7 @@ impl Refusal {
             Refusal::InvitationOver => "invitation_over",
             Refusal::AttestationNeeded => "attestation_needed",
             Refusal::NoSession => "no_session",
+            Refusal::NotRecovered => "not_recovered",
             Refusal::StepUp => "step_up",
             Refusal::Locked => "locked",
         }

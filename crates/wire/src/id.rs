@@ -106,6 +106,8 @@ uuid_ids! {
     InvitationId,
     /// A notice to a person's other devices.
     NoticeId,
+    /// A request of a person to be let back in by two others.
+    RecoveryId,
     /// One cause and everything that follows from it.
     TxnId,
     /// One recorded event.

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod mac;
 pub mod message;
 pub mod object;
+pub mod recovery;
 pub mod refresh;
 pub mod secret;
 pub mod set;

@@ -29,10 +29,10 @@ pub struct Open {
     /// The authorization request it is for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub flow: Option<String>,
-    /// `enrol-device`, where there is no flow.
+    /// `enrol-device` or `recover`, where there is no flow.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub purpose: Option<String>,
-    /// Name of the device that wants to join, with `enrol-device`.
+    /// Name of the device that wants to join, where there is no flow.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
     /// The ceremony this one replaces.
@@ -41,6 +41,9 @@ pub struct Open {
     /// Login name to offer the request to (push); an unknown one answers alike.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offer: Option<String>,
+    /// Login name of who wants to be let back in, with `recover`; an unknown one answers alike.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub login: Option<String>,
 }
 
 /// Reply to [`Open`].
@@ -111,6 +114,68 @@ pub struct RedeemedReply {
     /// With `enrol-device`: the enrolment ticket.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ticket: Option<String>,
+    /// With `recover`: how far it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recovery: Option<RecoveryView>,
+}
+
+/// How far a person's way back through two others is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryView {
+    /// `none` `asked` `waiting` `ready` `over`.
+    pub state: String,
+    /// Approvals so far.
+    pub approvals: u8,
+    /// Approvals that are needed.
+    pub needed: u8,
+    /// The device may be enrolled from then on, seconds; once both have approved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ready_at: Option<i64>,
+    /// Left in this state, milliseconds.
+    pub left_ms: i64,
+}
+
+/// `POST /recovery/code`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UseCode {
+    /// Login name.
+    pub login: String,
+    /// A recovery code as it was typed.
+    pub code: String,
+}
+
+/// What lets a recovered device enrol.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Token for `/enrolments/begin`, good for this key alone.
+    pub ticket: String,
+    /// Left, milliseconds.
+    pub left_ms: i64,
+}
+
+/// `POST /device/recovery-codes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakeCodes {
+    /// The person's passkey, over the challenge of `/device/recovery-codes/options`.
+    pub assertion: AssertionText,
+}
+
+/// New recovery codes, told once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CodesMade {
+    /// The codes, in groups.
+    pub codes: Vec<String>,
+}
+
+/// What a person sees of their recovery codes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CodesItem {
+    /// How many were not used.
+    pub left: usize,
+    /// Made at, seconds.
+    pub made_at: i64,
 }
 
 /// A place to go.
@@ -271,6 +336,9 @@ pub struct Enrolled {
     pub device_state: String,
     /// Name of its person.
     pub name: String,
+    /// A recovery let it in: its rights are reduced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
 }
 
 /// `POST /rebind/finish`.
@@ -292,7 +360,7 @@ pub struct Invite {
     pub name: String,
     /// Login name, unique.
     pub login: String,
-    /// `member` or `administrator`.
+    /// `member`, `recovery_officer` or `administrator`.
     #[serde(default)]
     pub role: Option<String>,
 }
@@ -321,6 +389,9 @@ pub struct Overview {
     pub activity: Vec<ActivityItem>,
     /// What every other device should hear.
     pub notices: Vec<NoticeItem>,
+    /// Recovery codes, if any were made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recovery: Option<CodesItem>,
 }
 
 /// The person.
@@ -328,7 +399,7 @@ pub struct Overview {
 pub struct Me {
     /// Name.
     pub name: String,
-    /// `member` or `administrator`.
+    /// `member`, `recovery_officer` or `administrator`.
     pub role: String,
 }
 
@@ -396,7 +467,7 @@ pub struct ActivityItem {
 pub struct NoticeItem {
     /// Notice id.
     pub id: String,
-    /// `device_added` `device_rebound` `not_me`.
+    /// `device_added` `device_rebound` `device_recovered` `recovery_asked` `recovery_codes` `not_me`.
     pub kind: String,
     /// Name of the device it is about.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -17,6 +17,8 @@ pub enum Purpose {
     StepUp,
     /// Add a device to the person's devices.
     EnrolDevice,
+    /// Let somebody back in who has no device left: one of two approvals.
+    Recover,
 }
 
 impl Purpose {
@@ -26,7 +28,12 @@ impl Purpose {
             Purpose::SignIn => "sign-in",
             Purpose::StepUp => "step-up",
             Purpose::EnrolDevice => "enrol-device",
+            Purpose::Recover => "recover",
         }
+    }
+    /// Whether this server itself asks, and no client.
+    pub fn is_own(self) -> bool {
+        matches!(self, Purpose::EnrolDevice | Purpose::Recover)
     }
 }
 

@@ -44,8 +44,8 @@ async function nearby() {
   return { issuer, fetch, settings: `issuer = "${issuer}"\nlisten = "127.0.0.1:${port}"\n` };
 }
 
-/** Starts it, in `house` if there is one; `more` ends its configuration. `{ issuer, link, log(), stop() }` */
-export async function serve({ organisation, clients, house, more = '' }) {
+/** Starts it, in `house` if there is one; `top` are further settings, `more` ends its configuration. `{ issuer, link, log(), stop() }` */
+export async function serve({ organisation, clients, house, top = '', more = '' }) {
   const countersign = program('countersign');
   const directory = mkdtempSync(join(tmpdir(), 'countersign-e2e-'));
   const { issuer, settings, fetch } = house ?? (await nearby());
@@ -53,6 +53,7 @@ export async function serve({ organisation, clients, house, more = '' }) {
   const text = `${settings}database = "sqlite:${join(directory, 'countersign.db')}"
 seal_key_file = "${join(directory, 'countersign.seal')}"
 organisation = "${organisation}"
+${top}
 ${clients.map(client).join('')}${more}`;
   writeFileSync(file, text);
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('COUNTERSIGN_'));

@@ -52,13 +52,14 @@ pub fn statement(of: &Statement, person: &str) -> Vec<String> {
         Purpose::SignIn => "Sign in on an unknown screen?".to_owned(),
         Purpose::StepUp => "Confirm that it is you on an unknown screen?".to_owned(),
         Purpose::EnrolDevice => format!("Add {agent} to your devices?"),
+        Purpose::Recover => format!("Let {} back in?", tidy(of.request.message.as_deref().unwrap_or_default())),
     };
     let near = match of.near.first() {
         Some(Near::SameNetwork) => "On the same network as this phone.",
         None => "Nothing shows that it is near you.",
     };
     let mut lines = vec![question];
-    let joins = of.purpose == Purpose::EnrolDevice;
+    let joins = of.purpose.is_own();
     row(&mut lines, if joins { "Device" } else { "Screen" }, &format!("{}. {near}", agent.trim_end_matches('.')));
     if !joins {
         let host = tidy(&of.client.redirect_host);

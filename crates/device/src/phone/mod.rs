@@ -10,11 +10,13 @@ mod account;
 mod check;
 mod decide;
 mod enrol;
+mod recover;
 
 pub use check::{Checked, Mine, check};
 #[cfg(test)]
 pub(crate) use check::tests::statement as example_statement;
 pub use enrol::{Enrolling, InviteLink};
+pub use recover::Recovering;
 
 use crate::http::{Call, Prover};
 use crate::keys::Folder;

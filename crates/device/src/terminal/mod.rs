@@ -116,6 +116,13 @@ impl Terminal {
         self.open_as(&open).await
     }
 
+    /// Opens a ceremony in which somebody lets the person of `login` back in, on this device.
+    pub async fn open_recovery(&self, login: &str) -> Result<Ceremony, Fault> {
+        self.http.call(&Call::fetch(self.url("/recover")?)).await?;
+        let open = Open { purpose: Some("recover".into()), login: Some(login.to_owned()), ..Open::default() };
+        self.open_as(&open).await
+    }
+
     /// Opens as `open` says.
     pub async fn open_as(&self, open: &Open) -> Result<Ceremony, Fault> {
         let call = Call::post(self.url("/ceremonies")?, open)?.proved(Prover::terminal(&self.key));

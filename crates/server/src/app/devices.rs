@@ -2,14 +2,14 @@
 
 use super::ceremony::ended_along;
 use super::people::name_of;
-use super::{App, Context, Fault, sessions};
+use super::{App, Context, Fault, recovery, sessions};
 use countersign_store::sql::{Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
 use countersign_trust::device::{Device, DeviceState};
 use countersign_trust::principal::{Person, PersonState};
-use countersign_wire::message::{ActivityItem, DeviceItem, Me, NoticeItem, Overview, SessionItem};
+use countersign_wire::message::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, SessionItem};
 use countersign_wire::{DeviceId, NoticeId, PersonId, Time};
 use serde_json::Value;
 
@@ -27,6 +27,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             sessions: Vec::new(),
             activity: Vec::new(),
             notices: Vec::new(),
+            recovery: None,
         });
     }
     let stored = app.store.devices_of(person).await?;
@@ -35,6 +36,10 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
         sessions: open_sessions(app, person, &stored, now).await?,
         activity: activity(app, person).await?,
         notices: notices(app, by, &stored, now).await?,
+        recovery: app.store.recovery_codes(person).await?.map(|set| CodesItem {
+            left: set.facts.left(),
+            made_at: set.facts.made_at.seconds(),
+        }),
         me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
         device: by.device.id.to_string(),
     })
@@ -97,7 +102,7 @@ async fn notices(app: &App, by: &StoredDevice, devices: &[StoredDevice], now: Ti
     Ok(others
         .map(|n| NoticeItem {
             id: n.id.to_string(),
-            undo: n.device.is_some() && now < n.undo_until,
+            undo: now < n.undo_until,
             device: n.device.as_ref().and_then(|id| called(devices, id)),
             kind: n.kind,
             at: n.at.seconds(),
@@ -118,14 +123,14 @@ fn item(d: &StoredDevice, by: &StoredDevice, now: Time) -> DeviceItem {
 }
 
 /// Who acts, read anew for every attempt, as facts that the commit is held to.
-struct Acting {
-    device: Device,
-    person: Person,
+pub(super) struct Acting {
+    pub device: Device,
+    pub person: Person,
 }
 
 impl Acting {
     /// An active device of an active person, and not limited unless it only reports itself.
-    async fn load(app: &App, by: &StoredDevice, target: Option<&DeviceId>, now: Time) -> Result<Acting, Fault> {
+    pub async fn load(app: &App, by: &StoredDevice, target: Option<&DeviceId>, now: Time) -> Result<Acting, Fault> {
         let denied = || Fault::because(Refusal::Denied, "the acting device is not active, or limited");
         // Bound anew meanwhile means that another key acts for it now.
         let found = app.store.device(&by.device.id).await?.filter(|d| d.device.jkt == by.device.jkt);
@@ -136,7 +141,7 @@ impl Acting {
         if active && (itself || !device.is_limited(now)) { Ok(Acting { device, person }) } else { Err(denied()) }
     }
     /// A row that the commit itself writes is its own guard.
-    fn guard(&self, commit: &mut Commit, written: Option<&DeviceId>) {
+    pub fn guard(&self, commit: &mut Commit, written: Option<&DeviceId>) {
         commit.guard(Table::Person, self.person.id.as_str(), self.person.version);
         if written != Some(&self.device.id) {
             commit.guard(Table::Device, self.device.id.as_str(), self.device.version);
@@ -287,13 +292,19 @@ async fn own_notice(app: &App, by: &StoredDevice, id: &str) -> Result<Notice, Fa
     if theirs && notice.state == "open" { Ok(notice) } else { Err(none()) }
 }
 
-/// "Undo it now": the device that was added or re-bound is revoked, with all it opened.
+/// "Undo it now": the device that was added or re-bound is revoked, with all it opened; a recovery is
+/// stopped; codes end.
 pub async fn notice_undo(app: &App, ctx: &Context, by: &StoredDevice, id: &str) -> Result<(), Fault> {
     let notice = own_notice(app, by, id).await?;
-    let target = notice.device.clone().ok_or(Fault::because(Refusal::Denied, "nothing to undo"))?;
     if ctx.now >= notice.undo_until {
         return Err(Fault::because(Refusal::Gone, "undo no longer works"));
     }
+    match notice.kind.as_str() {
+        recovery::ASKED => return recovery::stop(app, ctx, by, &notice).await,
+        recovery::CODES => return recovery::codes::end(app, ctx, by, &notice).await,
+        _ => {}
+    }
+    let target = notice.device.clone().ok_or(Fault::because(Refusal::Denied, "nothing to undo"))?;
     let ended = app.store.device(&target).await?.is_none_or(|d| !d.device.state.may_become(DeviceState::Revoked));
     if ended {
         // It ended in another way meanwhile: only the notice is left to answer.

@@ -34,7 +34,8 @@ pub fn invitation(
     app: &App,
     person: &PersonId,
     why: Why,
-    bound: Option<(&Thumbprint, Vouched)>,
+    jkt: Option<&Thumbprint>,
+    vouched: Option<Vouched>,
     txn: &TxnId,
     now: Time,
 ) -> (String, InvitationFacts, Write) {
@@ -45,8 +46,8 @@ pub fn invitation(
         token_hash: hashed(token.as_bytes()),
         person: person.clone(),
         why,
-        jkt: bound.as_ref().map(|(jkt, _)| (*jkt).clone()),
-        vouched: bound.map(|(_, vouched)| vouched),
+        jkt: jkt.cloned(),
+        vouched,
         until: now.plus_s(limits::INVITATION_S),
         registration: None,
     };
@@ -63,7 +64,7 @@ pub fn ticket(
     jkt: &Thumbprint,
     txn: &TxnId,
 ) -> (String, InvitationFacts, Write) {
-    invitation(app, person, Why::Further, Some((jkt, vouched)), txn, ctx.now)
+    invitation(app, person, Why::Further, Some(jkt), Some(vouched), txn, ctx.now)
 }
 
 async fn open_invitation(app: &App, ctx: &Context, token: &str, jkt: &Thumbprint) -> Result<Invitation, Fault> {
@@ -126,7 +127,11 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
         .fact("attested", made.attested)
         .fact("backup_eligible", made.backup_eligible);
     let format = made.format.clone();
-    let (device, credential) = pair(app, proof, &facts.person, made, now);
+    let recovered = facts.why == Why::Recovery;
+    if recovered {
+        event = event.fact("by", "recovery");
+    }
+    let (device, credential) = pair(app, proof, &facts.person, made, recovered, now);
     event.person = Some(facts.person.clone());
     event.device = Some(device.id.clone());
     let mut commit = Commit::new(event);
@@ -147,13 +152,20 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     }
     // Where there is no other device there is nobody to tell, and later nothing to ask about.
     if !others.is_empty() {
-        commit.write(Write::notice_given(&notice(app, &facts.person, "device_added", Some(&device.id), now)));
+        let told = if recovered { "device_recovered" } else { "device_added" };
+        commit.write(Write::notice_given(&notice(app, &facts.person, told, Some(&device.id), now)));
+    }
+    if recovered {
+        // From here on the notice about the device itself is the one that takes it back.
+        let asked = app.store.notices_of(&facts.person).await?;
+        commit.writes(asked.iter().filter(|n| n.kind == super::recovery::ASKED).map(|n| Write::notice_answered(n, "done")));
     }
     app.commit(commit).await?;
     Ok(Enrolled {
         device_id: device.id.to_string(),
         device_state: device.state.as_str().to_owned(),
         name: named.name,
+        recovered,
     })
 }
 
@@ -188,7 +200,7 @@ async fn find(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -
 }
 
 /// The new device and its passkey.
-fn pair(app: &App, proof: &Proof, person: &PersonId, made: Made, now: Time) -> (Device, Credential) {
+fn pair(app: &App, proof: &Proof, person: &PersonId, made: Made, recovered: bool, now: Time) -> (Device, Credential) {
     let device = Device {
         id: DeviceId::new(now, app.id10()),
         version: 1,
@@ -197,11 +209,12 @@ fn pair(app: &App, proof: &Proof, person: &PersonId, made: Made, now: Time) -> (
         dk: proof.jwk.clone(),
         jkt: proof.jkt.clone(),
         key: KeyClass::Software,
-        limited_until: None,
+        limited_until: recovered.then(|| now.plus_s(limits::LIMITED_S)),
         added_at: now,
         posture: Posture::default(),
         seen_at: None,
         signals: Vec::new(),
+        recovered,
     };
     let credential = Credential {
         id: made.id,

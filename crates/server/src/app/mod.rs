@@ -18,6 +18,7 @@ pub mod passkey;
 pub mod people;
 pub mod policies;
 pub mod rebind;
+pub mod recovery;
 pub mod sessions;
 pub mod signals;
 pub mod startup;

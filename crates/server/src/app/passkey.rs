@@ -79,6 +79,7 @@ async fn attempt(
     }
     let vetoes = Vetoes::load(app, &credential.person, &credential.device, &credential.id, Some(&r.client)).await?;
     let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };
+    let earned = earned.recovering(vetoes.device.is_recovering(now));
     let ground = Ground {
         session: None,
         earned,
@@ -133,7 +134,7 @@ async fn attempt(
     commit.also(sessions::take_over(app, &browser_hash, None, former.filter(|_| raised.is_none()), &cookies, now).await?);
     app.commit(commit).await?;
     let name = app.store.named(&facts.person).await?.map(|n| n.name).unwrap_or_default();
-    Ok(SignedIn { reply: RedeemedReply { name, greet: false, next: Some(next), ticket: None }, cookies })
+    Ok(SignedIn { reply: RedeemedReply { name, greet: false, next: Some(next), ticket: None, recovery: None }, cookies })
 }
 
 /// Options for a passkey (WebAuthn L3 §7.2); an empty `allow` means any.

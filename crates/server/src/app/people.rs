@@ -70,7 +70,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
                 id
             }
         };
-        let (token, facts, write) = invitation(app, &person, Why::First, None, &txn, now);
+        let (token, facts, write) = invitation(app, &person, Why::First, None, None, &txn, now);
         writes.push(write);
         let mut event = app
             .event(Kind::InvitationMade, &txn, now)
@@ -95,7 +95,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
 }
 
 /// Whatever invites a person ends, each with its record.
-async fn uninvited(app: &App, person: &PersonId, txn: &TxnId, why: &str, now: Time) -> Result<(Vec<Write>, Vec<Event>), Fault> {
+pub(super) async fn uninvited(app: &App, person: &PersonId, txn: &TxnId, why: &str, now: Time) -> Result<(Vec<Write>, Vec<Event>), Fault> {
     let open = app.store.invitations_of(person).await?;
     let writes = open.iter().map(|i| Write::invitation_moved(i, "ended", &i.facts)).collect();
     let events = open.iter().map(|i| {

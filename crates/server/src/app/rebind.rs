@@ -74,6 +74,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         posture: Posture::default(),
         seen_at: None,
         signals: Vec::new(),
+        recovered: old.recovered,
     };
     let txn = &ctx.txn;
     let kind = if same { Kind::DeviceRebound } else { Kind::DeviceEnrolled };
@@ -100,6 +101,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         device_id: fresh.id.to_string(),
         device_state: fresh.state.as_str().to_owned(),
         name: named.name,
+        recovered: fresh.recovered,
     })
 }
 

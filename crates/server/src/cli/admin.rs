@@ -1,6 +1,7 @@
 //! Commands about people, devices and clients.
 
 use super::Ended;
+use crate::app::recovery::operator;
 use crate::app::{App, Context, devices, people, startup, touched};
 use countersign_store::sql::StoredClient;
 use countersign_store::{Commit, Write};
@@ -98,17 +99,33 @@ fn context(app: &App) -> Context {
 
 /// `countersign invite`.
 pub async fn invite(app: &App, name: &str, login: &str, role: &str, json: bool) -> Result<(), Ended> {
-    let role = Role::parse(role).ok_or_else(|| Ended::usage("role: member or administrator"))?;
+    let role = Role::parse(role).ok_or_else(|| Ended::usage("role: member, recovery_officer or administrator"))?;
     let made = people::invite(app, name, login, role, None).await?;
     if json {
         println!("{}", json!({"link": made.link, "left_ms": made.left_ms}));
         return Ok(());
     }
     println!("Show this to {name}, on a screen, not by mail. It works once, for 10 minutes.");
-    println!("{}", made.link);
+    show(&made.link);
+    Ok(())
+}
+
+fn show(link: &str) {
+    println!("{link}");
     if std::io::stdout().is_terminal() {
-        print!("{}", qr(&made.link));
+        print!("{}", qr(link));
     }
+}
+
+/// `countersign recover`.
+pub async fn recover(app: &App, login: &str, lost: &[String], json: bool) -> Result<(), Ended> {
+    let made = operator::begin(app, &context(app), login, lost).await?;
+    if json {
+        println!("{}", json!({"link": made.link, "left_ms": made.left_ms}));
+        return Ok(());
+    }
+    println!("Make sure who stands before you. Show this to {login}, on a screen, not by mail. It works once, for 10 minutes.");
+    show(&made.link);
     Ok(())
 }
 

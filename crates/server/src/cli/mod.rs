@@ -51,9 +51,18 @@ enum Command {
         name: String,
         /// Login name: a-z 0-9 . _ - @ +
         login: String,
-        /// member or administrator.
+        /// member, recovery_officer or administrator.
         #[arg(long, default_value = "member")]
         role: String,
+    },
+    /// Let a person back in who has no device left, from this machine's console: a link, shown once, for
+    /// one device with reduced rights. The person's other devices are told and can stop it.
+    Recover {
+        /// Login name.
+        login: String,
+        /// A device that is lost: it ends with all it opened. May be given more than once.
+        #[arg(long, value_name = "DEVICE")]
+        lost: Vec<String>,
     },
     /// People.
     Person {
@@ -219,6 +228,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Serve => serving(config).await,
         Command::Config { what: ConfigCommand::Check { strict } } => check(&config, strict, json),
         Command::Invite { name, login, role } => admin::invite(&*acting(config).await?, &name, &login, &role, json).await,
+        Command::Recover { login, lost } => admin::recover(&*acting(config).await?, &login, &lost, json).await,
         Command::Person { what } => admin::person(&*acting(config).await?, what, json).await,
         Command::Device { what } => admin::device(&*acting(config).await?, what, json).await,
         Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,

@@ -28,6 +28,9 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
     if config.attestation == Attestation::Wanted && config.attestation_roots.is_none() {
         add("attestation_roots".into(), "no root is listed: what vouches for a passkey counts for nobody, and none is ever called hardware-bound");
     }
+    if config.recovery_delay_s < 600 {
+        add("recovery_delay_s".into(), "less than ten minutes to notice, and stop, that two people let somebody in as another");
+    }
     if config.danger_allow_loopback_egress {
         add("danger_allow_loopback_egress".into(), "a client's log-out address may reach services of this machine");
     }

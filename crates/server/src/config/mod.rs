@@ -70,6 +70,9 @@ pub struct Config {
     /// Time a person has to confirm and decide after a scan, seconds (at most 300).
     #[serde(default = "default_decide")]
     pub decide_s: i64,
+    /// Time in which a person can stop a recovery that two people approved, seconds (at most a week).
+    #[serde(default = "default_recovery_delay")]
+    pub recovery_delay_s: i64,
     /// Deliver back-channel log-outs to loopback addresses although the issuer is not one.
     #[serde(default)]
     pub danger_allow_loopback_egress: bool,
@@ -118,6 +121,9 @@ fn default_seal() -> PathBuf {
 }
 fn default_organisation() -> String {
     "Countersign".to_owned()
+}
+fn default_recovery_delay() -> i64 {
+    countersign_trust::limits::RECOVERY_DELAY_S
 }
 fn default_decide() -> i64 {
     countersign_wire::limits::SCANNED_S
@@ -202,6 +208,9 @@ impl Config {
         }
         if !(10..=countersign_wire::limits::SCANNED_MAX_S).contains(&self.decide_s) {
             return wrong("decide_s: 10 to 300".into());
+        }
+        if !(0..=7 * 86_400).contains(&self.recovery_delay_s) {
+            return wrong("recovery_delay_s: 0 to 604800".into());
         }
         if self.attestation == Attestation::Required && self.attestation_roots.is_none() {
             return wrong("attestation = \"required\" needs attestation_roots".into());

@@ -10,6 +10,7 @@ pub mod enrolment;
 pub mod events;
 pub mod health;
 pub mod openapi;
+pub mod recovery;
 pub mod request;
 pub mod shells;
 pub mod terminal;
@@ -81,6 +82,13 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/enrolments/finish", post(enrolment::finish))
         .route("/rebind/options", post(enrolment::rebind_options))
         .route("/rebind/finish", post(enrolment::rebind_finish))
+        .route("/recover", get(shells::recover))
+        .route("/recovery/code", post(recovery::code))
+        .route("/recovery/standing", post(recovery::standing))
+        .route("/recovery/collect", post(recovery::collect))
+        .route("/recovery/cancel", post(recovery::cancel))
+        .route("/device/recovery-codes/options", post(recovery::codes_options))
+        .route("/device/recovery-codes", post(recovery::codes_make))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/openapi.json", get(openapi::document))

@@ -101,8 +101,17 @@ pub async fn enrol(State(app): Shared) -> Response {
 
 /// `GET /add`: a device that wants to join opens a ceremony, so it gets a browser cookie.
 pub async fn add(State(app): Shared, headers: HeaderMap) -> Response {
-    let mut response = shell(&app, PhoneKind::Add);
-    if cookies::read(&headers, cookies::BROWSER).is_none() {
+    opening(&app, PhoneKind::Add, &headers)
+}
+
+/// `GET /recover`: the same for whoever has no device left.
+pub async fn recover(State(app): Shared, headers: HeaderMap) -> Response {
+    opening(&app, PhoneKind::Recover, &headers)
+}
+
+fn opening(app: &App, kind: PhoneKind, headers: &HeaderMap) -> Response {
+    let mut response = shell(app, kind);
+    if cookies::read(headers, cookies::BROWSER).is_none() {
         let fresh = b64::encode(&app.random::<32>());
         cookies::set(&mut response, cookies::BROWSER, &fresh, limits::BROWSER_S);
     }

@@ -54,6 +54,8 @@ pub enum PhoneKind {
     Enrol,
     /// `/add`: a new device shows a code.
     Add,
+    /// `/recover`: the way back without a device.
+    Recover,
 }
 
 impl PhoneKind {
@@ -65,6 +67,7 @@ impl PhoneKind {
             PhoneKind::Overview => "phone",
             PhoneKind::Enrol => "enrol",
             PhoneKind::Add => "add",
+            PhoneKind::Recover => "recover",
         }
     }
 
@@ -75,6 +78,7 @@ impl PhoneKind {
             PhoneKind::Overview => "phone.title.phone",
             PhoneKind::Enrol => "phone.title.enrol",
             PhoneKind::Add => "phone.title.add",
+            PhoneKind::Recover => "phone.title.recover",
         }
     }
 }
@@ -266,7 +270,7 @@ mod tests {
 
     fn all() -> Vec<String> {
         let live = Live { name: "Ana Petrović".into(), left_s: 60, whole_s: 1800 };
-        let kinds = [PhoneKind::Scan, PhoneKind::Code, PhoneKind::Overview, PhoneKind::Enrol, PhoneKind::Add];
+        let kinds = [PhoneKind::Scan, PhoneKind::Code, PhoneKind::Overview, PhoneKind::Enrol, PhoneKind::Add, PhoneKind::Recover];
         let mut pages: Vec<String> = kinds.iter().map(|k| phone_shell(*k, "Harbour", "id.harbour.shop")).collect();
         pages.push(sign_in(&page()));
         pages.push(sign_in(&SignIn { passkey: false, ..page() }));

@@ -204,6 +204,7 @@ impl World {
             posture: Default::default(),
             seen_at: None,
             signals: Vec::new(),
+            recovered: false,
         };
         let credential = Credential {
             id: b64::encode(&self.app.random::<16>()).parse().unwrap(),

@@ -181,6 +181,7 @@ impl Store {
                 Statement::any("DELETE FROM request WHERE expires_at < $1", day()),
                 Statement::any("DELETE FROM code WHERE expires_at < $1", day()),
                 Statement::any("DELETE FROM oauth_grant WHERE expires_at < $1", day()),
+                Statement::any("DELETE FROM recovery WHERE expires_at < $1", day()),
             ])
             .await
     }

@@ -38,7 +38,7 @@ pub struct Notice {
 macro_rules! device_query {
     ($where:literal) => {
         concat!(
-            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, posture, seen_at, signals FROM device ",
+            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, posture, seen_at, signals, recovered FROM device ",
             $where
         )
     };
@@ -77,6 +77,7 @@ fn device(row: &Row) -> Result<StoredDevice, StoreError> {
             posture: opt_json(row, 10)?.unwrap_or_default(),
             seen_at: row.opt_int(11)?.map(Time),
             signals: opt_json(row, 12)?.unwrap_or_default(),
+            recovered: row.flag(13)?,
         },
         name: row.text(9)?.to_owned(),
     })
@@ -173,8 +174,8 @@ impl Write {
     /// A newly enrolled device; its key exists once.
     pub fn device_added(d: &Device, name: &str) -> Write {
         Write(Statement::one(
-            "INSERT INTO device (id, version, person, state, jkt, dk, key_class, limited_until, added_at, name) \
-             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO device (id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, recovered) \
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             [
                 d.id.as_str().into(),
                 d.person.as_str().into(),
@@ -185,6 +186,7 @@ impl Write {
                 d.limited_until.map(|t| t.0).into(),
                 d.added_at.0.into(),
                 name.into(),
+                d.recovered.into(),
             ],
         ))
     }

@@ -13,6 +13,7 @@ mod listed;
 mod log;
 mod people;
 mod pushes;
+mod recovery;
 mod requests;
 mod restored;
 mod sessions;

@@ -48,6 +48,9 @@ pub fn restored(stopped: &[Stopped], id: [u8; 10], txn: [u8; 10], at: Time) -> B
         .write(Statement::any("UPDATE oauth_grant SET ended = 'restored', version = version + 1 WHERE ended IS NULL", none()))
         .write(Statement::any("UPDATE invitation SET state = 'ended', version = version + 1 WHERE state = 'open'", none()))
         .write(Statement::any("UPDATE request SET state = 'done', version = version + 1 WHERE state <> 'done'", none()))
+        .write(Statement::any("UPDATE recovery SET state = 'cancelled', version = version + 1 WHERE state = 'open'", none()))
+        // Which of them were used since the backup is not known.
+        .write(Statement::any("DELETE FROM recovery_codes", none()))
         .write(Statement::any("DELETE FROM challenge", none()))
         .write(Statement::any("DELETE FROM push_place", none()))
         .write(Statement::any(

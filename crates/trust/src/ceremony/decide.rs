@@ -20,6 +20,8 @@ pub struct Proven {
     pub credential: CredentialId,
     /// Whether hardware attested that passkey.
     pub attested: bool,
+    /// Whether device or passkey came by a recovery, and is still held to it.
+    pub recovering: bool,
 }
 
 impl Ceremony {
@@ -51,7 +53,7 @@ impl Ceremony {
                     Ruling::Allow(allowed) => allowed,
                     Ruling::Deny(denied) => return self.refused_by_policy(denied, now),
                 };
-                let earned = Earned::by_ceremony(scan.channel);
+                let earned = Earned::by_ceremony(scan.channel).recovering(proof.recovering);
                 let approved = Approved {
                     scan: scan.clone(),
                     jws: proof.jws,

@@ -81,6 +81,9 @@ pub struct Opening {
     /// The only person who may approve, where the request names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<PersonId>,
+    /// For a recovery: who wants to come back; `None` for a login name that nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovers: Option<PersonId>,
     /// For a step-up: the session that is to be raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raises: Option<Raises>,

@@ -37,7 +37,7 @@ pub fn demanded(channel: Channel, presence: Presence, purpose: Purpose) -> Deman
     let unproven = presence == Presence::Unproven;
     let (directions, digits) = match (channel, purpose) {
         (Channel::Push, _) => (vec![Direction::TypedOnDevice], 6),
-        (_, Purpose::EnrolDevice) => (vec![Direction::TypedOnTerminal], 4),
+        (_, Purpose::EnrolDevice | Purpose::Recover) => (vec![Direction::TypedOnTerminal], 4),
         _ if unproven => (vec![Direction::TypedOnTerminal, Direction::TypedOnDevice], 4),
         _ => (vec![Direction::TypedOnTerminal], 4),
     };

@@ -250,6 +250,7 @@ pub fn open(kind: Kind) -> Ceremony {
         offered: (kind == Kind::Push).then(|| person(1)),
         push: kind == Kind::Push,
         person: None,
+        recovers: None,
         raises: None,
         at: T0,
     })
@@ -310,6 +311,7 @@ fn deny() -> Ruling {
 
 fn proven() -> Proven {
     Proven {
+        recovering: false,
         jws: "a.b.c".into(),
         assertion: AssertionText {
             credential_id: "c".into(),

@@ -7,7 +7,7 @@ use countersign_store::sql::{Counter, Quarantine};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::decide::Proven;
-use countersign_trust::ceremony::{Ceremony, Opening, Scan, State};
+use countersign_trust::ceremony::{Ceremony, Opening, State};
 use countersign_trust::detail;
 use countersign_trust::device::{Credential, Device, DeviceState};
 use countersign_trust::policy::{Action, Denied, Facts, Ruling};
@@ -16,7 +16,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::jose::Jws;
 use countersign_wire::message::{DecisionBody, StateOnly};
-use countersign_wire::{CredentialId, Thumbprint, b64, statement};
+use countersign_wire::{CredentialId, Thumbprint, Time, b64, statement};
 
 /// What a device's "not me" about a request is kept under.
 const NOT_ME: &str = "not_me";
@@ -90,7 +90,7 @@ async fn approve(
     let mut around = Around::by(&device.person, &device.id);
     let (proof, ruling) = match c.scan_facts() {
         Some(scan) if matches!(c.state, State::Confirmed(_)) && scan.device == device.id => {
-            let found = prove(app, c, scan, decision, body).await?;
+            let found = prove(app, c, device, decision, body, ctx.now).await?;
             let person = app.store.person(&scan.person).await?.ok_or(Refusal::Denied)?;
             let client = super::client(app, c).await?;
             let facts = Facts::of(
@@ -141,9 +141,10 @@ async fn approve(
 async fn prove(
     app: &App,
     c: &Ceremony,
-    scan: &Scan,
+    device: &Device,
     decision: &Decision,
     body: &DecisionBody,
+    now: Time,
 ) -> Result<Option<(Credential, Device, u32, Proven)>, Fault> {
     let Some(text) = &body.assertion else { return Ok(None) };
     let (Ok(assertion), Ok(id)) = (text.decode(), text.credential_id.parse::<CredentialId>()) else {
@@ -153,7 +154,7 @@ async fn prove(
         return Ok(None);
     }
     let Some(credential) = app.store.credential(&id).await? else { return Ok(None) };
-    if !credential.live || credential.person != scan.person {
+    if !credential.live || credential.person != device.person {
         return Ok(None);
     }
     let keeper = app.store.device(&credential.device).await?.map(|d| d.device);
@@ -161,6 +162,7 @@ async fn prove(
     let verified = passkey::check(app, &credential, &assertion, &super::challenge(c)?);
     Ok(verified.map(|v| {
         let proven = Proven {
+            recovering: keeper.is_recovering(now) || device.is_recovering(now),
             jws: body.approval.clone(),
             assertion: text.clone(),
             credential: credential.id.clone(),

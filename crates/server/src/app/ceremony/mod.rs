@@ -3,6 +3,7 @@
 
 pub mod decide;
 pub mod open;
+mod recover;
 pub mod redeem;
 pub mod scan;
 pub mod story;
@@ -16,7 +17,6 @@ use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Event;
 use countersign_trust::ceremony::{Ceremony, Record, State, Step};
 use countersign_trust::{Refusal, limits};
-use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, statement};
 
 /// What goes into the commit beside the step itself.
@@ -146,7 +146,7 @@ pub async fn named(app: &App, cid: &str) -> Result<Option<Ceremony>, Fault> {
 
 /// The client of a ceremony; `None` where Countersign itself asks.
 pub fn client_of(c: &Ceremony) -> Option<ClientId> {
-    (c.opening.purpose != Purpose::EnrolDevice).then(|| c.opening.asker.id.clone())
+    (!c.opening.purpose.is_own()).then(|| c.opening.asker.id.clone())
 }
 
 /// The same, as registered now.

@@ -36,6 +36,7 @@ struct Wanted {
     acr_values: Vec<String>,
     person: Option<PersonId>,
     txn: TxnId,
+    recovers: Option<PersonId>,
     raises: Option<Raises>,
     guards: Vec<(Table, String, i64)>,
 }
@@ -120,8 +121,9 @@ async fn attempt_open(
     let mut commit = Commit::new(event);
     commit.write(match o.raises {
         // A fresh key serves one opening, so the proof that names it needs no record of its own.
-        None => Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)),
-        Some(_) => burn(proof),
+        None if !o.purpose.is_own() => Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)),
+        // The key of a session, or the one that a new device will keep, whose code is shown anew.
+        _ => burn(proof),
     });
     let code_hash = hashed(minted.user_code.as_bytes());
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&minted.handle), Some(&code_hash)));
@@ -193,6 +195,7 @@ fn opening(ctx: &Context, proof: &Proof, minted: &Minted, wanted: Wanted) -> Ope
         offered: None,
         push: false,
         person: wanted.person,
+        recovers: wanted.recovers,
         raises: wanted.raises,
         at: ctx.now,
     }
@@ -200,10 +203,14 @@ fn opening(ctx: &Context, proof: &Proof, minted: &Minted, wanted: Wanted) -> Ope
 
 async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open) -> Result<Wanted, Fault> {
     if let Some(purpose) = &body.purpose {
-        if purpose != "enrol-device" || body.flow.is_some() || body.offer.is_some() {
+        if body.flow.is_some() || body.offer.is_some() {
             return Err(Fault::because(Refusal::Malformed, "purpose"));
         }
-        return enrol_wanted(app, ctx, body);
+        return match (purpose.as_str(), &body.login) {
+            ("enrol-device", None) => enrol_wanted(app, ctx, body),
+            ("recover", Some(login)) => recover_wanted(app, ctx, login).await,
+            _ => Err(Fault::because(Refusal::Malformed, "purpose")),
+        };
     }
     let none = || Fault::because(Refusal::NoSuchFlow, "no flow, or no browser");
     let (Some(flow), Opener::Browser(browser)) = (&body.flow, opener) else { return Err(none()) };
@@ -230,6 +237,7 @@ async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open) -> Resul
         acr_values: request.facts.acr_values.clone(),
         person: request.facts.person.clone(),
         txn: request.facts.txn.clone(),
+        recovers: None,
         raises: None,
         guards: vec![
             (Table::Request, request.facts.id.to_string(), request.version),
@@ -240,21 +248,36 @@ async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open) -> Resul
 
 fn enrol_wanted(app: &App, ctx: &Context, body: &Open) -> Result<Wanted, Fault> {
     let name = name_of(body.name.as_deref().unwrap_or_default())?;
+    own_wanted(app, ctx, Purpose::EnrolDevice, mac::labelled("countersign/enrol-device", name.as_bytes()), Some(name.to_owned()))
+}
+
+/// Somebody without a device wants to come back. A name that nobody has opens alike; whoever scans it
+/// is told that it can't be approved.
+async fn recover_wanted(app: &App, ctx: &Context, login: &str) -> Result<Wanted, Fault> {
+    let named = if is_login(login) { app.store.person_by_login(login).await? } else { None };
+    let hash = mac::labelled("countersign/recover", login.as_bytes());
+    let wanted = own_wanted(app, ctx, Purpose::Recover, hash, named.as_ref().map(|n| n.name.clone()))?;
+    Ok(Wanted { recovers: named.map(|n| n.person.id), ..wanted })
+}
+
+/// What this server itself asks.
+fn own_wanted(app: &App, ctx: &Context, purpose: Purpose, hash: [u8; 32], message: Option<String>) -> Result<Wanted, Fault> {
     let id: ClientId = OWN.parse()?;
     Ok(Wanted {
-        purpose: Purpose::EnrolDevice,
+        purpose,
         flow: None,
         asker: Asker { id, name: app.config.organisation.clone(), redirect_host: app.config.rp_id() },
         boundary: Boundary::Approval,
         asked: Asked {
-            hash: b64::encode(&mac::labelled("countersign/enrol-device", name.as_bytes())),
+            hash: b64::encode(&hash),
             scopes: Vec::new(),
             details: Vec::new(),
-            message: Some(name.to_owned()),
+            message,
         },
         acr_values: Vec::new(),
         person: None,
         txn: app.txn(ctx.now),
+        recovers: None,
         raises: None,
         guards: Vec::new(),
     })

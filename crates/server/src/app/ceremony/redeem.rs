@@ -1,7 +1,7 @@
 //! Step 5: the terminal that opened takes the result, once; and "Continue" where it must greet.
 
 use super::terminal::{Holder, held};
-use super::{Around, client_of, is_stopped, keep};
+use super::{Around, client_of, is_stopped, keep, recover};
 use crate::app::once::{hashed, refuse_if_burnt};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Begun, Fresh, Started};
@@ -77,6 +77,7 @@ async fn attempt(
     let approved = &here(ctx, &c, approved);
     match c.opening.purpose {
         Purpose::EnrolDevice => ticket(app, ctx, &c, approved, proof).await,
+        Purpose::Recover => recover::approval(app, ctx, &c, approved, proof).await,
         Purpose::SignIn | Purpose::StepUp => sign_in(app, ctx, &c, approved, holder, proof, former).await,
     }
 }
@@ -91,7 +92,7 @@ fn here(ctx: &Context, c: &Ceremony, approved: &Approved) -> Approved {
 }
 
 /// Asks the gate, for a screen that may still ask this person.
-async fn pass(
+pub(super) async fn pass(
     app: &App,
     ctx: &Context,
     c: &Ceremony,
@@ -115,7 +116,7 @@ async fn pass(
     gate(app, product, vetoes, &ground, ctx.now)
 }
 
-async fn refuse_at_gate(app: &App, ctx: &Context, c: &Ceremony, proof: &Proof, fault: Fault) -> Result<Redeemed, Fault> {
+pub(super) async fn refuse_at_gate(app: &App, ctx: &Context, c: &Ceremony, proof: &Proof, fault: Fault) -> Result<Redeemed, Fault> {
     let step = c.redeem(&proof.jti, None, Err(&Denied::of(fault.refusal)), ctx.now);
     keep(app, ctx, c, step, Around::default().burn(proof)).await?;
     Err(fault)
@@ -195,7 +196,7 @@ async fn sign_in(
     around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), &cookies, ctx.now).await?);
     keep(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
-    Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None }, cookies: Some(cookies) })
+    Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None, recovery: None }, cookies: Some(cookies) })
 }
 
 /// A session that lives.
@@ -236,10 +237,10 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
     let step = claimed_at_once(step);
     keep(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
-    Ok(Redeemed { reply: RedeemedReply { name, greet: false, next: None, ticket: Some(token) }, cookies: None })
+    Ok(Redeemed { reply: RedeemedReply { name, greet: false, next: None, ticket: Some(token), recovery: None }, cookies: None })
 }
 
-fn claimed_at_once(mut step: countersign_trust::ceremony::Step) -> countersign_trust::ceremony::Step {
+pub(super) fn claimed_at_once(mut step: countersign_trust::ceremony::Step) -> countersign_trust::ceremony::Step {
     if let Some(State::Redeemed(r)) = &mut step.next {
         r.claimed = true;
     }

@@ -4,6 +4,7 @@ use super::{Around, challenge, digits, ended_along, is_stopped, named, scan_coun
 use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::issue::resting_on;
 use crate::app::noise::{self, What};
+use crate::app::recovery::officers;
 use crate::app::{App, Context, Fault, passkey};
 use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Write};
@@ -18,7 +19,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::code::Direction;
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{DeviceView, PendingItem, Scan, device_ask};
-use countersign_wire::statement::Channel;
+use countersign_wire::statement::{Channel, Purpose};
 use countersign_wire::{code, frame, limits as protocol};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -193,6 +194,14 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         return refuse(app, ctx, by, &c, Refusal::Denied, "another person than the request is for").await;
     }
     let now = ctx.now;
+    if c.opening.purpose == Purpose::Recover
+        && let Err(fault) = officers::may_approve(app, &d.person, c.opening.recovers.as_ref(), &c.opening.jkt, now).await
+    {
+        return match fault.store {
+            Some(_) => Err(fault),
+            None => refuse(app, ctx, by, &c, fault.refusal, fault.because).await.map_err(|f| f.saying(fault.say)),
+        };
+    }
     let undecided = scan_counter(&d.id, now);
     if !rescan && app.store.used(&undecided).await? >= undecided.limit {
         return refuse(app, ctx, by, &c, Refusal::TooMany, "undecided scans").await;

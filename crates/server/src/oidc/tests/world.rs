@@ -133,6 +133,7 @@ impl World {
             posture: Default::default(),
             seen_at: None,
             signals: Vec::new(),
+            recovered: false,
         };
         let credential = Credential {
             id: "cred".parse().unwrap(),

@@ -14,7 +14,7 @@ enum Covered {
 }
 use Covered::{By, Gives};
 
-const DOORS: [(&str, Covered); 45] = [
+const DOORS: [(&str, Covered); 52] = [
     ("/forward-auth", By(Step::Forward)),
     ("/forward-auth/enter", Gives("begins a sign-in")),
     ("/forward-auth/arrived", Gives("takes a code through the gate, as the token endpoint does: scenarios/forward.rs")),
@@ -57,6 +57,13 @@ const DOORS: [(&str, Covered); 45] = [
     ("/enrolments/finish", By(Step::FinishEnrolment)),
     ("/rebind/options", Gives("a challenge")),
     ("/rebind/finish", Gives("people.rs walks re-binding by person, device and passkey")),
+    ("/recover", Gives("a page, the same for all")),
+    ("/recovery/code", Gives("people/recovery.rs: a ticket for reduced rights, for an active person")),
+    ("/recovery/standing", Gives("how far it is, to the key that asked")),
+    ("/recovery/collect", Gives("people/recovery.rs: whoever vouched is judged again")),
+    ("/recovery/cancel", Gives("ends a recovery")),
+    ("/device/recovery-codes/options", Gives("a challenge")),
+    ("/device/recovery-codes", Gives("people/recovery.rs: an active device with full rights, and a passkey")),
     ("/healthz", Gives("health")),
     ("/readyz", Gives("health")),
     ("/openapi.json", Gives("a document")),
