@@ -5,7 +5,7 @@ use crate::app::policies::Policies;
 use crate::app::hub::Hub;
 use crate::app::keys::Keys;
 use crate::app::noise::Noise;
-use crate::app::{App, BEAT, Fault, startup};
+use crate::app::{App, BEAT, Fault, startup, workloads};
 use crate::chance::{self, Chance};
 use crate::config::Config;
 use crate::oidc::details::DetailTypes;
@@ -85,7 +85,7 @@ pub async fn open_on(
     let access = Access::load(config.access_policies.as_deref()).map_err(fault("access_policies"))?;
     let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
     let (hub, owed, to_judge) = (Hub::default(), Notify::new(), Notify::new());
-    Ok(Arc::new(App { store, config: Arc::new(config), keys, policies, access, details, chance, hub, owed, to_judge, noise: Noise::default(), signals: Default::default() }))
+    Ok(Arc::new(App { store, config: Arc::new(config), keys, policies, access, details, chance, hub, owed, to_judge, noise: Noise::default(), signals: Default::default(), uses: Default::default() }))
 }
 
 /// Takes part in numbering until a beat is heard: nothing is decided before, and the jobs that beat
@@ -127,6 +127,7 @@ fn stopped(app: &App, what: &'static str) -> impl Fn(Fault) -> StartFault {
 /// Starts doors and jobs over an app.
 pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
     startup::clients(&app).await.map_err(stopped(&app, "clients"))?;
+    workloads::configured(&app).await.map_err(stopped(&app, "workloads"))?;
     let first_link = startup::first_administrator(&app).await.map_err(stopped(&app, "first administrator"))?;
     startup::record_start(&app).await.map_err(stopped(&app, "log"))?;
     let (stop, stopped) = watch::channel(false);

@@ -42,6 +42,8 @@ mod signals;
 mod slow;
 #[path = "attacks/tokens.rs"]
 mod tokens;
+#[path = "attacks/workloads.rs"]
+mod workloads;
 
 use countersign_sim::stage::{Settings, Stage};
 use std::sync::OnceLock;

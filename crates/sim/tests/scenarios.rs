@@ -26,6 +26,8 @@ mod stepup;
 mod tether;
 #[path = "scenarios/trust.rs"]
 mod trust;
+#[path = "scenarios/workloads.rs"]
+mod workloads;
 
 use countersign_sim::stage::{Settings, Stage};
 use std::sync::OnceLock;

@@ -78,6 +78,8 @@ tables! {
     Credential = "credential",
     /// Applications.
     Client = "client",
+    /// Programs that act for themselves.
+    Workload = "workload",
     /// Authorization requests.
     Request = "request",
     /// Cross-device attempts.

@@ -52,6 +52,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0009_recovery",
         sql: include_str!("../migrations/0009_recovery.sql"),
     },
+    Migration {
+        id: "0010_workloads",
+        sql: include_str!("../migrations/0010_workloads.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

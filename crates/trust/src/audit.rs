@@ -144,6 +144,10 @@ kinds! {
     ClientChanged = "client.changed": ["PR.AA-01", "ID.AM-02", "PR.PS-04"],
     /// Another set of access policies took effect.
     AccessChanged = "access.changed": ["PR.AA-05", "PR.PS-04"],
+    /// A workload was registered, changed or ended.
+    WorkloadChanged = "workload.changed": ["PR.AA-01", "PR.AA-05", "ID.AM-02", "PR.PS-04"],
+    /// A workload got a token.
+    WorkloadToken = "workload.token": ["PR.AA-03", "PR.AA-04", "PR.AA-05", "PR.PS-04"],
     /// A key was made.
     KeyMade = "key.made": ["PR.DS-01", "PR.PS-04"],
     /// A key was retired.

@@ -1,14 +1,16 @@
 //! The one gate. Every session, code and token passes [`permit`], whatever asked for it, and the
-//! [`Permit`] it leaves behind is demanded by whoever makes the thing.
+//! [`Permit`] it leaves behind is demanded by whoever makes the thing. What workloads ask for passes
+//! [`permit_workload`]: another permit, of which nothing for people can be made, and the reverse.
 
 use crate::Refusal;
 use crate::acr::Earned;
 use crate::client::Client;
 use crate::device::{Credential, Device, DeviceState};
-use crate::policy::Ruling;
+use crate::policy::{Ruling, WorkloadRuling};
 use crate::principal::{Person, PersonState};
 use crate::session::Session;
-use countersign_wire::{ClientId, PersonId, Time};
+use crate::workload::Wish;
+use countersign_wire::{ClientId, PersonId, Time, WorkloadId};
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,5 +120,104 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
             // A registration that lost a scope since the request gives it no more.
             scopes: allow.rights.scopes.iter().filter(|s| client.is_none_or(|c| c.may_ask(s))).cloned().collect(),
         }),
+    }
+}
+
+/// The gate was passed by this workload, for this audience, with these scopes. Only
+/// [`permit_workload`] makes one.
+#[derive(Clone, Debug)]
+pub struct WorkloadPermit {
+    workload: WorkloadId,
+    audience: String,
+    scopes: Vec<String>,
+    bound: bool,
+}
+
+impl WorkloadPermit {
+    /// Whose.
+    pub fn workload(&self) -> &WorkloadId {
+        &self.workload
+    }
+    /// Whom the token is for.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+    /// Its scopes: all that were asked for.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+    /// Whether it is for a token that is bound to a key.
+    pub fn is_bound(&self) -> bool {
+        self.bound
+    }
+}
+
+/// Judges a workload as [`permit`] judges people: whatever is not plainly good is refused. It gets all
+/// it asks for, or nothing.
+pub fn permit_workload(wish: &Wish<'_>, ruling: &WorkloadRuling, now: Time) -> Result<WorkloadPermit, Refusal> {
+    let Wish { workload, owner, audience, scopes, bound } = *wish;
+    if !workload.is_live(now) {
+        return Err(Refusal::Gone);
+    }
+    let answered_for = owner.id == workload.owner && owner.state == PersonState::Active;
+    let f = &workload.facts;
+    let registered = f.audiences.iter().any(|a| a == audience) && scopes.iter().all(|s| f.scopes.contains(s));
+    if !answered_for || !registered || !(bound || f.danger_allow_bearer) {
+        return Err(Refusal::Denied);
+    }
+    match ruling {
+        WorkloadRuling::Deny(denied) => Err(denied.refusal),
+        WorkloadRuling::Allow { .. } => Ok(WorkloadPermit {
+            workload: workload.id.clone(),
+            audience: audience.to_owned(),
+            scopes: scopes.to_vec(),
+            bound,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::policy::Denied;
+    use crate::principal::{Role, Workload};
+    use serde_json::json;
+
+    const T: Time = Time(1_800_000_000_000_000);
+
+    #[test]
+    fn a_workload_gets_what_it_is_registered_for_while_somebody_answers_for_it() {
+        let owner = Person { id: PersonId::new(T, [1; 10]), version: 1, state: PersonState::Active, role: Role::Member, signals: vec![] };
+        let workload = Workload {
+            id: WorkloadId::new(T, [2; 10]),
+            version: 1,
+            client: "sync".parse().unwrap(),
+            owner: owner.id.clone(),
+            until: T.plus_s(60),
+            ended: None,
+            added_at: T,
+            facts: serde_json::from_value(json!({"name": "Sync", "environment": "test", "keys": [], "audiences": ["https://a"], "scopes": ["read"]})).unwrap(),
+        };
+        let allow = WorkloadRuling::Allow { policies: vec![] };
+        let deny = WorkloadRuling::Deny(Denied::of(Refusal::TooFar));
+        let ask = |w: &Workload, p: &Person, audience: &str, scope: &str, bound, ruling: &WorkloadRuling, now| {
+            let scopes = [scope.to_owned()];
+            permit_workload(&Wish { workload: w, owner: p, audience, scopes: &scopes, bound }, ruling, now).map(|p| p.scopes().len())
+        };
+        let (w, p, no) = (&workload, &owner, Err(Refusal::Denied));
+        assert_eq!(ask(w, p, "https://a", "read", true, &allow, T), Ok(1));
+        assert_eq!(ask(w, p, "https://b", "read", true, &allow, T), no);
+        assert_eq!(ask(w, p, "https://a", "write", true, &allow, T), no);
+        assert_eq!(ask(w, p, "https://a", "read", false, &allow, T), no, "without a key");
+        assert_eq!(ask(w, p, "https://a", "read", true, &deny, T), Err(Refusal::TooFar));
+        assert_eq!(ask(w, p, "https://a", "read", true, &allow, T.plus_s(60)), Err(Refusal::Gone));
+        let ended = Workload { ended: Some("x".into()), ..workload.clone() };
+        assert_eq!(ask(&ended, p, "https://a", "read", true, &allow, T), Err(Refusal::Gone));
+        for state in [PersonState::Invited, PersonState::Locked, PersonState::Ended] {
+            assert_eq!(ask(w, &Person { state, ..owner.clone() }, "https://a", "read", true, &allow, T), no, "{state:?}");
+        }
+        let other = Person { id: PersonId::new(T, [9; 10]), ..owner.clone() };
+        assert_eq!(ask(w, &other, "https://a", "read", true, &allow, T), no, "somebody else's word");
     }
 }

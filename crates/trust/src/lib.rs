@@ -26,5 +26,6 @@ pub mod shared;
 pub mod signal;
 pub mod standing;
 pub mod verdict;
+pub mod workload;
 
 pub use refusal::Refusal;

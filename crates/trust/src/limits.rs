@@ -71,6 +71,10 @@ pub const STRICT_WAY_S: i64 = 2;
 pub const REFRESH_RETRY_S: i64 = 10;
 /// Pass of forward-auth, seconds: as long the terminal's key need not be shown again.
 pub const PASS_S: i64 = 300;
+/// A workload is registered for this long at most, seconds: somebody says once a year that it is still needed.
+pub const WORKLOAD_S: i64 = 366 * 24 * 3600;
+/// Uses of workloads are written down after this long at the latest, seconds.
+pub const USES_S: i64 = 10;
 /// ID token, seconds.
 pub const ID_TOKEN_S: i64 = 300;
 /// Session without activity, seconds (NIST 800-63B-4 §2.3.3 recommends at most 15 minutes at AAL3).

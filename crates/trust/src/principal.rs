@@ -1,4 +1,6 @@
-//! People. Workloads will be a type of their own, never this one.
+//! The two kinds of principal, which share no type: people here, [`Workload`]s in a module of their own.
+
+pub use crate::workload::Workload;
 
 use crate::signal::Signal;
 use countersign_wire::PersonId;

@@ -2,13 +2,14 @@
 //! through [`gate`], which re-reads whatever can veto and hands its versions to the commit.
 
 use super::{App, Fault};
-use countersign_store::sql::StoredClient;
+use countersign_store::sql::{StoredClient, StoredWorkload};
 use countersign_store::{Commit, Table};
 use countersign_trust::Refusal;
 use countersign_trust::acr::Earned;
 use countersign_trust::device::{Credential, Device};
-use countersign_trust::issuance::{self, Facts, Permit, Product};
-use countersign_trust::policy::{self, Action, Allowed, Ruling};
+use countersign_trust::issuance::{self, Facts, Permit, Product, WorkloadPermit};
+use countersign_trust::workload::Wish;
+use countersign_trust::policy::{self, Action, Allowed, Ruling, WorkloadRuling};
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
@@ -178,6 +179,47 @@ pub async fn gate_in_session(
     let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(client)).await?;
     let (permit, _) = gate(app, product, &vetoes, ground, now)?;
     Ok((permit, vetoes))
+}
+
+/// What can veto a workload's wish, as read just now.
+pub struct WorkloadVetoes {
+    /// The workload.
+    pub stored: StoredWorkload,
+    /// Who answers for it.
+    pub owner: Person,
+}
+
+impl WorkloadVetoes {
+    /// Reads whoever answers for it.
+    pub async fn of(app: &App, stored: StoredWorkload) -> Result<WorkloadVetoes, Fault> {
+        let gone = || Fault::because(Refusal::Denied, "a workload without owner");
+        let owner = app.store.person(&stored.workload.owner).await?.ok_or_else(gone)?;
+        Ok(WorkloadVetoes { stored, owner })
+    }
+    /// Whatever rests on them holds only if none has moved, and not beyond the workload's end.
+    pub fn guard(&self, commit: &mut Commit) {
+        let w = &self.stored.workload;
+        commit.guard(Table::Workload, w.id.as_str(), w.version).before(w.until);
+        commit.guard(Table::Person, self.owner.id.as_str(), self.owner.version);
+    }
+}
+
+/// Judges what a workload asks for; with the rules that decided.
+pub fn gate_workload(
+    app: &App,
+    vetoes: &WorkloadVetoes,
+    audience: &str,
+    scopes: &[String],
+    bound: bool,
+    now: Time,
+) -> Result<(WorkloadPermit, Vec<String>), Fault> {
+    let wish = Wish { workload: &vetoes.stored.workload, owner: &vetoes.owner, audience, scopes, bound };
+    let ruling = app.policies.current().rule_workload(&wish, now);
+    let permit = issuance::permit_workload(&wish, &ruling, now)?;
+    match ruling {
+        WorkloadRuling::Allow { policies } => Ok((permit, policies)),
+        WorkloadRuling::Deny(denied) => Err(denied.refusal.into()),
+    }
 }
 
 fn channel_word(text: &str) -> &'static str {

@@ -23,6 +23,7 @@ pub mod sessions;
 pub mod signals;
 pub mod startup;
 pub mod touched;
+pub mod workloads;
 
 pub use context::Context;
 pub use fault::Fault;
@@ -69,6 +70,8 @@ pub struct App {
     pub noise: Noise,
     /// What streams of events share.
     pub signals: crate::ssf::Shared,
+    /// What workloads used lately.
+    pub uses: workloads::Uses,
 }
 
 /// Whether an event of this kind comes with something to be judged again.

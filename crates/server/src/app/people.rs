@@ -1,7 +1,7 @@
 //! People: invited, locked, ended. Nobody approves for them.
 
 use super::enrol::invitation;
-use super::{App, Context, Fault, sessions};
+use super::{App, Context, Fault, sessions, workloads};
 use countersign_store::sql::{Named, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
@@ -156,6 +156,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
         }
         if to == PersonState::Ended {
             commit.also(uninvited(app, &named.person.id, &txn, "ended", now).await?);
+            commit.also(workloads::without_owner(app, &named.person.id, &txn, now).await?);
             for d in app.store.devices_of(&named.person.id).await? {
                 if d.device.state.may_become(DeviceState::Revoked) {
                     commit.write(Write::device_moved(&d.device, DeviceState::Revoked));

@@ -126,7 +126,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
-    const ALL: &str = "@id(\"a\") permit (principal, action, resource);";
+    const ALL: &str = "@id(\"a\") permit (principal is Person, action, resource);";
 
     #[test]
     fn a_folder_is_read_whole_and_a_bad_file_leaves_the_former_set() {

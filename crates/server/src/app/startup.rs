@@ -43,6 +43,9 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
                 commit.write(Write::client_changed(old, &new, source));
                 commit
             }
+            None if app.store.workload_by_client(&client.id).await?.is_some() => {
+                return Err(Fault::because(countersign_trust::Refusal::Denied, "a workload has the id of a client"));
+            }
             None => {
                 let mut commit = change(&client.id, "added");
                 commit.write(Write::client_added(client, CONFIGURATION));

@@ -267,6 +267,9 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
             let mut client: Client = serde_json::from_str(&text).map_err(|e| Ended::usage(format!("registration: {e}")))?;
             let secret = (uses_secret(&client) && client.secret_hash.is_none()).then(|| renew(app, &mut client));
             crate::config::registrable(&client).map_err(Ended::usage)?;
+            if app.store.workload_by_client(&client.id).await?.is_some() {
+                return Err(Ended::refused("a workload has this id"));
+            }
             put(app, &client).await?;
             if let Some(secret) = secret {
                 println!("{secret}");

@@ -52,6 +52,7 @@ pub async fn stopped(app: &App) -> Result<(), Ended> {
             Stopped::Device(id, state) => println!("device {id} {}", state.as_str()),
             Stopped::Person(id, state) => println!("person {id} {}", state.as_str()),
             Stopped::Passkey(id) => println!("passkey {id}"),
+            Stopped::Workload(id) => println!("workload {id}"),
         }
     }
     Ok(())
@@ -83,6 +84,7 @@ fn read(line: &str) -> Option<Stopped> {
             Stopped::Person(id.parse().ok().filter(|_| stopped)?, state)
         }
         ["passkey", id] => Stopped::Passkey(id.parse().ok()?),
+        ["workload", id] => Stopped::Workload(id.parse().ok()?),
         _ => return None,
     })
 }
@@ -95,8 +97,8 @@ mod tests {
     #[test]
     fn a_list_that_is_not_only_what_was_stopped_is_refused() {
         let id = "0190a7a0-0000-7000-8000-000000000001";
-        let good = format!("# since Monday\n\n device {id} lost \nperson {id} locked\npasskey AbC-_\nperson {id} ended");
-        assert_eq!(list(&good).ok().unwrap().len(), 4);
+        let good = format!("# since Monday\n\n device {id} lost \nperson {id} locked\npasskey AbC-_\nperson {id} ended\nworkload {id}");
+        assert_eq!(list(&good).ok().unwrap().len(), 5);
         for bad in [
             "nonsense".to_owned(),
             id.to_owned(),

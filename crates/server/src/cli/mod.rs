@@ -8,6 +8,7 @@ mod log;
 mod policy;
 mod signal;
 mod verify;
+mod workload;
 
 use crate::app::policies::Policies;
 use crate::config::{self, Config};
@@ -88,6 +89,11 @@ enum Command {
     Client {
         #[command(subcommand)]
         what: admin::ClientCommand,
+    },
+    /// Programs that act for themselves.
+    Workload {
+        #[command(subcommand)]
+        what: workload::WorkloadCommand,
     },
     /// What was recorded.
     Log {
@@ -234,6 +240,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,
         Command::Policy { what } => policy::run(config, what, json).await,
         Command::Signal { what } => signal::run(&*acting(config).await?, what, json).await,
+        Command::Workload { what } => workload::run(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,
@@ -333,5 +340,7 @@ mod tests {
         assert_eq!((plain.organisation, plain.attestation, plain.decide_s), (none.organisation, none.attestation, none.decide_s));
         let client = TEMPLATE.split("# [[clients]]").nth(1).unwrap().replace("# ", "");
         assert_eq!(Config::parse(&format!("[[clients]]{client}"), std::iter::empty()).unwrap().clients.len(), 1);
+        let workload = TEMPLATE.split("# [[workloads]]").nth(1).unwrap().split("# [[").next().unwrap().replace("# ", "");
+        assert_eq!(Config::parse(&format!("[[workloads]]{workload}"), std::iter::empty()).unwrap().workloads.len(), 1);
     }
 }

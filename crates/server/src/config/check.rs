@@ -82,6 +82,11 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
             add(at("backchannel_logout_uri"), "this client is not told when a session ends");
         }
     }
+    for w in &config.workloads {
+        if w.facts.danger_allow_bearer {
+            add(format!("workloads.{}.danger_allow_bearer", w.client), "stolen tokens of this workload work anywhere until they expire");
+        }
+    }
     out
 }
 

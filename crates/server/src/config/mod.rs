@@ -8,6 +8,7 @@ pub use signals::{Receiver, Signals};
 
 use countersign_trust::client::Client;
 use countersign_trust::presence::Network;
+use countersign_trust::workload::Registration;
 use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,9 @@ pub struct Config {
     /// Clients.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// Workloads: programs that act for themselves.
+    #[serde(default)]
+    pub workloads: Vec<Registration>,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<Network>,
@@ -220,6 +224,12 @@ impl Config {
             check::client(client).map_err(ConfigFault)?;
             if !seen.insert(&client.id) {
                 return wrong(format!("client `{}` is listed twice", client.id));
+            }
+        }
+        for workload in &self.workloads {
+            workload.check().map_err(ConfigFault)?;
+            if !seen.insert(&workload.client) {
+                return wrong(format!("`{}` is listed twice among clients and workloads", workload.client));
             }
         }
         self.signals.validate().map_err(ConfigFault)

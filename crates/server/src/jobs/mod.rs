@@ -1,9 +1,10 @@
 //! What happens by the clock: sweeping, numbering, following, keys, telling relying parties.
 
 use crate::app::ceremony::terminal;
-use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions};
+use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions, workloads};
 use crate::oidc::backchannel;
 use crate::ssf::push;
+use countersign_trust::limits;
 use countersign_trust::shared::caep;
 use countersign_wire::CeremonyId;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,6 +23,9 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         every(app, stopped, Duration::from_secs(60), "clear", |app| async move {
             sessions::sweep_stopped(&app).await.map_err(|f| f.refusal.code().to_owned())?;
             app.store.clear_expired(app.now()).await.map(|_| ()).map_err(|e| e.to_string())
+        }),
+        every(app, stopped, Duration::from_secs(limits::USES_S.unsigned_abs()), "uses", |app| async move {
+            app.uses.write(&app).await.map_err(|e| e.to_string())
         }),
         every(app, stopped, Duration::from_secs(30), "keys", |app| async move {
             app.keys.refresh(&app.store).await.map_err(|e| format!("{e:?}"))
@@ -71,6 +75,7 @@ async fn sweep(app: Arc<App>) -> Result<(), String> {
     let ctx = Context::new(&app, IpAddr::V4(Ipv4Addr::LOCALHOST), "sweep".to_owned());
     terminal::sweep(&app, &ctx).await.map_err(|f| f.refusal.code().to_owned())?;
     sessions::sweep(&app, app.now()).await.map_err(|f| f.refusal.code().to_owned())?;
+    workloads::sweep(&app).await.map_err(|f| f.refusal.code().to_owned())?;
     noise::tell(&app).await.map_err(|f| f.refusal.code().to_owned())?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What programs hear: JSON that nobody keeps, and the errors of RFC 6749 §5.2.
 
 use super::client_auth::{self, Known};
+pub use super::client_auth::Party;
 use super::params::Params;
 use super::record;
 use crate::app::{App, Fault};
@@ -48,29 +49,40 @@ pub fn form(r: &Incoming, body: &[u8]) -> Result<Params, Fault> {
     Params::of_form(&r.headers, body).map_err(|why| Fault::because(Refusal::Malformed, why))
 }
 
-/// The client that sent it.
+/// The client that sent it. A workload is none, whatever it shows.
 pub async fn client(app: &App, r: &Incoming, params: &Params) -> Result<Known, No> {
-    let known = client_auth::authenticate(app, &r.headers, params, r.ctx.now).await.map_err(|fault| match fault.refusal {
+    match party(app, r, params, false).await? {
+        Party::Client(known) => Ok(known),
+        Party::Workload(_) => Err(no("unauthorized_client", Refusal::Denied, "a workload where people are served")),
+    }
+}
+
+/// The client or workload that sent it; workloads are looked for first where they are expected.
+pub async fn party(app: &App, r: &Incoming, params: &Params, workload: bool) -> Result<Party, No> {
+    let party = client_auth::party(app, &r.headers, params, r.ctx.now, workload).await.map_err(|fault| match fault.refusal {
         Refusal::BadProof => No { error: "invalid_client", fault },
         _ => No::from(fault),
     })?;
-    let client = &known.stored.client;
-    if client.auth != ClientAuth::None {
-        r.ctx.known_as("client", client.id.as_str());
+    match &party {
+        Party::Client(known) if known.stored.client.auth == ClientAuth::None => {}
+        Party::Client(known) => r.ctx.known_as("client", known.stored.client.id.as_str()),
+        Party::Workload(known) => r.ctx.known_as("client", known.stored.workload.client.as_str()),
     }
-    Ok(known)
+    Ok(party)
 }
 
-/// The proof that came along, if one did; fresh enough for its client.
+/// The proof that came along, if one did.
+pub fn any_proof(app: &App, r: &Incoming) -> Result<Option<Proof>, Fault> {
+    r.headers.contains_key("dpop").then(|| r.terminal_proof(app)).transpose()
+}
+
+/// The same, fresh enough for its client.
 pub fn proof(app: &App, r: &Incoming, client: &Client) -> Result<Option<Proof>, Fault> {
-    if !r.headers.contains_key("dpop") {
-        return Ok(None);
-    }
-    let proof = r.terminal_proof(app)?;
-    if !client.takes_proof(proof.made.seconds(), r.ctx.now) {
+    let proof = any_proof(app, r)?;
+    if proof.as_ref().is_some_and(|p| !client.takes_proof(p.made.seconds(), r.ctx.now)) {
         return Err(Fault::because(Refusal::BadProof, "a proof older than this client's may be"));
     }
-    Ok(Some(proof))
+    Ok(proof)
 }
 
 /// A refusal, written down.

@@ -6,11 +6,12 @@ use super::params::Params;
 use crate::app::{App, Fault};
 use axum::http::{HeaderMap, header};
 use countersign_store::Write;
-use countersign_store::sql::StoredClient;
+use countersign_store::sql::{StoredClient, StoredWorkload};
 use countersign_trust::Refusal;
 use countersign_trust::client::{Client, ClientAuth, Profile};
+use countersign_trust::workload::Workload;
 use countersign_wire::dpop::NumericDate;
-use countersign_wire::jose::Jws;
+use countersign_wire::jose::{Alg, Jwk, Jws};
 use countersign_wire::limits::JTI_BYTES;
 use countersign_wire::secret::same;
 use countersign_wire::{ClientId, Time, b64, mac};
@@ -56,10 +57,60 @@ pub struct Known {
     pub assertion: Option<Used>,
 }
 
+/// A workload that showed who it is.
+pub struct KnownWorkload {
+    /// The workload.
+    pub stored: StoredWorkload,
+    /// The assertion it used.
+    pub assertion: Used,
+}
+
+/// Who sent a request.
+pub enum Party {
+    /// A client, which serves people.
+    Client(Known),
+    /// A workload, which acts for itself.
+    Workload(KnownWorkload),
+}
+
+/// Whose assertions are judged, and how strictly.
+struct Asserting<'a> {
+    id: &'a ClientId,
+    keys: &'a [Jwk],
+    /// The audience is the issuer, as a text by itself (FAPI 2.0 §5.3.2.1), and RS256 is not taken.
+    strict: bool,
+}
+
+impl<'a> Asserting<'a> {
+    fn client(c: &'a Client) -> Asserting<'a> {
+        Asserting { id: &c.id, keys: &c.keys, strict: c.profile == Profile::Fapi2 }
+    }
+    fn workload(w: &'a Workload) -> Asserting<'a> {
+        Asserting { id: &w.client, keys: &w.facts.keys, strict: true }
+    }
+}
+
 /// An assertion that was used.
 pub struct Used {
     name: String,
     until: Time,
+}
+
+impl Party {
+    /// The name under which it asks.
+    pub fn id(&self) -> &ClientId {
+        match self {
+            Party::Client(known) => &known.stored.client.id,
+            Party::Workload(known) => &known.stored.workload.client,
+        }
+    }
+    /// The assertion it used.
+    pub fn assertion(&self) -> Option<&Used> {
+        match self {
+            Party::Client(known) => known.assertion.as_ref(),
+            Party::Workload(known) => Some(&known.assertion),
+        }
+    }
 }
 
 impl Used {
@@ -161,27 +212,27 @@ pub fn check(client: &Client, shown: &Shown, issuer: &str, now: Time) -> Result<
             let hash = b64::encode(&mac::h(secret.as_bytes()));
             if same(known.as_bytes(), hash.as_bytes()) { Ok(None) } else { Err(bad("a wrong client secret")) }
         }
-        (ClientAuth::PrivateKeyJwt, Shown::Assertion { text, .. }) => assertion(client, text, issuer, now).map(Some),
+        (ClientAuth::PrivateKeyJwt, Shown::Assertion { text, .. }) => assertion(&Asserting::client(client), text, issuer, now).map(Some),
         _ => Err(bad("another way of client authentication than registered")),
     }
 }
 
-fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Used, Fault> {
+fn assertion(by: &Asserting<'_>, text: &str, issuer: &str, now: Time) -> Result<Used, Fault> {
     let jws = Jws::parse(text).map_err(|m| bad(m.0))?;
     if jws.header_text("typ").is_some_and(|t| t != "JWT" && t != "client-authentication+jwt") {
         return Err(bad("an assertion of another typ"));
     }
-    if !client.takes(jws.alg()) {
+    if by.strict && jws.alg() == Alg::RS256 {
         return Err(bad("an assertion with an algorithm that its profile forbids"));
     }
-    let claims = client.keys.iter().find_map(|key| jws.verify(key).ok()).ok_or(bad("a wrong assertion signature"))?;
+    let claims = by.keys.iter().find_map(|key| jws.verify(key).ok()).ok_or(bad("a wrong assertion signature"))?;
     let c: Assertion = claims.read().map_err(|m| bad(m.0))?;
-    if c.iss != client.id.as_str() || c.sub != client.id.as_str() {
+    if c.iss != by.id.as_str() || c.sub != by.id.as_str() {
         return Err(bad("an assertion by another client"));
     }
     let audience = c.aud.only().ok_or(bad("an assertion for several servers"))?;
     // FAPI 2.0 §5.3.2.1: the issuer, as a text by itself.
-    if client.profile == Profile::Fapi2 && !matches!(&c.aud, Audience::One(one) if one == issuer) {
+    if by.strict && !matches!(&c.aud, Audience::One(one) if one == issuer) {
         return Err(bad("an assertion that does not name the issuer alone"));
     }
     // RFC 7523 §3 names the token endpoint, RFC 9126 §2 its own besides; libraries name the one they ask.
@@ -190,7 +241,7 @@ fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Use
     }
     let now_s = now.seconds();
     let left_s = c.exp.seconds() - now_s;
-    let most_s = if client.profile == Profile::Fapi2 { STRICT_ASSERTION_S } else { ASSERTION_S };
+    let most_s = if by.strict { STRICT_ASSERTION_S } else { ASSERTION_S };
     if !(1..=most_s + AHEAD_S).contains(&left_s) {
         return Err(bad("an assertion that has expired, or lives too long"));
     }
@@ -200,7 +251,7 @@ fn assertion(client: &Client, text: &str, issuer: &str, now: Time) -> Result<Use
     if c.jti.is_empty() || c.jti.len() > JTI_BYTES {
         return Err(bad("an assertion without a usable jti"));
     }
-    Ok(Used { name: format!("{}/{}", client.id, c.jti), until: Time::from_seconds(c.exp.seconds() + 1) })
+    Ok(Used { name: format!("{}/{}", by.id, c.jti), until: Time::from_seconds(c.exp.seconds() + 1) })
 }
 
 /// The parameters of a request that has none: then the header alone shows who sent it.
@@ -208,18 +259,40 @@ pub fn nothing() -> Params {
     Params::default()
 }
 
-/// Finds and checks the client of a request.
+/// Finds and checks the client of a request. A workload is none.
 pub async fn authenticate(app: &App, headers: &HeaderMap, params: &Params, now: Time) -> Result<Known, Fault> {
+    match party(app, headers, params, now, false).await? {
+        Party::Client(known) => Ok(known),
+        Party::Workload(_) => Err(bad("a workload where a client is asked for")),
+    }
+}
+
+/// Finds and checks who sent a request. No name is both a client's and a workload's, so the order in
+/// which they are looked for saves a question and changes no answer.
+pub async fn party(app: &App, headers: &HeaderMap, params: &Params, now: Time, workload: bool) -> Result<Party, Fault> {
     let shown = shown(headers, params)?;
     let (Shown::Name(id) | Shown::Secret { id, .. } | Shown::Assertion { id, .. }) = &shown;
-    let stored = app.store.client(id).await?.ok_or(bad("an unknown client"))?;
+    if workload && let Some(stored) = app.store.workload_by_client(id).await? {
+        return known_workload(app, stored, &shown, now).map(Party::Workload);
+    }
+    let Some(stored) = app.store.client(id).await? else {
+        let stored = app.store.workload_by_client(id).await?.ok_or(bad("an unknown client"))?;
+        return known_workload(app, stored, &shown, now).map(Party::Workload);
+    };
     let assertion = check(&stored.client, &shown, &app.config.issuer, now)?;
     if let Some(used) = &assertion
         && used.is_burnt(app).await?
     {
         return Err(bad("an assertion that was used before"));
     }
-    Ok(Known { stored, assertion })
+    Ok(Party::Client(Known { stored, assertion }))
+}
+
+/// Whether its assertion was used before shows when it is used up.
+fn known_workload(app: &App, stored: StoredWorkload, shown: &Shown, now: Time) -> Result<KnownWorkload, Fault> {
+    let Shown::Assertion { text, .. } = shown else { return Err(bad("a workload without an assertion")) };
+    let assertion = assertion(&Asserting::workload(&stored.workload), text, &app.config.issuer, now)?;
+    Ok(KnownWorkload { stored, assertion })
 }
 
 #[cfg(test)]

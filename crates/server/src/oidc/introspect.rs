@@ -8,8 +8,8 @@
 //!
 //! Nothing changes here: neither an assertion of the caller nor a refresh token is used up.
 
-use super::access::Access;
-use super::answer::{self, No, kept_by_nobody, no, refused};
+use super::access::{Access, WorkloadAccess};
+use super::answer::{self, No, Party, kept_by_nobody, no, refused};
 use super::{jwt, record};
 use crate::app::issue::{Ground, gate_in_session};
 use crate::app::{App, Fault};
@@ -23,6 +23,8 @@ use countersign_trust::Refusal;
 use countersign_trust::client::{Client, ClientAuth};
 use countersign_trust::grant::Shown;
 use countersign_trust::issuance::Product;
+use countersign_wire::ClientId;
+use countersign_wire::jose::Alg;
 use countersign_wire::refresh::RefreshToken;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -41,13 +43,13 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
 async fn answer(app: &App, r: &Incoming, body: &[u8]) -> Result<Response, No> {
     app.in_order()?;
     let params = answer::form(r, body)?;
-    let known = answer::client(app, r, &params).await?;
-    let caller = &known.stored.client;
-    if caller.auth == ClientAuth::None {
+    let party = answer::party(app, r, &params, false).await?;
+    let caller = Caller::of(&party);
+    if matches!(&party, Party::Client(known) if known.stored.client.auth == ClientAuth::None) {
         return Err(no("invalid_client", Refusal::BadProof, "a public client cannot ask about tokens"));
     }
     let token = params.one("token").ok_or(no("invalid_request", Refusal::Malformed, "token is missing"))?;
-    let told = match look(app, r, caller, token).await {
+    let told = match look(app, r, &caller, token).await {
         Ok(active) => Value::Object(active),
         Err(fault) if matches!(fault.refusal, Refusal::Unavailable | Refusal::Clock) => return Err(fault.into()),
         Err(fault) => {
@@ -63,11 +65,11 @@ async fn answer(app: &App, r: &Incoming, body: &[u8]) -> Result<Response, No> {
     }
     let claims = json!({
         "iss": app.config.issuer,
-        "aud": caller.id.as_str(),
+        "aud": party.id().as_str(),
         "iat": r.ctx.now.seconds(),
         "token_introspection": told,
     });
-    let text = jwt::sign(app, caller.id_token_alg, jwt::INTROSPECTION, &claims).await?;
+    let text = jwt::sign(app, caller.alg(), jwt::INTROSPECTION, &claims).await?;
     let mut response = text.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(SIGNED));
     Ok(response)
@@ -78,23 +80,55 @@ fn wants_signed(headers: &HeaderMap) -> bool {
     lines.flat_map(|l| l.split(',')).any(|m| m.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED))
 }
 
+/// Who asks, and about whose tokens it may.
+struct Caller<'a> {
+    id: &'a ClientId,
+    /// None for a workload, which hears about its own tokens alone.
+    client: Option<&'a Client>,
+}
+
+impl<'a> Caller<'a> {
+    fn of(party: &'a Party) -> Caller<'a> {
+        let client = match party {
+            Party::Client(known) => Some(&known.stored.client),
+            Party::Workload(_) => None,
+        };
+        Caller { id: party.id(), client }
+    }
+    fn alg(&self) -> Alg {
+        self.client.map_or(Alg::ES256, |c| c.id_token_alg)
+    }
+    /// Refuses where a token of `owner` for an audience is none of its business.
+    fn concerns(&self, owner: &ClientId, is_for: impl Fn(&str) -> bool) -> Result<(), Fault> {
+        let answers_for = self.client.is_some_and(|c| c.introspects.iter().any(|a| is_for(a)));
+        if owner == self.id || answers_for { Ok(()) } else { Err(Fault::because(Refusal::Denied, "a token that is for others")) }
+    }
+}
+
 /// What is said of a token that counts.
-async fn look(app: &App, r: &Incoming, caller: &Client, text: &str) -> Result<Map<String, Value>, Fault> {
+async fn look(app: &App, r: &Incoming, caller: &Caller<'_>, text: &str) -> Result<Map<String, Value>, Fault> {
     let now = r.ctx.now;
     if let Ok(token) = RefreshToken::parse(text) {
-        return renewable(app, r, caller, &token).await;
+        let client = caller.client.ok_or(Fault::because(Refusal::Denied, "a refresh token of somebody else"))?;
+        return renewable(app, r, client, &token).await;
     }
-    let access = Access::read(app, text).ok_or(Fault::because(Refusal::Gone, "not a token of this server"))?;
-    let concerns = access.claims.client_id == caller.id || caller.introspects.iter().any(|a| access.is_for(a));
-    if !concerns {
-        return Err(Fault::because(Refusal::Denied, "a token that is for others"));
-    }
-    let permit = access.permit(app, Product::Introspection, now).await?;
-    let bound = access.claims.cnf.is_some();
-    let mut told = access.all;
+    let (mut told, bound) = match Access::read(app, text) {
+        Some(access) => {
+            caller.concerns(&access.claims.client_id, |a| access.is_for(a))?;
+            let permit = access.permit(app, Product::Introspection, now).await?;
+            let mut told = access.all;
+            told.insert("scope".into(), permit.scopes().join(" ").into());
+            (told, access.claims.cnf.is_some())
+        }
+        None => {
+            let access = WorkloadAccess::read(app, text).ok_or(Fault::because(Refusal::Gone, "not a token of this server"))?;
+            caller.concerns(&access.claims.client_id, |a| access.is_for(a))?;
+            access.permit(app, now).await?;
+            (access.all, access.claims.cnf.is_some())
+        }
+    };
     told.insert("active".into(), true.into());
-    told.insert("token_type".into(), if bound { "DPoP" } else { "Bearer" }.into());
-    told.insert("scope".into(), permit.scopes().join(" ").into());
+    told.insert("token_type".into(), super::token::token_type(bound).into());
     Ok(told)
 }
 

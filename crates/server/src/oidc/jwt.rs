@@ -3,7 +3,9 @@
 
 use crate::app::{App, Fault};
 use countersign_trust::client::Client;
+use countersign_trust::issuance::WorkloadPermit;
 use countersign_trust::session::SessionFacts;
+use countersign_trust::workload::Workload;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::jose::{Alg, jws};
 use countersign_wire::{GrantId, Thumbprint, Time, TokenId};
@@ -160,6 +162,52 @@ impl Shared<'_> {
             map.insert("nonce".into(), nonce.into());
         }
         Value::Object(map)
+    }
+}
+
+/// What a workload's token says.
+pub struct WorkloadShared<'a> {
+    /// Our issuer.
+    pub issuer: &'a str,
+    /// Whose.
+    pub workload: &'a Workload,
+    /// The gate's permit.
+    pub permit: &'a WorkloadPermit,
+    /// Its DPoP key; `None` where it may use bearer tokens.
+    pub jkt: Option<&'a Thumbprint>,
+    /// When.
+    pub now: Time,
+}
+
+impl WorkloadShared<'_> {
+    /// Until when the token is good.
+    pub fn until(&self) -> Time {
+        self.workload.token_until(self.jkt.is_some(), self.now)
+    }
+
+    /// Claims of the access token (RFC 9068 §2.2). `workload` tells it from a person's token, which has
+    /// `sid` and `acr` instead.
+    pub fn access(&self, id: &TokenId) -> Value {
+        let w = self.workload;
+        let mut value = json!({
+            "iss": self.issuer,
+            "sub": self.permit.workload().as_str(),
+            "aud": self.permit.audience(),
+            "client_id": w.client.as_str(),
+            "iat": self.now.seconds(),
+            "exp": self.until().seconds(),
+            "jti": id.as_str(),
+            "workload": { "owner": w.owner.as_str(), "environment": w.facts.environment },
+        });
+        if let Some(map) = value.as_object_mut() {
+            if !self.permit.scopes().is_empty() {
+                map.insert("scope".into(), self.permit.scopes().join(" ").into());
+            }
+            if let Some(jkt) = self.jkt {
+                map.insert("cnf".into(), json!({ "jkt": jkt.as_str() }));
+            }
+        }
+        value
     }
 }
 

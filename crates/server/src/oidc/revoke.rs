@@ -4,12 +4,13 @@
 //!    that names it.
 //! 2. An access token ends, with those of its grant that are older; what can be renewed stays. A grant
 //!    that cannot be renewed ends with it.
-//! 3. A token that never was, ended before, or is another client's changes nothing, and the answer is
+//! 3. A workload's token ends alone.
+//! 4. A token that never was, ended before, or is another client's changes nothing, and the answer is
 //!    the same.
 
-use super::access::Access;
-use super::answer::{self, No, kept_by_nobody, no, refused};
-use super::client_auth::{Known, Used};
+use super::access::{Access, WorkloadAccess};
+use super::answer::{self, No, Party, kept_by_nobody, no, refused};
+use super::client_auth::Used;
 use super::record;
 use crate::app::{App, Fault};
 use crate::http::request::Incoming;
@@ -38,9 +39,9 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
 
 async fn revoke(app: &App, r: &Incoming, body: &[u8]) -> Result<(), No> {
     let params = answer::form(r, body)?;
-    let known = answer::client(app, r, &params).await?;
+    let party = answer::party(app, r, &params, false).await?;
     let token = params.one("token").ok_or(no("invalid_request", Refusal::Malformed, "token is missing"))?;
-    match app.judged_anew(|_| attempt(app, r, &known, token)).await {
+    match app.judged_anew(|_| attempt(app, r, &party, token)).await {
         Err(fault) if fault.refusal == Refusal::Denied => {
             record(app, &r.ctx, "revoke", &fault).await.map_err(|instead| Fault::from(instead).recorded().into())
         }
@@ -53,14 +54,28 @@ enum Found {
     Nothing,
     Whole(Grant),
     Access(Grant, Time),
+    Workload(WorkloadAccess),
 }
 
-async fn attempt(app: &App, r: &Incoming, known: &Known, text: &str) -> Result<(), Fault> {
+async fn attempt(app: &App, r: &Incoming, party: &Party, text: &str) -> Result<(), Fault> {
     let found = find(app, text, r.ctx.now).await?;
-    let (Found::Whole(grant) | Found::Access(grant, _)) = &found else { return Ok(()) };
-    if grant.client != known.stored.client.id {
+    let whose = match &found {
+        Found::Nothing => return Ok(()),
+        Found::Whole(grant) | Found::Access(grant, _) => &grant.client,
+        Found::Workload(access) => &access.claims.client_id,
+    };
+    if whose != party.id() {
         return Err(Fault::because(Refusal::Denied, "a token of another client"));
     }
+    let (Found::Whole(grant) | Found::Access(grant, _)) = &found else {
+        let Found::Workload(access) = &found else { return Ok(()) };
+        let mut event = app.event(Kind::TokensRevoked, &r.ctx.txn, r.ctx.now).fact("token", access.id().as_str()).fact("what", "workload");
+        event.client = Some(access.claims.client_id.clone());
+        let mut commit = Commit::new(event);
+        commit.write(access.given_back()).writes(party.assertion().map(Used::burn));
+        app.commit(commit).await?;
+        return Ok(());
+    };
     let (what, write) = match found {
         Found::Access(_, after) if grant.renewal.is_some() => ("access", Write::access_ended(&grant.id, after)),
         _ => ("grant", Write::grant_ended(&grant.id, WHY)),
@@ -71,7 +86,7 @@ async fn attempt(app: &App, r: &Incoming, known: &Known, text: &str) -> Result<(
         .fact("what", what);
     event.client = Some(grant.client.clone());
     let mut commit = Commit::new(event);
-    commit.write(write).writes(known.assertion.as_ref().map(Used::burn));
+    commit.write(write).writes(party.assertion().map(Used::burn));
     app.commit(commit).await?;
     Ok(())
 }
@@ -81,6 +96,9 @@ async fn find(app: &App, text: &str, now: Time) -> Result<Found, Fault> {
         let grant = app.store.grant(token.grant()).await?.filter(|g| g.ended.is_none());
         let genuine = |g: &Grant| g.renewal.as_ref().is_some_and(|r| r.judge(&token, now) != Shown::Unknown);
         return Ok(grant.filter(genuine).map_or(Found::Nothing, Found::Whole));
+    }
+    if let Some(access) = WorkloadAccess::read(app, text) {
+        return Ok(if access.is_open(app, now).await? { Found::Workload(access) } else { Found::Nothing });
     }
     let Some(access) = Access::read(app, text) else { return Ok(Found::Nothing) };
     let grant = app.store.grant(&access.claims.grant_id).await?;

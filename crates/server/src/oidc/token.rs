@@ -3,16 +3,18 @@
 //! 1. The client shows who it is, by the one method it registered.
 //! 2. It proves its key with a nonce of ours (RFC 9449 §8); bearer tokens only where a client is
 //!    registered so.
-//! 3. [`code`] takes a code, once; [`refresh`] takes a refresh token, each once.
+//! 3. [`code`] takes a code, once; [`refresh`] takes a refresh token, each once. [`workload`] serves
+//!    programs that act for themselves, and shares no step with people but the gate.
 //! 4. The one gate re-reads every fact. What was shown is used up, the proof burnt and the grant
 //!    written down in one commit, guarded by every version the decision rested on.
 //! 5. What comes again takes back what it gave.
 
 pub(super) mod code;
 mod refresh;
+mod workload;
 
 use super::answer::{self, No, kept_by_nobody, no, refused};
-use super::client_auth::Known;
+use super::client_auth::{Known, Used};
 use super::jwt::{self, Shared};
 use super::params::Params;
 use crate::app::{App, Fault, once};
@@ -34,7 +36,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The grants there are, for the discovery document.
-pub const GRANTS: [&str; 2] = ["authorization_code", "refresh_token"];
+pub const GRANTS: [&str; 3] = ["authorization_code", "refresh_token", workload::GRANT];
 
 fn dead(because: &'static str) -> Fault {
     Fault::because(Refusal::Gone, because)
@@ -63,6 +65,9 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
 
 async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     let params = answer::form(r, body)?;
+    if params.one("grant_type") == Some(workload::GRANT) {
+        return workload::mint(app, r, &params).await;
+    }
     let known = answer::client(app, r, &params).await?;
     let grant = params.one("grant_type").ok_or(no("invalid_request", Refusal::Malformed, "grant_type is missing"))?;
     if !GRANTS.contains(&grant) {
@@ -83,27 +88,39 @@ async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     }
 }
 
+/// What is written down where an assertion comes again.
+const ASSERTED_AGAIN: &str = "an assertion that was used before";
+
+/// The same message sent twice is told so, without harm to what its first copy got.
+async fn refuse_repetition(app: &App, proof: Option<&Proof>, assertion: Option<&Used>) -> Result<(), Fault> {
+    if let Some(proof) = proof
+        && once::is_burnt(app, proof).await?
+    {
+        return Err(Fault::because(Refusal::BadProof, "a jti used before"));
+    }
+    if let Some(used) = assertion
+        && used.is_burnt(app).await?
+    {
+        return Err(Fault::because(Refusal::BadProof, ASSERTED_AGAIN));
+    }
+    Ok(())
+}
+
+/// RFC 6749 §7.1, RFC 9449 §5.
+pub(super) fn token_type(bound: bool) -> &'static str {
+    if bound { "DPoP" } else { "Bearer" }
+}
+
 impl Asked<'_> {
-    /// The same message sent twice is told so, without harm to what its first copy got.
     async fn refuse_repetition(&self) -> Result<(), Fault> {
-        if let Some(proof) = self.proof
-            && once::is_burnt(self.app, proof).await?
-        {
-            return Err(Fault::because(Refusal::BadProof, "a jti used before"));
-        }
-        if let Some(used) = &self.known.assertion
-            && used.is_burnt(self.app).await?
-        {
-            return Err(Fault::because(Refusal::BadProof, "an assertion that was used before"));
-        }
-        Ok(())
+        refuse_repetition(self.app, self.proof, self.known.assertion.as_ref()).await
     }
 
     /// An access token and what is told with it (RFC 6749 §5.1).
     async fn told(&self, shared: &Shared<'_>, id: &TokenId, refresh: Option<&RefreshToken>) -> Result<Value, Fault> {
         let mut answer = json!({
             "access_token": jwt::sign(self.app, Alg::ES256, jwt::ACCESS, &shared.access(id)).await?,
-            "token_type": if shared.jkt.is_some() { "DPoP" } else { "Bearer" },
+            "token_type": token_type(shared.jkt.is_some()),
             "expires_in": shared.access_until().seconds() - shared.now.seconds(),
             "scope": shared.scopes.join(" "),
         });

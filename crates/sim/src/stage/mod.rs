@@ -10,10 +10,12 @@
 
 mod ear;
 mod raw;
+mod robot;
 mod scene;
 
 pub use ear::{Came, Ear, Mood, Receiver};
 pub use raw::{Raw, Reply};
+pub use robot::{Robot, STOCK, claims, day, introspected, post};
 pub use scene::{Attempt, Line, Scene};
 
 use countersign_device::keys::Folder;
@@ -87,7 +89,7 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         ),
         client("till", &format!("{scopes}{logout}")),
         client("stock", scopes),
-        client("watch", &format!("{secret}introspects = [\"{issuer}\"]\n")),
+        client("watch", &format!("{secret}introspects = [\"{issuer}\", \"{STOCK}\"]\n")),
         client("renew", &format!("{scopes}refresh = \"always\"\n")),
         client("bank", "detail_types = [\"payment\"]\nrefresh = \"always\"\n"),
         client("far-bank", "detail_types = [\"payment\"]\nfar = \"unproven\"\n"),

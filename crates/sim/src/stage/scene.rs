@@ -248,6 +248,7 @@ impl Scene<'_> {
             ("grant versions", "SELECT COALESCE(SUM(version), 0) FROM oauth_grant"),
             ("invitation", "SELECT COUNT(*) FROM invitation"),
             ("invitation versions", "SELECT COALESCE(SUM(version), 0) FROM invitation"),
+            ("workload", "SELECT COALESCE(SUM(version), 0) FROM workload"),
             ("notice", "SELECT COUNT(*) FROM notice"),
             ("quarantine", "SELECT COUNT(*) FROM quarantine"),
             ("challenge", "SELECT COUNT(*) FROM challenge"),

@@ -19,6 +19,7 @@ mod restored;
 mod sessions;
 mod streams;
 mod tokens;
+mod workloads;
 
 pub use budgets::{Counter, Quarantine};
 pub use clients::StoredClient;
@@ -31,6 +32,7 @@ pub use requests::{AuthRequest, RequestFacts};
 pub use restored::{Stopped, restored};
 pub use streams::StoredStream;
 pub use tokens::{CodeFacts, OwedLogout, StoredCode};
+pub use workloads::StoredWorkload;
 
 use crate::statement::Becomes;
 use crate::{Batch, Committed, Engine, EventRow, Guard, Query, Row, Statement, StoreError, Table};

@@ -3,7 +3,7 @@ use crate::{Batch, Query, Statement, StoreError, Value};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::device::DeviceState;
 use countersign_trust::principal::PersonState;
-use countersign_wire::{CredentialId, DeviceId, EventId, PersonId, Time, TxnId};
+use countersign_wire::{CredentialId, DeviceId, EventId, PersonId, Time, TxnId, WorkloadId};
 
 /// Somebody or something that was stopped, for now or for good: what a backup cannot know if it
 /// happened since.
@@ -15,6 +15,8 @@ pub enum Stopped {
     Person(PersonId, PersonState),
     /// A passkey that is not live any more.
     Passkey(CredentialId),
+    /// A workload that ended.
+    Workload(WorkloadId),
 }
 
 impl Store {
@@ -30,6 +32,9 @@ impl Store {
         }
         for r in all("SELECT id FROM credential WHERE live = 0 ORDER BY id").await? {
             out.push(Stopped::Passkey(r.parsed(0)?));
+        }
+        for r in all("SELECT id FROM workload WHERE ended IS NOT NULL ORDER BY id").await? {
+            out.push(Stopped::Workload(r.parsed(0)?));
         }
         Ok(out)
     }
@@ -81,9 +86,13 @@ fn stay_stopped(one: &Stopped) -> Vec<Statement> {
             of("UPDATE person SET state = 'ended', version = version + 1 WHERE id = $1", id.as_str()),
             of("UPDATE device SET state = 'revoked', version = version + 1 WHERE person = $1", id.as_str()),
             of("UPDATE credential SET live = 0, version = version + 1 WHERE person = $1", id.as_str()),
+            of("UPDATE workload SET ended = 'restored', version = version + 1 WHERE owner = $1 AND ended IS NULL", id.as_str()),
         ],
         Stopped::Person(id, _) => {
             vec![of("UPDATE person SET state = 'locked', version = version + 1 WHERE id = $1 AND state <> 'ended'", id.as_str())]
+        }
+        Stopped::Workload(id) => {
+            vec![of("UPDATE workload SET ended = 'restored', version = version + 1 WHERE id = $1 AND ended IS NULL", id.as_str())]
         }
         Stopped::Passkey(id) => vec![of("UPDATE credential SET live = 0, version = version + 1 WHERE id = $1", id.as_str())],
     }

@@ -8,7 +8,9 @@ pub mod access;
 pub mod case;
 mod facts;
 mod select;
+mod workload;
 
+pub use workload::WorkloadRuling;
 pub use facts::{Facts, Health, OWN, QUESTIONS, RECONFIRM};
 
 use crate::Refusal;
@@ -16,7 +18,7 @@ use crate::client::Client;
 use crate::limits;
 use crate::standing::Effect;
 use cedar_policy::{
-    Authorizer, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
+    Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
     ParseErrors, PolicyId, Request, Schema, ValidationMode, Validator,
 };
 use countersign_wire::statement::Rights;
@@ -29,7 +31,11 @@ use std::str::FromStr;
 
 /// The default rules, shipped with the program.
 pub const DEFAULT: &str =
-    concat!(include_str!("../../../../policies/ceremony.cedar"), "\n", include_str!("../../../../policies/trust.cedar"));
+    concat!(
+        include_str!("../../../../policies/ceremony.cedar"), "\n",
+        include_str!("../../../../policies/trust.cedar"), "\n",
+        include_str!("../../../../policies/workload.cedar")
+    );
 /// What rules may speak about.
 pub const SCHEMA: &str = include_str!("../../../../policies/countersign.cedarschema");
 
@@ -48,12 +54,14 @@ pub enum Action {
     Unlock,
     /// A running session goes on: it is used, or something changed that it rests on.
     Continue,
+    /// A workload gets a token.
+    Mint,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 6] =
-        [Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue];
+    pub const ALL: [Action; 7] =
+        [Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue, Action::Mint];
     /// Name in policies.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,6 +71,7 @@ impl Action {
             Action::Issue => "issue",
             Action::Unlock => "unlock",
             Action::Continue => "continue",
+            Action::Mint => "mint",
         }
     }
 }
@@ -148,6 +157,8 @@ struct Notes {
 struct Names {
     person: EntityTypeName,
     client: EntityTypeName,
+    workload: EntityTypeName,
+    audience: EntityTypeName,
     actions: HashMap<Action, EntityUid>,
 }
 
@@ -158,6 +169,8 @@ impl Names {
         Ok(Names {
             person: EntityTypeName::from_str("Person")?,
             client: EntityTypeName::from_str("Client")?,
+            workload: EntityTypeName::from_str("Workload")?,
+            audience: EntityTypeName::from_str("Audience")?,
             actions: Action::ALL.into_iter().map(|a| (a, uid(a))).collect(),
         })
     }
@@ -187,6 +200,10 @@ impl PolicySet {
         let checked = Validator::new(schema).validate(&set, ValidationMode::Strict);
         if let Some(error) = checked.validation_errors().next() {
             return Err(fault("policies", error));
+        }
+        if let Some(odd) = set.policies().find(|p| !select::says_whom(p)) {
+            let id = odd.annotation("id").map_or_else(|| odd.id().to_string(), str::to_owned);
+            return Err(PolicyFault(format!("policies: `{id}` permits something without saying whether to `Person` or `Workload`")));
         }
         let note = |policy: &cedar_policy::Policy, name: &str| policy.annotation(name).map(str::to_owned);
         let notes = set.policies().map(|p| {
@@ -226,6 +243,11 @@ impl PolicySet {
     }
 
     fn decide_among(&self, action: Action, facts: &Facts, scope: &str, all: bool) -> Decision {
+        let who = (uid(&self.names.person, &facts.person), uid(&self.names.client, &facts.client));
+        self.judge(action, who, facts.context(scope), all)
+    }
+
+    fn judge(&self, action: Action, (principal, resource): (EntityUid, EntityUid), context: Option<Context>, all: bool) -> Decision {
         let closed = Decision {
             allowed: false,
             policies: Vec::new(),
@@ -233,11 +255,8 @@ impl PolicySet {
             say: None,
             effect: None,
         };
-        let uid = |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
         let Some(act) = self.names.actions.get(&action).cloned() else { return closed };
-        let principal = uid(&self.names.person, &facts.person);
-        let resource = uid(&self.names.client, &facts.client);
-        let Some(context) = facts.context(scope) else { return closed };
+        let Some(context) = context else { return closed };
         let (one, other) = (std::slice::from_ref(&principal), std::slice::from_ref(&resource));
         let chosen = self.index.candidates(action, one, other, all);
         let Ok(request) = Request::new(principal, act, resource, context, None) else {
@@ -316,6 +335,10 @@ impl PolicySet {
             cut,
         })
     }
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::PolicyFault;
 use cedar_policy::{
-    ActionConstraint, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
+    ActionConstraint, Effect, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -95,4 +95,18 @@ impl Filed {
         }
         Ok(())
     }
+}
+
+/// Whether a permit says for which kind of principal it is, by itself or by its actions: nothing that
+/// is allowed to people is allowed to workloads by the way, nor the reverse. A forbid may be for all.
+pub(super) fn says_whom(policy: &Policy) -> bool {
+    let by_action = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(_) => true,
+        ActionConstraint::In(uids) => {
+            let for_workloads = |uid: &EntityUid| uid.id().unescaped() == super::Action::Mint.as_str();
+            uids.iter().all(for_workloads) || !uids.iter().any(for_workloads)
+        }
+    };
+    policy.effect() == Effect::Forbid || by_action || !matches!(policy.principal_constraint(), PrincipalConstraint::Any)
 }

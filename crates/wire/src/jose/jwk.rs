@@ -88,7 +88,8 @@ impl Jwk {
         }
     }
 
-    fn suits(&self, alg: Alg) -> bool {
+    /// Whether signatures of `alg` are verified by a key of this kind.
+    pub fn suits(&self, alg: Alg) -> bool {
         matches!(
             (self, alg),
             (Jwk::P256(_), Alg::ES256)

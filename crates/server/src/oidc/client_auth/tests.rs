@@ -79,7 +79,7 @@ fn an_assertion_serves_once_here_and_briefly() {
         let mut claims = good.clone();
         claims[name] = value;
         let text = jws::encode(Map::new(), claims.to_string().as_bytes(), &key).unwrap();
-        assertion(client, &text, ISSUER, NOW)
+        assertion(&Asserting::client(client), &text, ISSUER, NOW)
     };
     let with = |name: &str, value: Value| by(&client, name, value);
     let used = with("aud", json!("https://id.example/token")).unwrap();
@@ -116,5 +116,5 @@ fn an_assertion_serves_once_here_and_briefly() {
     }
     let (stranger, _) = self::key();
     let text = jws::encode(Map::new(), good.to_string().as_bytes(), &stranger).unwrap();
-    assert!(assertion(&client, &text, ISSUER, NOW).is_err());
+    assert!(assertion(&Asserting::client(&client), &text, ISSUER, NOW).is_err());
 }

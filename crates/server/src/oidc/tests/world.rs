@@ -117,7 +117,7 @@ impl World {
         let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
         let config = Arc::new(Config::parse(config, std::iter::empty()).unwrap());
         let policies = Policies::load(None).unwrap();
-        let app = Arc::new(App { store, config, keys, policies, details: DetailTypes::load(&[]).unwrap(), access: crate::app::access::Access::load(None).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), to_judge: Notify::new(), noise: Default::default(), signals: Default::default() });
+        let app = Arc::new(App { store, config, keys, policies, details: DetailTypes::load(&[]).unwrap(), access: crate::app::access::Access::load(None).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), to_judge: Notify::new(), noise: Default::default(), signals: Default::default(), uses: Default::default() });
         let person = PersonId::new(T0, app.id10());
         let dk = Key::new().public();
         let device = Device {
@@ -204,6 +204,7 @@ impl World {
             to_judge: Notify::new(),
             noise: Default::default(),
             signals: Default::default(),
+            uses: Default::default(),
         });
         let doors = crate::http::router(app.clone());
         World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), terminal: self.terminal.clone(), doors }

@@ -16,7 +16,7 @@ pub enum Change {
     DeviceRevoked,
     /// The passkey was removed.
     PasskeyRemoved,
-    /// The client was switched off.
+    /// The client was switched off, or the workload ended.
     ClientDisabled,
     /// Request, code, grant and session ran out.
     Expired,
@@ -39,17 +39,26 @@ impl Change {
         let command = |words: &[&str]| {
             play.scene.stage.command(words).unwrap_or_else(|said| panic!("{words:?}: {said}"));
         };
+        let of_a_person = matches!(self, Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved);
+        if play.way == Way::Workload && of_a_person {
+            // It acts by its own key; somebody still answers for it.
+            return false;
+        }
         match self {
             Change::PersonLocked => command(&["person", "lock", &play.login]),
             Change::PersonEnded => command(&["person", "end", &play.login]),
             Change::DeviceSuspended => command(&["device", "suspend", &device]),
             Change::DeviceRevoked => command(&["device", "revoke", &device]),
             Change::ClientDisabled if play.way == Way::AddDevice => return false,
+            Change::ClientDisabled if play.way == Way::Workload => command(&["workload", "end", &play.robot.client]),
             Change::ClientDisabled => command(&["client", "disable", &play.client]),
             // Nothing in the program removes a passkey alone yet: done to the row, as that would.
             Change::PasskeyRemoved => {
                 let sql = "UPDATE credential SET live = 0, version = version + 1 WHERE device = $1";
                 return run(play, sql, &device).await;
+            }
+            Change::Expired if play.way == Way::Workload => {
+                return run(play, "UPDATE workload SET until = 1 WHERE client = $1 AND ended IS NULL", &play.robot.client).await;
             }
             Change::Expired => return expire(play, &device).await,
         }

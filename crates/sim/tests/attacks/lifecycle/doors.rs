@@ -88,7 +88,11 @@ const DECISIONS: [(&str, Covered); 5] = [
     ("search_resource_endpoint", Gives("the same question of every name")),
 ];
 
-const GRANTS: [(&str, Covered); 2] = [("authorization_code", By(Step::Exchange)), ("refresh_token", By(Step::Refresh))];
+const GRANTS: [(&str, Covered); 3] = [
+    ("authorization_code", By(Step::Exchange)),
+    ("refresh_token", By(Step::Refresh)),
+    ("client_credentials", By(Step::Mint)),
+];
 
 fn same(found: BTreeSet<String>, listed: &[(&str, Covered)], what: &str) {
     let known: BTreeSet<String> = listed.iter().map(|(name, _)| (*name).to_owned()).collect();

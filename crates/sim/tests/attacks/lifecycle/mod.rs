@@ -13,7 +13,7 @@ mod doors;
 mod ways;
 
 use changes::Change;
-use countersign_sim::stage::{REDIRECT, SECRET, Scene, Settings, Stage};
+use countersign_sim::stage::{REDIRECT, SECRET, STOCK, Scene, Settings, Stage};
 use countersign_wire::{b64, mac};
 use std::sync::OnceLock;
 use ways::{CLIENTS, Play, READER, Step, Way};
@@ -30,7 +30,7 @@ fn settings() -> Settings {
         .collect();
     let reader = format!(
         "[[clients]]\nid = \"{READER}\"\nname = \"Reader\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
-         secret_hash = \"{}\"\nintrospects = [\"{AUDIENCE}\"]\nasks_about = [\"token\", \"client\"]\n",
+         secret_hash = \"{}\"\nintrospects = [\"{AUDIENCE}\", \"{STOCK}\"]\nasks_about = [\"token\", \"client\"]\n",
         b64::encode(&mac::h(SECRET.as_bytes()))
     );
     Settings { more: clients + &reader, ..Settings::default() }
@@ -108,11 +108,19 @@ async fn x13_between_any_two_steps_of_adding_a_device() {
     table(Way::AddDevice).await;
 }
 
+#[tokio::test]
+async fn x13_between_any_two_steps_of_a_workload() {
+    table(Way::Workload).await;
+}
+
 /// Rules that forbid everything come into force with a restart, between any two steps of every way.
 #[tokio::test]
 async fn x13_between_any_two_steps_rules_change() {
     let rules = tempfile::Builder::new().suffix(".cedar").tempfile().unwrap();
-    let shipped = include_str!("../../../../../policies/ceremony.cedar");
+    let shipped = concat!(
+        include_str!("../../../../../policies/ceremony.cedar"),
+        include_str!("../../../../../policies/workload.cedar")
+    );
     std::fs::write(rules.path(), shipped).unwrap();
     let of = settings();
     let more = format!("policies = \"{}\"\n{}", rules.path().display(), of.more);

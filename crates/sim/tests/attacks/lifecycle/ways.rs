@@ -7,15 +7,15 @@ use countersign_device::terminal::{Arrival, Ceremony};
 use countersign_device::{Fault, Phone, Terminal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_sim::stage::{REDIRECT, SECRET, Scene, place};
+use countersign_sim::stage::{REDIRECT, Robot, SECRET, STOCK, Scene, introspected, place};
 use countersign_wire::message::{Open, RedeemedReply};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What may refuse, in the words of doors and of OAuth. A code that is not here is a surprise.
-pub const CODES: [&str; 16] = [
+pub const CODES: [&str; 17] = [
     "bad_proof", "code_not_live", "denied", "expired", "gone", "invalid_client", "invalid_grant", "invalid_token", "invitation_over",
-    "no_session", "no_such_ceremony", "no_such_flow",
+    "no_session", "no_such_ceremony", "no_such_flow", "unauthorized_client",
     // Nothing was approved.
     "pending",
     // An introspection says no more than that.
@@ -39,6 +39,8 @@ pub enum Way {
     Passkey,
     /// A second device is let in by the first.
     AddDevice,
+    /// A program that this person answers for acts for itself.
+    Workload,
 }
 
 /// One step.
@@ -69,6 +71,8 @@ pub enum Step {
     Forward,
     Refresh,
     Resume,
+    Mint,
+    LookAtMinted,
 }
 
 impl Step {
@@ -78,13 +82,13 @@ impl Step {
         matches!(
             self,
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
-                | Introspect | Decide | Forward | Refresh | Resume
+                | Introspect | Decide | Forward | Refresh | Resume | Mint | LookAtMinted
         )
     }
 }
 
 impl Way {
-    pub const ALL: [Way; 5] = [Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice];
+    pub const ALL: [Way; 6] = [Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Workload];
 
     pub fn steps(self) -> &'static [Step] {
         use Step::*;
@@ -94,6 +98,7 @@ impl Way {
             Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::AddDevice => &[OpenEnrolment, Scan, DigitsOnScreen, Approve, RedeemTicket, FinishEnrolment],
+            Way::Workload => &[Mint, LookAtMinted, Mint],
         }
     }
 }
@@ -116,6 +121,9 @@ pub struct Play<'a> {
     reply: Option<RedeemedReply>,
     next: Option<String>,
     tokens: Option<Tokens>,
+    /// The program of [`Way::Workload`].
+    pub robot: Robot,
+    minted: Option<String>,
 }
 
 static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
@@ -145,6 +153,10 @@ impl<'a> Play<'a> {
         let phone = Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
         let client = format!("life-{}", NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) % CLIENTS);
         let terminal = scene.terminal(&place);
+        let robot = Robot::new();
+        if way == Way::Workload {
+            robot.register(scene.stage, &login, serde_json::json!({})).unwrap();
+        }
         Play {
             scene,
             way,
@@ -162,6 +174,8 @@ impl<'a> Play<'a> {
             reply: None,
             next: None,
             tokens: None,
+            robot,
+            minted: None,
         }
     }
 
@@ -307,6 +321,19 @@ impl<'a> Play<'a> {
                 let pairs = [("grant_type", "refresh_token"), ("client_id", &*self.client), ("refresh_token", &*token)];
                 let call = Call::form(self.scene.discovery.token_endpoint.clone(), &pairs);
                 self.tokens = Some(self.terminal.http.ask(&call.proved(Prover::terminal(&self.terminal.key))).await?);
+            }
+            Step::Mint => {
+                let reply = self.robot.ask(&self.scene.raw(&self.place), &[("scope", "read"), ("resource", STOCK)]).await;
+                self.minted = reply.json()["access_token"].as_str().map(str::to_owned).or(self.minted.take());
+                if reply.status != 200 {
+                    return Err(Fault::ended(CODES.into_iter().find(|c| *c == reply.code()).unwrap_or("another code")));
+                }
+            }
+            Step::LookAtMinted => {
+                let token = self.minted.as_deref().ok_or_else(unmade)?;
+                if introspected(&self.scene.raw(&self.place), READER, token).await["active"] != true {
+                    return Err(Fault::ended("inactive"));
+                }
             }
             Step::Resume => {
                 let (_, page) = self.arrive().await?;

@@ -1,0 +1,124 @@
+//! What workloads are judged by. They share no action and no facts with people.
+
+use super::{Action, Decision, Denied, PolicySet, uid};
+use crate::workload::Wish;
+use cedar_policy::{Context, RestrictedExpression};
+use countersign_wire::Time;
+use std::collections::BTreeSet;
+
+/// What policy says to a workload: all it asks for, or nothing.
+#[derive(Clone, Debug)]
+pub enum WorkloadRuling {
+    /// Allowed.
+    Allow {
+        /// Rules that decided.
+        policies: Vec<String>,
+    },
+    /// Refused.
+    Deny(Denied),
+}
+
+impl PolicySet {
+    /// Judges what a workload asks for, whole.
+    pub fn rule_workload(&self, wish: &Wish<'_>, now: Time) -> WorkloadRuling {
+        let Decision { allowed, policies, refusal, say, effect } = self.decide_workload(wish, now);
+        match allowed {
+            true => WorkloadRuling::Allow { policies },
+            false => WorkloadRuling::Deny(Denied { refusal, policies, say, effect, judged: serde_json::Value::Null }),
+        }
+    }
+
+    fn decide_workload(&self, wish: &Wish<'_>, now: Time) -> Decision {
+        let who = (uid(&self.names.workload, wish.workload.id.as_str()), uid(&self.names.audience, wish.audience));
+        self.judge(Action::Mint, who, context(wish, now), false)
+    }
+}
+
+fn context(wish: &Wish<'_>, now: Time) -> Option<Context> {
+    let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
+    let news = wish.owner.signals.iter().filter(|s| s.is_live(now)).map(|s| s.kind.as_str());
+    let news: BTreeSet<&str> = news.collect();
+    Context::from_pairs([
+        ("environment".to_owned(), text(&wish.workload.facts.environment)),
+        ("bound".to_owned(), RestrictedExpression::new_bool(wish.bound)),
+        ("scopes".to_owned(), RestrictedExpression::new_set(wish.scopes.iter().map(|s| text(s)))),
+        ("privileged".to_owned(), RestrictedExpression::new_bool(wish.opens_privileged())),
+        ("owner_signals".to_owned(), RestrictedExpression::new_set(news.into_iter().map(text))),
+    ])
+    .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::policy::{Facts, case};
+    use crate::principal::{Person, PersonState, Role, Workload};
+    use crate::signal::{Kind, Signal};
+    use countersign_wire::{PersonId, WorkloadId};
+    use serde_json::{Value, json};
+
+    fn workload() -> Workload {
+        let facts = json!({"name": "Sync", "environment": "production", "keys": [], "audiences": ["https://stock.example"],
+            "scopes": ["read", "write"], "privileged_scopes": ["write"]});
+        Workload {
+            id: WorkloadId::new(Time(0), [7; 10]),
+            version: 1,
+            client: "sync".parse().unwrap(),
+            owner: PersonId::new(Time(0), [8; 10]),
+            until: Time(1),
+            ended: None,
+            added_at: Time(0),
+            facts: serde_json::from_value(facts).unwrap(),
+        }
+    }
+
+    fn wished(set: &PolicySet, scopes: &[String], bound: bool, news: &[String]) -> Decision {
+        let signal = |kind: &String| Signal { kind: Kind::parse(kind).unwrap(), source: "test".into(), at: Time(0), until: None };
+        let workload = workload();
+        let owner = Person {
+            id: workload.owner.clone(),
+            version: 1,
+            state: PersonState::Active,
+            role: Role::Member,
+            signals: news.iter().map(signal).collect(),
+        };
+        set.decide_workload(&Wish { workload: &workload, owner: &owner, audience: "https://stock.example", scopes, bound }, Time(1))
+    }
+
+    #[test]
+    fn every_shipped_policy_for_workloads_does_what_its_tests_say_and_has_one() {
+        let set = PolicySet::shipped().unwrap();
+        let cases: Vec<Value> = serde_json::from_str(include_str!("../../../../policies/tests/workload.json")).unwrap();
+        let mut decided = BTreeSet::new();
+        for case in &cases {
+            let facts = &case["facts"];
+            let list = |name: &str| serde_json::from_value::<Vec<String>>(facts[name].clone()).unwrap_or_default();
+            let got = wished(&set, &list("scopes"), facts["bound"].as_bool().unwrap_or(true), &list("owner_signals"));
+            let word = if got.allowed { "allow" } else { got.refusal.code() };
+            assert_eq!(word, case["expect"], "{}: {got:?}", case["name"]);
+            assert!(case["by"].as_str().is_none_or(|by| got.policies.iter().any(|p| p == by)), "{}: {got:?}", case["name"]);
+            decided.extend(got.policies);
+        }
+        assert_eq!(case::untested(include_str!("../../../../policies/workload.cedar"), &decided), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_rule_for_people_never_fires_for_a_workload_nor_the_reverse() {
+        let person = PolicySet::compile("permit (principal is Person, action, resource);").unwrap();
+        let scopes = ["read".to_owned()];
+        assert!(person.decide(Action::Issue, &Facts::default(), "").allowed);
+        assert!(!wished(&person, &scopes, true, &[]).allowed);
+        let of_workloads = PolicySet::compile("permit (principal is Workload, action, resource);").unwrap();
+        assert!(wished(&of_workloads, &scopes, true, &[]).allowed);
+        assert!(Action::ALL.iter().all(|a| !of_workloads.decide(*a, &Facts::default(), "").allowed));
+        // A permit says whom it is for; a forbid may be for all.
+        for bad in [
+            "permit (principal, action, resource);",
+            "@id(\"wide\") permit (principal, action in [Action::\"scan\", Action::\"mint\"], resource);",
+        ] {
+            assert!(PolicySet::compile(bad).err().unwrap().0.contains("without saying"), "{bad}");
+        }
+        assert!(PolicySet::compile("forbid (principal, action, resource);").is_ok());
+    }
+}
