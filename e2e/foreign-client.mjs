@@ -3,7 +3,7 @@
 // the program of `openidconnect/`. Starts what those need: server, and a phone that is enrolled.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,8 +45,16 @@ try {
   const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };
   execFileSync(PLAY, ['enrol', server.link, '--name', 'Software phone'], { env, stdio: ['ignore', 'inherit', 'inherit'] });
   const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-  const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY };
-  const scripts = ['signin', 'pushed', 'session'].map((name) => [process.execPath, here(`oidc/${name}.mjs`), EARS[0]]);
+  const robot = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const WORKLOAD_KEY = JSON.stringify(robot.privateKey.export({ format: 'jwk' }));
+  const registration = join(STATE, 'robot.json');
+  const until = new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 10);
+  const keys = [robot.publicKey.export({ format: 'jwk' })];
+  const facts = { environment: 'test', keys, audiences: ['https://stock.example'], scopes: ['read'] };
+  writeFileSync(registration, JSON.stringify({ id: 'e2e-robot', name: 'Robot', owner: 'admin', until, ...facts }));
+  server.command(['workload', 'add', '--file', registration]);
+  const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY, WORKLOAD_KEY };
+  const scripts = ['signin', 'pushed', 'session', 'workload'].map((name) => [process.execPath, here(`oidc/${name}.mjs`), EARS[0]]);
   if (process.env.PYTHON) scripts.push([process.env.PYTHON, here('authlib/walk.py'), EARS[1]]);
   if (process.env.RUST) scripts.push([process.env.RUST, '', '']);
   let failed = 0;

@@ -1,5 +1,5 @@
 // The real program, on a free port, with a directory of its own that is thrown away.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -44,7 +44,7 @@ async function nearby() {
   return { issuer, fetch, settings: `issuer = "${issuer}"\nlisten = "127.0.0.1:${port}"\n` };
 }
 
-/** Starts it, in `house` if there is one; `top` are further settings, `more` ends its configuration. `{ issuer, link, log(), stop() }` */
+/** Starts it, in `house` if there is one; `top` are further settings, `more` ends its configuration. `{ issuer, link, log(), command(words), stop() }` */
 export async function serve({ organisation, clients, house, top = '', more = '' }) {
   const countersign = program('countersign');
   const directory = mkdtempSync(join(tmpdir(), 'countersign-e2e-'));
@@ -73,7 +73,8 @@ ${clients.map(client).join('')}${more}`;
   for (;;) {
     const link = /https?:\/\/\S+\/enrol#[\w-]+/.exec(said)?.[0];
     const ready = link && (await fetch(`${issuer}/readyz`).then((answer) => answer.ok).catch(() => false));
-    if (ready) return { issuer, link, log: () => said, stop };
+    const command = (words) => execFileSync(countersign, words, { cwd: directory, env, encoding: 'utf8' });
+    if (ready) return { issuer, link, log: () => said, command, stop };
     if (running.exitCode !== null || Date.now() > until) {
       await stop();
       throw new Error(`the server did not start:\n${said}`);
