@@ -16,6 +16,8 @@ mod closed;
 mod details;
 #[path = "scenarios/forward.rs"]
 mod forward;
+#[path = "scenarios/guarded.rs"]
+mod guarded;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/signals.rs"]

@@ -62,6 +62,8 @@ pub enum Fresh<'a> {
     Nonce(&'a [&'a [u8]]),
     /// Its `iat` must lie within [`PROOF_AGE_S`] of now; a nonce, if it carries one, must be good.
     Age(&'a [&'a [u8]]),
+    /// It must carry a nonce that this takes for the key of the proof.
+    Bound(&'a (dyn Fn(&str, &Thumbprint) -> bool + Sync)),
     /// Something else in the request is fresh (a live frame, a statement's nonce).
     Elsewhere,
 }
@@ -152,12 +154,12 @@ pub fn verify(text: &str, request: &Request<'_>) -> Result<Proof, ProofFault> {
             return Err(ProofFault::Bad("bd of this body"));
         }
     }
-    let burn_until = check_fresh(&claims, request)?;
     let jkt = jwk.thumbprint();
+    let burn_until = check_fresh(&claims, request, &jkt)?;
     Ok(Proof { jwk, jkt, made: claims.iat, jti: claims.jti, burn_until })
 }
 
-fn check_fresh(claims: &ProofClaims, request: &Request<'_>) -> Result<Time, ProofFault> {
+fn check_fresh(claims: &ProofClaims, request: &Request<'_>, jkt: &Thumbprint) -> Result<Time, ProofFault> {
     let nonce_good = |keys: &[&[u8]]| {
         claims
             .nonce
@@ -181,6 +183,8 @@ fn check_fresh(claims: &ProofClaims, request: &Request<'_>) -> Result<Time, Proo
             }
             Ok(Time::from_seconds(made).plus_s(2 * PROOF_AGE_S))
         }
+        Fresh::Bound(takes) if claims.nonce.as_deref().is_some_and(|n| takes(n, jkt)) => Ok(request.now.plus_s(NONCE_S + 1)),
+        Fresh::Bound(_) => Err(ProofFault::UseNonce),
         Fresh::Elsewhere => Ok(request.now.plus_s(2 * NONCE_S)),
     }
 }
@@ -204,6 +208,20 @@ pub fn is_live_nonce(key: &[u8], nonce: &str, now: Time) -> bool {
     ms.copy_from_slice(time);
     let age_ms = now.millis().saturating_sub(i64::from_be_bytes(ms));
     same(want, tag) && (-1_000..=NONCE_S * 1_000).contains(&age_ms)
+}
+
+/// A nonce for one key: where it was made, in which window of time, and a MAC that binds both to the key.
+pub fn bound_nonce(key: &[u8], place: &[u8; 8], window: i64, jkt: &Thumbprint) -> String {
+    let said = [&place[..], &window.to_be_bytes()].concat();
+    let tag = mac::m(key, "bound nonce", &[&said, jkt.as_str().as_bytes()]);
+    b64::encode(&[&said, tag.get(..16).unwrap_or_default()].concat())
+}
+
+/// The window in which `key` made `nonce` at this place for this key; `None` if it did not.
+pub fn window_of_nonce(key: &[u8], place: &[u8; 8], nonce: &str, jkt: &Thumbprint) -> Option<i64> {
+    let bytes = b64::decode_array::<32>(nonce).ok()?;
+    let window = i64::from_be_bytes(bytes.get(8..16)?.try_into().ok()?);
+    same(bound_nonce(key, place, window, jkt).as_bytes(), nonce.as_bytes()).then_some(window)
 }
 
 /// Makes a proof, for programs that hold a key.

@@ -100,13 +100,13 @@ impl Wanted {
 /// Why somebody is not let through: the error of a challenge, and what is written down.
 struct No {
     error: Option<&'static str>,
-    fault: Fault,
+    fault: Box<Fault>,
     /// Trust holds; only the proof is to be made again.
     nonce: bool,
 }
 
 fn no(error: &'static str, why: &'static str) -> No {
-    No { error: Some(error), fault: Fault::because(Refusal::BadProof, why), nonce: false }
+    No { error: Some(error), fault: Box::new(Fault::because(Refusal::BadProof, why)), nonce: false }
 }
 
 impl From<Fault> for No {
@@ -115,7 +115,7 @@ impl From<Fault> for No {
             Refusal::StepUp => "insufficient_user_authentication",
             _ => "invalid_token",
         };
-        No { error: Some(error), fault, nonce: false }
+        No { error: Some(error), fault: Box::new(fault), nonce: false }
     }
 }
 
@@ -187,7 +187,7 @@ async fn prove(app: &App, r: &Incoming, original: &Original, token: &str, jkt: &
     let proof = match dpop::verify(text, &request) {
         Ok(proof) => proof,
         Err(ProofFault::UseNonce) => {
-            let fault = Fault::because(Refusal::UseDpopNonce, "no live nonce");
+            let fault = Box::new(Fault::because(Refusal::UseDpopNonce, "no live nonce"));
             return Err(No { error: Some("use_dpop_nonce"), fault, nonce: true });
         }
         Err(ProofFault::Bad(why)) => return Err(no("invalid_dpop_proof", why)),
@@ -219,7 +219,7 @@ fn read_pass(app: &App, text: &str, client: &ClientId, source: &str, now: Time) 
 }
 
 async fn by_pass(app: &App, r: &Incoming, wanted: &Wanted) -> Result<Let, No> {
-    let none = || No { error: None, fault: Fault::because(Refusal::NoSession, "no pass"), nonce: false };
+    let none = || No { error: None, fault: Box::new(Fault::because(Refusal::NoSession, "no pass")), nonce: false };
     let client = wanted.client.as_ref().ok_or_else(none)?;
     let now = r.ctx.now;
     let text = cookies::read_any(&r.headers, cookies::PASS).ok_or_else(none)?;

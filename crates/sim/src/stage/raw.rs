@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 /// Requests by hand.
+#[derive(Clone)]
 pub struct Raw {
     pub(super) client: reqwest::Client,
     pub(super) issuer: Url,

@@ -24,7 +24,8 @@ fn crates_depend_only_along_the_arrows() {
         ("store", &["wire", "trust"][..]),
         ("server", &["wire", "trust", "store"][..]),
         ("device", &["wire"][..]),
-        ("sim", &["wire", "trust", "store", "server", "device"][..]),
+        ("guard", &["wire"][..]),
+        ("sim", &["wire", "trust", "store", "server", "device", "guard"][..]),
     ]);
     let mut wrong = Vec::new();
     let packages = metadata(&["--no-deps"]);

@@ -1,0 +1,131 @@
+//! What a decision costs the server: its CPU time for one question over HTTP, with as many policies as asked for.
+//!
+//! The policies are of the shape that grows in practice: nearly all name a team and a folder, ten name nothing. Twelve
+//! can apply to a question: the ten, the one of its folder, and the one that is shipped for all.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the monotonic clock")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::stage::{SECRET, Settings, Stage};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What was measured with one number of policies.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Policies.
+    pub policies: usize,
+    /// CPU of the server for a question whose properties come along and are checked, µs.
+    pub told_us: f64,
+    /// The same where everything is stored.
+    pub stored_us: f64,
+    /// The same for a running session of ours, live.
+    pub live_us: f64,
+    /// Wall time of a stored one, µs.
+    pub wall_us: f64,
+}
+
+const SCHEMA: &str = "entity team; entity user in [team] = { grade: Long, live?: Countersign::Person };
+    entity folder; entity paper in [folder] = { owner: user, level: Long, open: Bool };
+    action view, edit appliesTo { principal: user, resource: paper, context: { hour?: Long } };";
+
+fn rules(policies: usize) -> String {
+    let mut text = String::from("@id(\"own\") permit (principal is user, action, resource is paper) when { resource.owner == principal };\n");
+    for n in 0..9 {
+        let _ = writeln!(text, "@id(\"night-{n}\") forbid (principal is user, action == Action::\"view\", resource is paper) when {{ context has hour && context.hour == {} && resource.level > {n} }};", 24 + n);
+    }
+    for n in 10..policies {
+        let _ = writeln!(text, "@id(\"folder-{n}\") permit (principal in team::\"t{n}\", action == Action::\"view\", resource in folder::\"f{n}\") when {{ principal.grade >= resource.level || resource.open }};");
+    }
+    text
+}
+
+fn entities(policies: usize) -> String {
+    let mut all = Vec::new();
+    for n in 10..policies {
+        all.push(json!({"type": "team", "id": format!("t{n}")}));
+        all.push(json!({"type": "folder", "id": format!("f{n}")}));
+        let parent = |kind: &str| json!([{"type": kind, "id": format!("{}{n}", &kind[..1])}]);
+        all.push(json!({"type": "user", "id": format!("u{n}"), "properties": {"grade": 3}, "parents": parent("team")}));
+        all.push(json!({"type": "paper", "id": format!("p{n}"), "properties": {"owner": {"type": "user", "id": "u10"}, "level": 2, "open": false}, "parents": parent("folder")}));
+    }
+    Value::Array(all).to_string()
+}
+
+/// User and kernel time of a process.
+fn cpu(pid: u32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+async fn ask(client: &reqwest::Client, stage: &Stage, body: &str) -> Value {
+    let url = stage.issuer.join("/access/v1/evaluation").unwrap();
+    let pair = STANDARD.encode(format!("desk:{SECRET}"));
+    let request = client.post(url).header("authorization", format!("Basic {pair}")).header("content-type", "application/json");
+    request.body(body.to_owned()).send().await.unwrap().json().await.unwrap()
+}
+
+/// CPU and wall time of one question, µs.
+async fn cost(client: &reqwest::Client, stage: &Stage, body: &Value, expected: bool, questions: usize) -> (f64, f64) {
+    let body = body.to_string();
+    for _ in 0..questions / 10 {
+        assert_eq!(ask(client, stage, &body).await["decision"], expected);
+    }
+    let (before, begun) = (cpu(stage.pid().unwrap()), Instant::now());
+    for _ in 0..questions {
+        ask(client, stage, &body).await;
+    }
+    let per = |time: Duration| time.as_secs_f64() * 1e6 / questions as f64;
+    (per(cpu(stage.pid().unwrap()) - before), per(begun.elapsed()))
+}
+
+/// Measures a server of its own.
+pub async fn measure(policies: usize, questions: usize) -> Figures {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(Path::new(dir.path()).join(name), text).unwrap();
+    put("a.cedarschema", SCHEMA);
+    put("a.cedar", &rules(policies));
+    put("a.json", &entities(policies));
+    let stage = Stage::set(Settings { more: format!("access_policies = \"{}\"\n", dir.path().display()), ..Settings::default() }).await;
+    stage.enrol_administrator().await;
+    let scene = stage.scene().await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let question = |subject: Value, resource: Value| json!({"subject": subject, "action": {"name": "view"}, "resource": resource, "context": {"hour": 9}});
+    let stored = question(json!({"type": "user", "id": "u17"}), json!({"type": "paper", "id": "p17"}));
+    let told = question(
+        json!({"type": "user", "id": "new", "properties": {"grade": 3, "unknown": "x"}}),
+        json!({"type": "paper", "id": "new", "properties": {"owner": {"type": "user", "id": "new"}, "level": 2, "open": false}}),
+    );
+    let here = crate::stage::place();
+    let phone = scene.phone("Bench", &here).await;
+    let attempt = scene.open_till(&here).await;
+    let redirect = scene.sign_in(&phone, &attempt).await;
+    let token = scene.tokens(&attempt, &redirect).await.unwrap().access_token;
+    let claims = countersign_wire::b64::decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let live = json!({"subject": {"type": "session", "id": claims["sid"]}, "action": {"name": "continue"}, "resource": {"type": "client", "id": "till"}});
+    let (told_us, _) = cost(&client, &stage, &told, true, questions).await;
+    let (stored_us, wall_us) = cost(&client, &stage, &stored, true, questions).await;
+    let (live_us, _) = cost(&client, &stage, &live, true, questions).await;
+    Figures { policies, told_us, stored_us, live_us, wall_us }
+}
+
+/// Measures with few and many policies, and prints a table.
+pub async fn print(questions: usize) {
+    println!("| decision over HTTP, CPU of the server | 10 policies | 1,000 | 10,000 |");
+    println!("|---|---|---|---|");
+    let mut all = Vec::new();
+    for policies in [10, 1_000, 10_000] {
+        all.push(measure(policies.max(20), questions).await);
+    }
+    let row = |what: &str, of: fn(&Figures) -> f64| println!("| {what} | {} |", all.iter().map(|f| format!("{:.0} µs", of(f))).collect::<Vec<_>>().join(" | "));
+    row("properties come along, checked against the schema", |f| f.told_us);
+    row("everything stored", |f| f.stored_us);
+    row("a running session, live, through the gate", |f| f.live_us);
+    row("wall time of a stored one, one caller", |f| f.wall_us);
+}
