@@ -2,9 +2,7 @@
 
 use crate::app::access::Access;
 use crate::app::policies::Policies;
-use crate::app::hub::Hub;
 use crate::app::keys::Keys;
-use crate::app::noise::Noise;
 use crate::app::{App, BEAT, Fault, startup, workloads};
 use crate::chance::{self, Chance};
 use crate::config::Config;
@@ -15,7 +13,7 @@ use countersign_store::{Clock, Engine, Store};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Between two rounds of numbering at the start.
@@ -84,8 +82,7 @@ pub async fn open_on(
     let policies = Policies::load(config.policies.as_deref()).map_err(fault("policies"))?;
     let access = Access::load(config.access_policies.as_deref()).map_err(fault("access_policies"))?;
     let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
-    let (hub, owed, to_judge) = (Hub::default(), Notify::new(), Notify::new());
-    Ok(Arc::new(App { store, config: Arc::new(config), keys, policies, access, details, chance, hub, owed, to_judge, noise: Noise::default(), signals: Default::default(), uses: Default::default() }))
+    Ok(Arc::new(App::new(store, Arc::new(config), keys, policies, access, details, chance)))
 }
 
 /// Takes part in numbering until a beat is heard: nothing is decided before, and the jobs that beat

@@ -60,8 +60,10 @@ pub struct App {
     pub details: DetailTypes,
     /// Random bytes.
     pub chance: Arc<dyn Chance>,
-    /// Waiting pages.
-    pub hub: Hub,
+    /// Pages that wait for a ceremony.
+    pub hub: Hub<CeremonyId>,
+    /// Pages that watch their session.
+    pub screens: Hub<SessionId>,
     /// Wakes the job that tells relying parties.
     pub owed: Notify,
     /// Wakes the job that judges again.
@@ -83,6 +85,33 @@ pub(crate) fn asks_for_judgement(kind: &str) -> bool {
 pub(crate) const BEAT: Duration = Duration::from_secs(2);
 
 impl App {
+    /// From what the start makes; everything else begins empty.
+    pub fn new(
+        store: Store,
+        config: Arc<Config>,
+        keys: Keys,
+        policies: Policies,
+        access: access::Access,
+        details: DetailTypes,
+        chance: Arc<dyn Chance>,
+    ) -> App {
+        App {
+            store,
+            config,
+            keys,
+            policies,
+            access,
+            details,
+            chance,
+            hub: Hub::default(),
+            screens: Hub::default(),
+            owed: Notify::new(),
+            to_judge: Notify::new(),
+            noise: Noise::default(),
+            signals: crate::ssf::Shared::default(),
+            uses: Default::default(),
+        }
+    }
     /// The store's time: the only clock decisions see.
     pub fn now(&self) -> Time {
         self.store.now()
@@ -126,17 +155,22 @@ impl App {
     /// Keeps a commit and wakes whoever waits for what it changed.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let mut ceremonies: Vec<CeremonyId> = Vec::new();
+        let mut sessions: Vec<SessionId> = Vec::new();
         let (mut owed, mut to_judge) = (false, false);
         for event in commit.events() {
             if let Some(cid) = &event.ceremony {
                 ceremonies.push(cid.clone());
             }
+            sessions.extend(event.session.clone());
             owed |= event.kind == Kind::SessionEnded;
             to_judge |= asks_for_judgement(event.kind.as_str());
         }
         let done = self.store.commit(commit).await?;
         for cid in ceremonies {
             self.hub.wake(&cid);
+        }
+        for session in sessions {
+            self.screens.wake(&session);
         }
         if owed {
             self.owed.notify_one();

@@ -5,6 +5,7 @@ use super::answer::refused;
 use super::request::Incoming;
 use crate::app::ceremony::terminal::{self, Holder};
 use crate::app::hub::Wait;
+use crate::app::once::hashed;
 use crate::app::{App, Context, Fault};
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -14,7 +15,7 @@ use countersign_trust::Refusal;
 use countersign_wire::CeremonyId;
 use countersign_wire::message::StateView;
 use futures_util::stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ struct Watch {
     app: Arc<App>,
     ctx: Context,
     cid: CeremonyId,
-    wait: Option<Wait>,
+    wait: Option<Wait<CeremonyId>>,
 }
 
 impl Watch {
@@ -140,6 +141,45 @@ pub async fn poll(
         if let Some(wait) = watch.wait.as_mut() {
             let _ = tokio::time::timeout_at(end, wait.changed()).await;
         }
+    }
+}
+
+/// How a session stands, for the page that it lives on.
+#[derive(Serialize)]
+struct Stands {
+    standing: &'static str,
+}
+
+/// `GET /session/watch?since=WORD`: `good`, `limit`, `step_up`, `lock` or `ended`; answers when it is another word, or
+/// after 25 s. The cookie is enough to read this one word, as it is for the page itself.
+pub async fn session(State(app): State<Arc<App>>, Query(query): Query<Since>, r: Incoming) -> Response {
+    let begun = async {
+        let cookie = r.session().ok_or(Fault::because(Refusal::NoSession, "no session cookie"))?;
+        let hash = hashed(cookie.as_bytes());
+        let none = || Fault::because(Refusal::NoSession, "an unknown session cookie");
+        let session = app.store.session_by_cookie(&hash).await?.ok_or_else(none)?;
+        let wait = app.screens.wait(&session.facts.id).ok_or(Fault::because(Refusal::TooMany, "waiting pages"))?;
+        Ok::<_, Fault>((session.facts.id, wait))
+    }
+    .await;
+    let (id, mut wait) = match begun {
+        Ok(begun) => begun,
+        Err(fault) => return refused(&app, &r.ctx, fault).await,
+    };
+    let end = tokio::time::Instant::now() + POLL;
+    loop {
+        let now = match app.store.session(&id).await {
+            Ok(session) => session.filter(|s| s.is_live(app.now())),
+            Err(fault) => return refused(&app, &r.ctx, fault.into()).await,
+        };
+        let standing = match now {
+            None => "ended",
+            Some(session) => session.standing.map_or("good", |s| s.effect.as_str()),
+        };
+        if query.since.as_deref() != Some(standing) || tokio::time::Instant::now() >= end {
+            return Json(Stands { standing }).into_response();
+        }
+        let _ = tokio::time::timeout_at(end, wait.changed()).await;
     }
 }
 

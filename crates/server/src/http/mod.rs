@@ -57,6 +57,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/ceremonies/{cid}/redeem", post(terminal::redeem))
         .route("/ceremonies/{cid}/continue", post(terminal::go_on))
         .route("/session", get(shells::session))
+        .route("/session/watch", get(events::session))
         .route("/session/end", post(terminal::end_session))
         .route("/q", get(shells::scan))
         .route("/code", get(shells::code))

@@ -96,12 +96,16 @@ async fn follow(app: Arc<App>, mut stopped: Receiver<bool>) {
             Ok(events) => {
                 if lost {
                     app.hub.wake_all();
+                    app.screens.wake_all();
                     lost = false;
                 }
                 for numbered in events {
                     cursor = numbered.seq;
                     if let Some(cid) = numbered.event.ceremony.as_deref().and_then(|c| c.parse::<CeremonyId>().ok()) {
                         app.hub.wake(&cid);
+                    }
+                    if let Some(Ok(session)) = numbered.event.session.as_deref().map(str::parse) {
+                        app.screens.wake(&session);
                     }
                     if asks_for_judgement(&numbered.event.kind) {
                         app.to_judge.notify_one();

@@ -1,7 +1,6 @@
 //! A server in memory with one person signed in, a client that holds a key, and its doors.
 
 use crate::app::once::hashed;
-use crate::app::hub::Hub;
 use crate::app::keys::Keys;
 use crate::app::{App, sessions};
 use crate::chance::System;
@@ -31,7 +30,6 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 pub const T0: Time = Time(1_800_000_000_000_000);
@@ -117,7 +115,9 @@ impl World {
         let keys = Keys::load(&store, Seal::new(&[3; 32]), chance.clone()).await.unwrap();
         let config = Arc::new(Config::parse(config, std::iter::empty()).unwrap());
         let policies = Policies::load(None).unwrap();
-        let app = Arc::new(App { store, config, keys, policies, details: DetailTypes::load(&[]).unwrap(), access: crate::app::access::Access::load(None).unwrap(), chance, hub: Hub::default(), owed: Notify::new(), to_judge: Notify::new(), noise: Default::default(), signals: Default::default(), uses: Default::default() });
+        let details = DetailTypes::load(&[]).unwrap();
+        let access = crate::app::access::Access::load(None).unwrap();
+        let app = Arc::new(App::new(store, config, keys, policies, access, details, chance));
         let person = PersonId::new(T0, app.id10());
         let dk = Key::new().public();
         let device = Device {
@@ -192,20 +192,10 @@ impl World {
     pub async fn node(&self) -> World {
         let old = &self.app;
         let keys = Keys::load(&old.store, Seal::new(&[3; 32]), old.chance.clone()).await.unwrap();
-        let app = Arc::new(App {
-            details: DetailTypes::load(&[]).unwrap(), access: crate::app::access::Access::load(None).unwrap(),
-            store: old.store.clone(),
-            config: old.config.clone(),
-            keys,
-            policies: Policies::load(None).unwrap(),
-            chance: old.chance.clone(),
-            hub: Hub::default(),
-            owed: Notify::new(),
-            to_judge: Notify::new(),
-            noise: Default::default(),
-            signals: Default::default(),
-            uses: Default::default(),
-        });
+        let details = DetailTypes::load(&[]).unwrap();
+        let access = crate::app::access::Access::load(None).unwrap();
+        let policies = Policies::load(None).unwrap();
+        let app = Arc::new(App::new(old.store.clone(), old.config.clone(), keys, policies, access, details, old.chance.clone()));
         let doors = crate::http::router(app.clone());
         World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), terminal: self.terminal.clone(), doors }
     }

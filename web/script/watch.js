@@ -1,0 +1,23 @@
+// How the session of this screen stands, as soon as it stands otherwise: one long question after another.
+import { call, Refusal } from './call.js';
+
+const PAUSE_MS = 3_000;
+
+/** Tells each new word: `good`, `limit`, `step_up`, `lock`; `ended` is the last. */
+export async function watch(tell) {
+  let since = '';
+  for (;;) {
+    try {
+      const { standing } = await call('GET', `/session/watch?since=${encodeURIComponent(since)}`);
+      if (standing !== since) tell(standing);
+      if (standing === 'ended') return;
+      since = standing;
+    } catch (fault) {
+      if (fault instanceof Refusal && fault.code === 'no_session') {
+        tell('ended');
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+}
