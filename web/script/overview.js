@@ -137,7 +137,10 @@ function sessions(list) {
   return el('section', {}, head, el('div.card', {}, list.map(session)));
 }
 
-function session({ id, screen: where, client, rights: scopes, opened_at, until, left_s, by }) {
+/** Why it does not simply go on, in the words of the rule or in ours. */
+const rests = ({ effect, say: said }) => el('p.notice.warn', {}, icon('lock'), el('span', {}, said || say(`session.${effect}`)));
+
+function session({ id, screen: where, client, rights: scopes, opened_at, until, left_s, by, standing }) {
   const tally = new Tally(24);
   tally.set(left_s / Math.max(1, until - opened_at));
   const n = Math.max(1, Math.round(left_s / 60));
@@ -158,6 +161,7 @@ function session({ id, screen: where, client, rights: scopes, opened_at, until, 
   const facts = [
     el('p.small.quiet', {}, name(client), '. ', rights(scopes).flatMap((one, at) => (at ? [', ', one] : [one])), scopes.length ? '.' : ''),
     by && el('p.small.quiet', {}, parts('sessions.opened_with', { device: name(by), time: timeOfDay(moment(opened_at)) })),
+    standing && rests(standing),
   ];
   box.append(
     ground('laptop'),

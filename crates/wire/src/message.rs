@@ -442,6 +442,21 @@ pub struct SessionItem {
     pub left_s: i64,
     /// Name of the device that opened it.
     pub by: String,
+    /// Why it does not simply go on, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub standing: Option<StandingItem>,
+}
+
+/// Why a session does not simply go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingItem {
+    /// `limit`, `step_up` or `lock`.
+    pub effect: String,
+    /// The deciding policy's sentence, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub say: Option<String>,
+    /// Since when, seconds.
+    pub since: i64,
 }
 
 /// One thing that happened.

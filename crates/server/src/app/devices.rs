@@ -9,7 +9,7 @@ use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
 use countersign_trust::device::{Device, DeviceState};
 use countersign_trust::principal::{Person, PersonState};
-use countersign_wire::message::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, SessionItem};
+use countersign_wire::message::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, SessionItem, StandingItem};
 use countersign_wire::{DeviceId, NoticeId, PersonId, Time};
 use serde_json::Value;
 
@@ -71,6 +71,11 @@ async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], n
             until: f.until.seconds(),
             left_s: f.until.seconds() - now.seconds(),
             by: called(devices, &f.device).unwrap_or_default(),
+            standing: session.standing.as_ref().map(|s| StandingItem {
+                effect: s.effect.as_str().to_owned(),
+                say: s.say.clone(),
+                since: s.at.seconds(),
+            }),
         });
     }
     Ok(open)
