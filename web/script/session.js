@@ -5,6 +5,7 @@ import { listen, say } from './say.js';
 import { Countdown } from './countdown.js';
 import { Deadline } from './frame.js';
 import * as shelf from './shelf.js';
+import { watch } from './watch.js';
 
 const place = (id) => document.getElementById(id);
 
@@ -37,6 +38,7 @@ async function start() {
   await listen(document);
   const press = place('sign-out');
   press?.addEventListener('click', () => press.getAttribute('aria-disabled') !== 'true' && signOut(press));
+  if (press) watch(stands);
   const time = place('time');
   const left_ms = Number(time?.dataset.left) * 1000;
   if (left_ms > 0) {
@@ -49,6 +51,18 @@ async function start() {
       ended();
     }, 1000);
   }
+}
+
+/** What was done to the session, in words: they stand there for as long as it is so. */
+function stands(standing) {
+  if (standing === 'ended') {
+    ended();
+    return;
+  }
+  const problem = place('problem');
+  if (!problem) return;
+  problem.hidden = standing === 'good';
+  problem.textContent = problem.hidden ? '' : say(`session.${standing}`);
 }
 
 start();

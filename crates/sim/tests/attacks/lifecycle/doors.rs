@@ -32,6 +32,7 @@ const DOORS: [(&str, Covered); 52] = [
     ("/ceremonies/{cid}/redeem", By(Step::Redeem)),
     ("/ceremonies/{cid}/continue", By(Step::Continue)),
     ("/session", Gives("a page for a session that lives")),
+    ("/session/watch", Gives("one word: how the session of this screen stands")),
     ("/session/end", Gives("ends a session")),
     ("/q", Gives("a page, the same for all")),
     ("/code", Gives("a page, the same for all")),
