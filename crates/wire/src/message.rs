@@ -159,6 +159,7 @@ pub struct Ticket {
 #[serde(deny_unknown_fields)]
 pub struct MakeCodes {
     /// The person's passkey, over the challenge of `/device/recovery-codes/options`.
+    #[serde(deserialize_with = "object::member")]
     pub assertion: AssertionText,
 }
 

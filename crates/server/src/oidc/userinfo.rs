@@ -127,11 +127,15 @@ fn prove(app: &App, r: &Incoming, method: &str, token: &str, client: &Client) ->
     }
 }
 
+fn later(status: StatusCode) -> Response {
+    (status, Json(json!({ "error": "temporarily_unavailable" }))).into_response()
+}
+
 async fn refused(app: &App, r: &Incoming, no: No) -> Response {
     let recorded = if no.error.is_none() { Ok(()) } else { record(app, &r.ctx, "userinfo", &no.fault).await };
     match recorded.err().unwrap_or(no.fault.refusal) {
-        Refusal::Unavailable | Refusal::Clock => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        Refusal::TooMany => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+        Refusal::Unavailable | Refusal::Clock => return later(StatusCode::SERVICE_UNAVAILABLE),
+        Refusal::TooMany => return later(StatusCode::TOO_MANY_REQUESTS),
         _ => {}
     }
     let algs = dpop::ALGS.map(|a| a.as_str()).join(" ");

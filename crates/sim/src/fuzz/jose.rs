@@ -21,13 +21,13 @@ pub(super) const NOW: Time = Time::from_seconds(1_800_000_000);
 pub(super) const ISSUER: &str = "https://id.example";
 
 /// `payload` under a signature of our key.
-fn signed(header: Value, payload: &[u8]) -> String {
+pub(super) fn signed(header: Value, payload: &[u8]) -> String {
     let Value::Object(header) = header else { unreachable!() };
     jws::encode(header, payload, key()).unwrap()
 }
 
 /// `text` with one character of its signature, its payload or its header changed for another.
-fn forged(text: &str) -> Vec<String> {
+pub(super) fn forged(text: &str) -> Vec<String> {
     let ends: Vec<usize> = text.match_indices('.').map(|(at, _)| at).collect();
     [ends[0] / 2, (ends[0] + ends[1]).div_ceil(2), ends[1] + (text.len() - ends[1]) / 2]
         .into_iter()

@@ -92,6 +92,8 @@ pub fn message(data: &[u8], seen: &mut Seen) {
     body::<Rebind>(data, seen);
     body::<Invite>(data, seen);
     body::<Rename>(data, seen);
+    body::<UseCode>(data, seen);
+    body::<MakeCodes>(data, seen);
 }
 
 /// `claims` (OpenID Connect Core §5.5).

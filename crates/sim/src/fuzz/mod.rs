@@ -14,6 +14,7 @@ mod forms;
 mod jose;
 mod json;
 mod passkeys;
+mod signals;
 mod texts;
 
 pub use drive::{Dice, mutate};
@@ -44,6 +45,7 @@ targets! {
     passkeys::assertion, passkeys::authenticator_data, passkeys::attestation_object, passkeys::cose_key,
     texts::frame, texts::user_code, texts::id, texts::refresh_token, texts::rfc3339, texts::cookies,
     details::authorization_details,
+    signals::subject_identifier, signals::security_event,
     forms::form, forms::authorize, forms::token, forms::par, forms::introspect, forms::revoke,
 }
 

@@ -1,6 +1,7 @@
 //! Requests by hand, for callers that follow no rule.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use super::document;
 use countersign_device::SoftwareKey;
 use countersign_wire::dpop::{self, NumericDate, ProofClaims};
 use countersign_wire::{b64, mac};
@@ -66,18 +67,20 @@ impl Raw {
         headers: &[(&str, String)],
         body: Vec<u8>,
     ) -> Result<Reply, reqwest::Error> {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.client.request(method, self.issuer.join(path).unwrap());
+        let url = self.issuer.join(path).unwrap();
+        let mut request = self.client.request(reqwest::Method::from_bytes(method.as_bytes()).unwrap(), url.clone());
         request = request.header("x-forwarded-for", &self.place);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         let response = request.body(body).send().await?;
-        Ok(Reply {
+        let reply = Reply {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: response.bytes().await?.to_vec(),
-        })
+        };
+        document::holds(method, url.path(), &reply);
+        Ok(reply)
     }
 
     /// A fresh DPoP nonce.

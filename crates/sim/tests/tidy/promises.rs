@@ -116,53 +116,91 @@ fn every_refusal_is_in_the_protocol_and_has_words_for_people() {
     none(missing, "a code nobody explains");
 }
 
-/// Paths that routers of `file` name, in the order in which they stand.
-fn routes(file: &str) -> BTreeSet<String> {
-    read(file)
-        .lines()
-        .filter_map(|l| l.trim().strip_prefix(".route(\""))
-        .filter_map(|l| l.split('"').next())
-        .map(|p| p.replace("{*path}", "{path}"))
-        .collect()
+/// Every door that a router of the server names, as method and path; `/metrics` has a listener of its own.
+fn doors() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in files().iter().filter(|f| f.path.starts_with("crates/server/src/") && f.is_source() && !f.path.ends_with("/http/health.rs")) {
+        for route in file.text.lines().filter_map(|l| l.trim().strip_prefix(".route(\"")) {
+            let (path, by) = route.split_once("\", ").unwrap_or_else(|| panic!("{}: a route on several lines: {route}", file.path));
+            let methods: Vec<&str> = ["get", "post", "put", "patch", "delete"].into_iter().filter(|m| by.contains(&format!("{m}("))).collect();
+            assert!(!methods.is_empty(), "{}: {route}", file.path);
+            found.extend(methods.iter().map(|m| format!("{m} {}", path.replace("{*", "{"))));
+        }
+    }
+    found
 }
 
-/// Endpoints whose form a standard gives: discovery names them.
-const STANDARD: [&str; 10] = [
-    "/.well-known/openid-configuration",
-    "/.well-known/oauth-authorization-server",
-    "/jwks",
-    "/par",
-    "/authorize",
-    "/token",
-    "/introspect",
-    "/revoke",
-    "/userinfo",
-    "/logout",
-];
+fn openapi() -> Value {
+    serde_json::from_str(&read("crates/server/src/http/openapi.json")).unwrap()
+}
 
-/// Those of the decision point: its metadata names them.
-const DECISIONS: [&str; 6] = [
-    "/.well-known/authzen-configuration",
-    "/access/v1/evaluation",
-    "/access/v1/evaluations",
-    "/access/v1/search/action",
-    "/access/v1/search/resource",
-    "/access/v1/search/subject",
-];
+/// Method, path and description of every door of the document.
+fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths.iter().flat_map(|(path, all)| all.as_object().unwrap().iter().map(move |(method, one)| (method.as_str(), path.as_str(), one))).collect()
+}
 
 #[test]
 fn every_door_is_in_the_openapi_document_and_no_other() {
-    let document: Value = serde_json::from_str(&read("crates/server/src/http/openapi.json")).unwrap();
+    let document = openapi();
     assert_eq!(document["openapi"], "3.1.0");
-    let written: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(routes("crates/server/src/http/mod.rs"), written);
-    assert_eq!(routes("crates/server/src/authzen/mod.rs"), DECISIONS.map(str::to_owned).into());
-    assert_eq!(routes("crates/server/src/oidc/mod.rs"), STANDARD.map(str::to_owned).into());
+    let written: BTreeSet<String> = operations(&document).iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    assert_eq!(doors(), written);
+    assert!(written.len() > 50, "{written:?}");
+}
+
+#[test]
+fn every_door_of_the_openapi_document_says_what_it_takes_and_what_can_come() {
+    let (document, mut wrong) = (openapi(), Vec::new());
+    let known = document["components"]["securitySchemes"].as_object().unwrap();
+    for (method, path, one) in operations(&document) {
+        let mut missing = |what: &str| wrong.push(format!("{method} {path}: {what}"));
+        let named = |part: &str| -> BTreeSet<String> {
+            let all = one["parameters"].as_array().into_iter().flatten().filter(|p| p["in"] == part);
+            all.map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+        };
+        let in_path: BTreeSet<String> = path.split('{').skip(1).map(|p| p.split('}').next().unwrap().to_owned()).collect();
+        if named("path") != in_path {
+            missing("the parameters of its path");
+        }
+        match one["security"].as_array() {
+            None => missing("who may ask"),
+            Some(ways) => {
+                for name in ways.iter().flat_map(|w| w.as_object().unwrap().keys()).filter(|n| !known.contains_key(*n)) {
+                    missing(&format!("what `{name}` is"));
+                }
+            }
+        }
+        if one["summary"].as_str().is_none_or(str::is_empty) || one["tags"].as_array().is_none_or(Vec::is_empty) {
+            missing("summary and tags");
+        }
+        let responses = one["responses"].as_object().unwrap();
+        if !responses.keys().any(|s| s.starts_with('2') || s == "303") {
+            missing("what comes if all is well");
+        }
+        // Before any door: a body that is too long, or takes too long.
+        for status in ["408", "413"] {
+            if !responses.contains_key(status) {
+                missing(status);
+            }
+        }
+        if !in_path.is_empty() && !responses.contains_key("400") {
+            missing("400, for a path that is not text");
+        }
+        for (status, response) in responses {
+            let response = response["$ref"].as_str().map_or(response, |to| document.pointer(to.trim_start_matches('#')).unwrap());
+            let empty = status == "204" || status == "303" || response.get("headers").is_some_and(|h| h.get("WWW-Authenticate").is_some());
+            if response["content"].as_object().is_none_or(serde_json::Map::is_empty) && !empty && !["/revoke", "/ssf/subjects/add", "/forward-auth"].contains(&path) {
+                missing(&format!("what {status} carries"));
+            }
+        }
+    }
+    none(wrong, "the document says too little");
 }
 
 #[test]
 fn every_reference_of_the_openapi_document_leads_somewhere() {
-    let document: Value = serde_json::from_str(&read("crates/server/src/http/openapi.json")).unwrap();
+    let document = openapi();
     let (mut wrong, mut open) = (Vec::new(), vec![&document]);
     while let Some(value) = open.pop() {
         match value {
@@ -183,7 +221,7 @@ fn every_reference_of_the_openapi_document_leads_somewhere() {
 
 #[test]
 fn the_openapi_document_knows_exactly_the_refusals_there_are() {
-    let document: Value = serde_json::from_str(&read("crates/server/src/http/openapi.json")).unwrap();
+    let document = openapi();
     let written: Vec<&str> = document["components"]["schemas"]["Refused"]["properties"]["code"]["enum"]
         .as_array()
         .unwrap()
