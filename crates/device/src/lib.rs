@@ -18,6 +18,7 @@ pub mod oidc;
 pub mod passkey;
 pub mod phone;
 pub mod play;
+pub mod posture;
 pub mod terminal;
 
 pub use fault::{Fault, Refusal};

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod mac;
 pub mod message;
 pub mod object;
+pub mod posture;
 pub mod recovery;
 pub mod refresh;
 pub mod secret;

@@ -159,6 +159,15 @@ pub enum Command {
         /// Its id
         cid: String,
     },
+    /// This machine's health: what it says, and what the server knows of it
+    #[command(subcommand)]
+    Posture(Posture),
+    /// Report this machine's health until stopped: on start, on change, and as often as the server asks.
+    /// From the first report on, silence ends what this device opened
+    Watch {
+        #[command(flatten)]
+        agents: Agents,
+    },
     /// Sign in on this console with the phone: shows a live code, prints what it got
     SignIn(SignIn),
     /// Act a person's whole part without a browser, for tests and monitoring
@@ -168,6 +177,27 @@ pub enum Command {
     Completions {
         /// Which shell
         shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Agents {
+    /// A process or systemd unit (NAME.service) that is this machine's security agent; repeat it for more
+    #[arg(long = "agent", value_name = "NAME", env = "COUNTERSIGN_DEVICE_AGENTS", value_delimiter = ',')]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Posture {
+    /// Show it; nothing is sent
+    Show {
+        #[command(flatten)]
+        agents: Agents,
+    },
+    /// Report it once, without promising to go on
+    Send {
+        #[command(flatten)]
+        agents: Agents,
     },
 }
 

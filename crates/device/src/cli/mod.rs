@@ -3,6 +3,7 @@
 
 mod args;
 mod phone;
+mod posture;
 mod sign_in;
 
 use args::{Arguments, Command, Options, Play};
@@ -95,6 +96,8 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
         Command::Rebind { name } => phone::rebind(options, name).await,
         Command::Add { issuer, name } => sign_in::add(options, issuer, name).await,
         Command::SignIn(wanted) => sign_in::sign_in(options, wanted).await,
+        Command::Posture(wanted) => posture::posture(options, wanted).await,
+        Command::Watch { agents } => posture::watch(options, agents).await,
         Command::Play(Play::Authorize { url, refuse, wrong_digits, pair, typed_code, cancel, passkey, browser }) => {
             let (refuse, wrong_digits, pair) = (*refuse, *wrong_digits, *pair);
             let part = Part { refuse, wrong_digits, pair, typed_code: *typed_code, passkey: *passkey, cancel: *cancel, not_me: false };

@@ -134,6 +134,7 @@ impl Phone {
             sub: std::str::from_utf8(&wanted.user).ok().and_then(|text| text.parse::<PersonId>().ok()),
             passkey: passkey.about.clone(),
             last: None,
+            reports: 0,
         };
         if let Some(folder) = &folder {
             folder.write_json(STATE, &kept)?;

@@ -10,6 +10,7 @@ mod account;
 mod check;
 mod decide;
 mod enrol;
+mod posture;
 mod recover;
 
 pub use check::{Checked, Mine, check};
@@ -58,6 +59,9 @@ pub struct Kept {
     /// The request it scanned last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<CeremonyId>,
+    /// Number of its newest report about its health.
+    #[serde(default)]
+    pub reports: i64,
 }
 
 /// An enrolled software phone.
