@@ -67,6 +67,14 @@ const value = async (answer) => {
   }
 };
 
+/** A request that can still be sent when a page goes: proved now, sent later without waiting for anything. */
+export async function prepared(method, path, { key }) {
+  const DPoP = await proof(key, { method, url: new URL(path, location.origin), nonce });
+  const headers = { 'Content-Type': 'application/json', DPoP };
+  return (json) =>
+    fetch(path, { method, headers, body: JSON.stringify(json), keepalive: true, cache: 'no-store', credentials: 'same-origin' }).catch(() => {});
+}
+
 /** A request whose answer is read as it arrives */
 export async function open(path, { authorization, signal }) {
   const answer = await once('GET', path, { authorization, signal });

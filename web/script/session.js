@@ -1,4 +1,5 @@
 // "You are signed in here": ending it needs the key that opened it, so nobody else's page can.
+import { beat } from './beat.js';
 import { call, Refusal } from './call.js';
 import { announce, el, ground, headline, show } from './dom.js';
 import { listen, say } from './say.js';
@@ -51,6 +52,15 @@ async function start() {
       ended();
     }, 1000);
   }
+  const kept = await shelf.terminal().catch(() => undefined);
+  if (press && kept) await beat(kept.key, { over: ended, stands });
+}
+
+/** What was done to the session, in words. */
+function stands(standing) {
+  const problem = place('problem');
+  problem.hidden = !['lock', 'step_up'].includes(standing);
+  if (!problem.hidden) problem.textContent = say('session.rests');
 }
 
 /** What was done to the session, in words: they stand there for as long as it is so. */

@@ -3,7 +3,7 @@
 use crate::app::access::Access;
 use crate::app::policies::Policies;
 use crate::app::keys::Keys;
-use crate::app::{App, BEAT, Fault, startup, workloads};
+use crate::app::{App, BEAT, Fault, Made, startup, workloads};
 use crate::chance::{self, Chance};
 use crate::config::Config;
 use crate::oidc::details::DetailTypes;
@@ -82,7 +82,9 @@ pub async fn open_on(
     let policies = Policies::load(config.policies.as_deref()).map_err(fault("policies"))?;
     let access = Access::load(config.access_policies.as_deref()).map_err(fault("access_policies"))?;
     let details = DetailTypes::load(&config.detail_types).map_err(fault("detail_types"))?;
-    Ok(Arc::new(App::new(store, Arc::new(config), keys, policies, access, details, chance)))
+    let trusted = config.evidence.load().map_err(fault("evidence"))?;
+    let config = Arc::new(config);
+    Ok(Arc::new(App::new(Made { store, config, keys, policies, access, details, trusted, chance })))
 }
 
 /// Takes part in numbering until a beat is heard: nothing is decided before, and the jobs that beat

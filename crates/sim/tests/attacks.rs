@@ -28,6 +28,8 @@ mod guessing;
 mod killed;
 #[path = "attacks/noise.rs"]
 mod noise;
+#[path = "attacks/posture.rs"]
+mod posture;
 #[path = "attacks/pushes.rs"]
 mod pushes;
 #[path = "attacks/races.rs"]

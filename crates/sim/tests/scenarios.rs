@@ -18,6 +18,8 @@ mod details;
 mod forward;
 #[path = "scenarios/guarded.rs"]
 mod guarded;
+#[path = "scenarios/posture.rs"]
+mod posture;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/signals.rs"]

@@ -56,6 +56,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0010_workloads",
         sql: include_str!("../migrations/0010_workloads.sql"),
     },
+    Migration {
+        id: "0011_silence",
+        sql: include_str!("../migrations/0011_silence.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

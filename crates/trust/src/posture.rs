@@ -4,83 +4,7 @@
 use countersign_wire::Time;
 use serde::{Deserialize, Serialize};
 
-macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
-        /// What a fact is about.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Name { $($(#[$doc])* #[serde(rename = $text)] $name),+ }
-        impl Name {
-            /// Every name.
-            pub const ALL: &'static [Name] = &[$(Name::$name),+];
-            /// Its text.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Name::$name => $text),+ }
-            }
-            /// From its text.
-            pub fn parse(text: &str) -> Option<Name> {
-                Name::ALL.iter().copied().find(|n| n.as_str() == text)
-            }
-        }
-    };
-}
-
-names! {
-    /// Operating system.
-    Os = "os",
-    /// Its version.
-    OsVersion = "os_version",
-    /// Kernel release.
-    Kernel = "kernel",
-    /// Whether the system's disk is encrypted.
-    DiskEncrypted = "disk_encrypted",
-    /// Whether the screen locks by itself.
-    ScreenLock = "screen_lock",
-    /// Whether only signed code starts the machine.
-    SecureBoot = "secure_boot",
-    /// Whether there is a TPM.
-    Tpm = "tpm",
-    /// Whether its protections were removed.
-    Rooted = "rooted",
-    /// Whether the security agent runs.
-    AgentRunning = "agent_running",
-    /// Version of the device program.
-    Program = "program",
-    /// Whether a management system is in charge of it; never by the device's own word.
-    Managed = "managed",
-    /// Whether it meets that system's rules; never by the device's own word.
-    Compliant = "compliant",
-}
-
-impl Name {
-    /// Whether a device's own word counts for it.
-    pub fn is_own(self) -> bool {
-        !matches!(self, Name::Managed | Name::Compliant)
-    }
-}
-
-/// How well a fact was shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// The device says so.
-    #[default]
-    Claimed,
-    /// A program measured it, or a system that manages the device says so.
-    Measured,
-    /// Hardware signed it.
-    Attested,
-}
-
-impl Confidence {
-    /// Its text.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Confidence::Claimed => "claimed",
-            Confidence::Measured => "measured",
-            Confidence::Attested => "attested",
-        }
-    }
-}
+pub use countersign_wire::posture::{Confidence, Name, VALUE_BYTES};
 
 /// One fact from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,8 +21,8 @@ pub struct Fact {
     pub at: Time,
 }
 
-/// Longest value, bytes.
-pub const VALUE_BYTES: usize = 128;
+/// What hardware signed counts for this long, seconds: a machine that runs longer than a day shows it again.
+pub const EVIDENCE_S: i64 = 24 * 3600;
 /// Facts kept of one device: every name from a handful of sources.
 pub const FACTS: usize = 96;
 
@@ -155,9 +79,36 @@ impl Posture {
     pub fn text(&self, name: Name) -> &str {
         self.fact(name).map_or("", |f| &f.value)
     }
+    /// After the device reported: `own` is its whole word, `shown` what its hardware signed along with it.
+    /// Evidence counts for [`EVIDENCE_S`], and not against the device's own bad news: nobody invents that.
+    /// `None` as with [`Posture::learn`].
+    pub fn reported(&self, own: &[Fact], shown: &[Fact], now: Time) -> Option<Posture> {
+        let overtaken = |f: &Fact| own.iter().any(|o| o.name == f.name && o.name.bad_news() == Some(&o.value) && o.value != f.value);
+        let holds = |f: &Fact| f.confidence != Confidence::Attested || (now < f.at.plus_s(EVIDENCE_S) && !overtaken(f));
+        let mut kept = self.clone();
+        kept.facts.retain(holds);
+        let shown: Vec<Fact> = shown.iter().filter(|f| !overtaken(f)).cloned().collect();
+        // Evidence that says the same again is kept from time to time, or it would seem to age.
+        let ages = |f: &Fact| kept.facts.iter().any(|k| k.name == f.name && k.source == f.source && k.at.plus_s(EVIDENCE_S / 2) < f.at);
+        let fell = kept.facts.len() < self.facts.len() || shown.iter().any(ages);
+        let news: Vec<Fact> = own.iter().cloned().chain(shown).collect();
+        match kept.learn(&news) {
+            Some(next) => Some(next),
+            None if fell => Some(kept.with(&news)),
+            None => None,
+        }
+    }
     /// With news, each of which takes the place of what the same source said before. `None` where no
     /// decision could come out differently: then only the time of the last word moves.
     pub fn learn(&self, news: &[Fact]) -> Option<Posture> {
+        let next = self.with(news);
+        let shape = |p: &Posture| -> Vec<_> {
+            p.facts.iter().map(|f| (f.name, f.source.clone(), f.value.clone(), f.confidence)).collect()
+        };
+        (shape(self) != shape(&next)).then_some(next)
+    }
+
+    fn with(&self, news: &[Fact]) -> Posture {
         let mut next = self.clone();
         for fact in news {
             match next.facts.iter().position(|f| f.name == fact.name && f.source == fact.source) {
@@ -167,10 +118,7 @@ impl Posture {
             }
         }
         next.facts.sort_by(|a, b| (a.name, &a.source).cmp(&(b.name, &b.source)));
-        let shape = |p: &Posture| -> Vec<_> {
-            p.facts.iter().map(|f| (f.name, f.source.clone(), f.value.clone(), f.confidence)).collect()
-        };
-        (shape(self) != shape(&next)).then_some(next)
+        next
     }
 }
 
@@ -216,5 +164,33 @@ mod tests {
             p = p.learn(&[news]).unwrap_or(p);
         }
         assert_eq!(p.facts.len(), FACTS);
+    }
+
+    #[test]
+    fn evidence_outranks_the_devices_word_but_not_its_bad_news_and_only_for_a_day() {
+        let day = Time::from_seconds(EVIDENCE_S).0;
+        let own = |value: &str, at: i64| vec![fact(Name::SecureBoot, value, "device", Confidence::Measured, at)];
+        let shown = |at: i64| vec![fact(Name::SecureBoot, "yes", "tpm", Confidence::Attested, at)];
+        let p = Posture::default().reported(&own("unknown", 1), &shown(1), Time(1)).unwrap();
+        assert_eq!(p.answer(Name::SecureBoot), Answer::Yes, "unknown is no contradiction");
+        assert_eq!(p.reported(&own("unknown", 2), &[], Time(2)), None, "evidence is not owed with every report");
+        let bad = p.reported(&own("no", 3), &[], Time(3)).unwrap();
+        assert_eq!(bad.answer(Name::SecureBoot), Answer::No);
+        assert_eq!(p.reported(&own("no", 3), &shown(3), Time(3)).unwrap().answer(Name::SecureBoot), Answer::No, "both at once");
+        let old = p.reported(&own("unknown", 2 + day), &[], Time(2 + day)).unwrap();
+        assert_eq!(old.answer(Name::SecureBoot), Answer::Unknown, "evidence grew old");
+        // Shown again in time it does not.
+        assert_eq!(p.reported(&own("unknown", 5), &shown(5), Time(5)), None);
+        let later = day / 2 + 1_000_002;
+        let again = p.reported(&own("unknown", later), &shown(later), Time(later)).unwrap();
+        assert!(again.reported(&own("unknown", 2 + day), &[], Time(2 + day)).is_none());
+    }
+
+    #[test]
+    fn a_devices_word_is_whole() {
+        let known = fact(Name::Tpm, "yes", "device", Confidence::Measured, 1);
+        let p = Posture::default().reported(&[known.clone()], &[], Time(1)).unwrap();
+        let less = p.reported(&[Fact { value: "unknown".into(), ..known }], &[], Time(2)).unwrap();
+        assert_eq!(less.answer(Name::Tpm), Answer::Unknown);
     }
 }

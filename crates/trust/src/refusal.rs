@@ -61,11 +61,15 @@ pub enum Refusal {
     StepUp,
     /// The session rests until whatever made it rest is gone.
     Locked,
+    /// A report about a device's health that is not the newest, or not made now.
+    PostureOld,
+    /// What was to show something about a device does not show it.
+    BadEvidence,
 }
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 27] = [
+    pub const ALL: [Refusal; 29] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -93,6 +97,8 @@ impl Refusal {
         Refusal::NotRecovered,
         Refusal::StepUp,
         Refusal::Locked,
+        Refusal::PostureOld,
+        Refusal::BadEvidence,
     ];
 
     /// The stable code.
@@ -125,6 +131,8 @@ impl Refusal {
             Refusal::NotRecovered => "not_recovered",
             Refusal::StepUp => "step_up",
             Refusal::Locked => "locked",
+            Refusal::PostureOld => "posture_old",
+            Refusal::BadEvidence => "bad_evidence",
         }
     }
 

@@ -5,6 +5,7 @@
 //! bytes are arguments.
 #![forbid(unsafe_code)]
 
+pub mod android;
 pub mod approval;
 pub mod attestation;
 pub mod b64;
@@ -12,6 +13,7 @@ pub mod cbor;
 pub mod code;
 pub mod der;
 pub mod dpop;
+pub mod evidence;
 pub mod frame;
 pub mod id;
 pub mod jcs;
@@ -28,6 +30,7 @@ pub mod set;
 pub mod statement;
 pub mod subject;
 pub mod time;
+pub mod tpm;
 pub mod webauthn;
 pub mod x509;
 

@@ -511,6 +511,25 @@ pub struct Story {
     pub verdicts: Vec<Value>,
 }
 
+/// `POST /session/beat`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beat {
+    /// The page is in front of somebody, and promises to say so again; or it goes, and its silence
+    /// means nothing.
+    pub visible: bool,
+}
+
+/// Reply to [`Beat`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeatTaken {
+    /// A visible page speaks again within this, seconds.
+    pub every_s: i64,
+    /// What was done to the session, if it does not simply go on: `limit`, `step_up`, `lock`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub standing: Option<String>,
+}
+
 /// `POST /device/posture`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@
 //! both report unnoticed.
 
 use crate::dpop::{self, NumericDate};
+use crate::evidence::Evidence;
 use crate::jose::{Alg, Jwk, Jws, Signer, jws};
 use crate::{DeviceId, Malformed, Time};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub const TYP: &str = "cs-posture+jws";
 pub const VALUE_BYTES: usize = 128;
 /// Longest name of a source, bytes: a path below `/sys`.
 pub const SOURCE_BYTES: usize = 64;
+/// Most pieces of evidence in one report.
+pub const EVIDENCE: usize = 2;
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
@@ -168,6 +171,9 @@ pub struct Report {
     pub beats: bool,
     /// What it found.
     pub facts: BTreeMap<Name, Said>,
+    /// What its hardware signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
 }
 
 /// What a report must match.
@@ -244,6 +250,9 @@ fn bounded(report: &Report) -> Result<(), Malformed> {
     // Beyond 2^53 other readers of JSON would round it.
     if !(1..=1 << 53).contains(&report.n) {
         return Err(Malformed("a number from 1 on"));
+    }
+    if report.evidence.len() > EVIDENCE {
+        return Err(Malformed("less evidence"));
     }
     for (name, said) in &report.facts {
         if !name.is_own() {

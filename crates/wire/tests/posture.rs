@@ -48,6 +48,7 @@ fn report() -> Report {
         why: Why::Start,
         beats: true,
         facts: [(Name::Os, said("linux")), (Name::Tpm, said("yes"))].into(),
+        evidence: Vec::new(),
     }
 }
 

@@ -26,6 +26,7 @@ impl Phone {
             why,
             beats,
             facts: facts.clone(),
+            evidence: Vec::new(),
         };
         self.send_report(&report).await
     }

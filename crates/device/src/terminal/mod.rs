@@ -15,7 +15,7 @@ pub use watch::{Watch, is_final};
 use crate::http::{Call, Prover};
 use crate::{Fault, Http, SoftwareKey};
 use countersign_wire::message::{
-    AssertionAsk, Confirm, Next, Open, Opened, RedeemedReply, StateOnly, StateView,
+    AssertionAsk, Beat, BeatTaken, Confirm, Next, Open, Opened, RedeemedReply, StateOnly, StateView,
 };
 use countersign_wire::webauthn::AssertionText;
 use serde::Serialize;
@@ -188,6 +188,11 @@ impl Terminal {
     /// Goes back to the client without signing in.
     pub async fn cancel(&self, flow: &str) -> Result<Next, Fault> {
         self.prove(&format!("/sign-in/{flow}/cancel"), &json!({})).await
+    }
+
+    /// Says that this screen is in front of somebody (`visible`), or goes.
+    pub async fn beat(&self, visible: bool) -> Result<BeatTaken, Fault> {
+        self.prove("/session/beat", &Beat { visible }).await
     }
 
     /// Ends the session of this browser and key.

@@ -17,10 +17,12 @@ pub mod once;
 pub mod passkey;
 pub mod people;
 pub mod policies;
+pub mod posture;
 pub mod rebind;
 pub mod recovery;
 pub mod sessions;
 pub mod signals;
+pub mod silence;
 pub mod startup;
 pub mod touched;
 pub mod workloads;
@@ -35,11 +37,13 @@ use countersign_store::{Commit, Committed, Store, StoreError};
 use countersign_trust::Refusal;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::limits;
+use countersign_wire::evidence::Trusted;
 use countersign_wire::{CeremonyId, EventId, SessionId, Time, TxnId, b64, mac};
 use hub::Hub;
 use keys::Keys;
 use noise::Noise;
 use policies::Policies;
+use silence::Heard;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -74,6 +78,23 @@ pub struct App {
     pub signals: crate::ssf::Shared,
     /// What workloads used lately.
     pub uses: workloads::Uses,
+    /// Who spoke, of those who promised to.
+    pub heard: Heard,
+    /// Whose word about a device's health is taken.
+    pub trusted: Trusted,
+}
+
+/// What the start makes of an app; see the fields of [`App`].
+#[allow(missing_docs)]
+pub struct Made {
+    pub store: Store,
+    pub config: Arc<Config>,
+    pub keys: Keys,
+    pub policies: Policies,
+    pub access: access::Access,
+    pub details: DetailTypes,
+    pub trusted: Trusted,
+    pub chance: Arc<dyn Chance>,
 }
 
 /// Whether an event of this kind comes with something to be judged again.
@@ -86,15 +107,8 @@ pub(crate) const BEAT: Duration = Duration::from_secs(2);
 
 impl App {
     /// From what the start makes; everything else begins empty.
-    pub fn new(
-        store: Store,
-        config: Arc<Config>,
-        keys: Keys,
-        policies: Policies,
-        access: access::Access,
-        details: DetailTypes,
-        chance: Arc<dyn Chance>,
-    ) -> App {
+    pub fn new(made: Made) -> App {
+        let Made { store, config, keys, policies, access, details, trusted, chance } = made;
         App {
             store,
             config,
@@ -102,6 +116,7 @@ impl App {
             policies,
             access,
             details,
+            trusted,
             chance,
             hub: Hub::default(),
             screens: Hub::default(),
@@ -109,7 +124,8 @@ impl App {
             to_judge: Notify::new(),
             noise: Noise::default(),
             signals: crate::ssf::Shared::default(),
-            uses: Default::default(),
+            uses: workloads::Uses::default(),
+            heard: Heard::default(),
         }
     }
     /// The store's time: the only clock decisions see.

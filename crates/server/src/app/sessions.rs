@@ -4,7 +4,8 @@
 use super::ceremony::ended_along;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
-use super::{App, Context, Fault};
+use super::silence::{self, Span};
+use super::{App, Context, Fault, signals};
 use crate::oidc::back::Way;
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout, RequestFacts};
 use countersign_store::{Commit, StoreError, Table, Write};
@@ -15,9 +16,10 @@ use countersign_trust::client::Client;
 use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::session::{Session, SessionFacts};
+use countersign_trust::signal::{self, Subject};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
-use countersign_wire::message::Next;
+use countersign_wire::message::{BeatTaken, Next};
 use countersign_wire::{
     CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
 };
@@ -406,6 +408,22 @@ async fn end_with(app: &App, session: &Session, why: &str, now: Time, extra: Opt
     commit.writes(writes).writes(extra);
     app.commit(commit).await?;
     Ok(())
+}
+
+/// The page of a session is there (`visible`), or goes. What it proves is kept in memory: a beat is no
+/// activity of a person, and moves no idle end.
+pub async fn beat(app: &App, ctx: &Context, cookie: &str, proof: &Proof, visible: bool) -> Result<BeatTaken, Fault> {
+    let session = of_terminal(app, ctx, cookie, proof).await?;
+    let id = &session.facts.id;
+    let silence_at = visible.then(|| Span::of_page(&app.config).silent(ctx.now));
+    if !app.heard.page(id, &proof.jti, silence_at) {
+        return Err(Fault::because(Refusal::BadProof, "a jti used before"));
+    }
+    for signal in session.signals.iter().filter(|s| s.kind == signal::Kind::SessionSilent && s.source == silence::SOURCE) {
+        signals::clear(app, &Subject::Session(id.clone()), signal.kind, Some(silence::SOURCE), &ctx.txn).await?;
+    }
+    let standing = session.standing.as_ref().map(|s| s.effect.as_str().to_owned());
+    Ok(BeatTaken { every_s: app.config.page_heartbeat_s, standing })
 }
 
 /// Signed out on the terminal itself.

@@ -2,8 +2,10 @@
 //! refused in both, so that a misspelt setting never passes for a default.
 
 mod check;
+mod evidence;
 mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
+pub use evidence::Evidence;
 pub use signals::{Receiver, Signals};
 
 use countersign_trust::client::Client;
@@ -77,6 +79,19 @@ pub struct Config {
     /// Time in which a person can stop a recovery that two people approved, seconds (at most a week).
     #[serde(default = "default_recovery_delay")]
     pub recovery_delay_s: i64,
+    /// A watching device program reports at least this often, seconds (1 to 3600).
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat_s: i64,
+    /// The same of a visible page of a session, seconds (1 to 40: its farewell is proved beforehand, and a
+    /// nonce lives a minute).
+    #[serde(default = "default_page_heartbeat")]
+    pub page_heartbeat_s: i64,
+    /// So many intervals without a word, and what was opened ends (2 to 10).
+    #[serde(default = "default_misses")]
+    pub heartbeat_misses: i64,
+    /// Whose word about a device's health is taken.
+    #[serde(default)]
+    pub evidence: Evidence,
     /// Deliver back-channel log-outs to loopback addresses although the issuer is not one.
     #[serde(default)]
     pub danger_allow_loopback_egress: bool,
@@ -131,6 +146,16 @@ fn default_recovery_delay() -> i64 {
 }
 fn default_decide() -> i64 {
     countersign_wire::limits::SCANNED_S
+}
+
+fn default_heartbeat() -> i64 {
+    30
+}
+fn default_page_heartbeat() -> i64 {
+    15
+}
+fn default_misses() -> i64 {
+    3
 }
 
 fn networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Network>, D::Error> {
@@ -216,6 +241,15 @@ impl Config {
         if !(0..=7 * 86_400).contains(&self.recovery_delay_s) {
             return wrong("recovery_delay_s: 0 to 604800".into());
         }
+        for (name, value, most) in [
+            ("heartbeat_s", self.heartbeat_s, 1..=3_600),
+            ("page_heartbeat_s", self.page_heartbeat_s, 1..=40),
+            ("heartbeat_misses", self.heartbeat_misses, 2..=10),
+        ] {
+            if !most.contains(&value) {
+                return wrong(format!("{name}: {} to {}", most.start(), most.end()));
+            }
+        }
         if self.attestation == Attestation::Required && self.attestation_roots.is_none() {
             return wrong("attestation = \"required\" needs attestation_roots".into());
         }
@@ -294,6 +328,9 @@ mod tests {
             ("issuer = \"https://id.example/\"", &[]),
             ("issuer = \"https://id.example/path\"", &[]),
             ("decide_s = 301", &[]),
+            ("heartbeat_s = 0", &[]),
+            ("page_heartbeat_s = 41", &[]),
+            ("heartbeat_misses = 1", &[]),
             ("attestation = \"required\"", &[]),
             ("trusted_proxies = [\"nonsense\"]", &[]),
         ] {

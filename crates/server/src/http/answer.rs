@@ -24,8 +24,9 @@ pub fn status(refusal: Refusal) -> StatusCode {
         | Refusal::Decided
         | Refusal::AlreadyRedeemed
         | Refusal::StepUp
-        | Refusal::Locked => StatusCode::CONFLICT,
-        Refusal::WrongCode => StatusCode::UNPROCESSABLE_ENTITY,
+        | Refusal::Locked
+        | Refusal::PostureOld => StatusCode::CONFLICT,
+        Refusal::WrongCode | Refusal::BadEvidence => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Expired | Refusal::Gone | Refusal::InvitationOver => StatusCode::GONE,
         Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Clock | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

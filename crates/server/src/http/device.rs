@@ -1,17 +1,17 @@
 //! Doors of enrolled devices. Every one needs a proof by the device key over the body; a decision
 //! is its own proof.
 
-use super::answer::answer;
+use super::answer::{answer, put_nonce};
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
 use crate::app::ceremony::{decide, scan as scanning, story as stories};
-use crate::app::{App, Fault, devices, people, sessions};
+use crate::app::{App, Fault, devices, people, posture as health, sessions};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_trust::Refusal;
-use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, Rename, Scan};
+use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan};
 use serde_json::json as object;
 use std::sync::Arc;
 
@@ -47,6 +47,29 @@ pub async fn overview(State(app): Shared, r: Incoming) -> Response {
         devices::overview(&app, &r.ctx, &device).await
     })
     .await
+}
+
+/// `GET /device/posture`. A device that waits or is suspended reports as well: that is how it gets in
+/// order.
+pub async fn posture(State(app): Shared, r: Incoming) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let (device, _) = r.known_device(&app, b"", false).await?;
+        health::view(&app, &r.ctx, &device).await
+    })
+    .await
+}
+
+/// `POST /device/posture`. The report's number does what burning the proof does elsewhere, without a
+/// write for each.
+pub async fn report(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    let mut response = answer(&app, &r.ctx, StatusCode::OK, async {
+        let (device, _) = r.known_device(&app, &body, false).await?;
+        let sent: PostureBody = json(&r.headers, &body)?;
+        health::take(&app, &r.ctx, &device, &sent).await
+    })
+    .await;
+    put_nonce(&app, &mut response);
+    response
 }
 
 /// `GET /device/ceremonies/{cid}`.

@@ -1,6 +1,6 @@
 //! Doors of the terminal.
 
-use super::answer::{answer, refused};
+use super::answer::{answer, put_nonce, refused};
 use super::cookies;
 use super::request::{Incoming, json};
 use crate::app::ceremony::{open as opening, redeem as redeeming, terminal};
@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::{Refusal, limits};
-use countersign_wire::message::{Confirm, Open};
+use countersign_wire::message::{Beat, Confirm, Open};
 use countersign_wire::object;
 use countersign_wire::webauthn::AssertionText;
 use serde::Deserialize;
@@ -179,4 +179,18 @@ pub async fn end_session(State(app): Shared, r: Incoming) -> Response {
         }
         Err(fault) => refused(&app, &r.ctx, fault).await,
     }
+}
+
+/// `POST /session/beat`: a page of a session is there, or goes.
+pub async fn beat(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    let mut response = answer(&app, &r.ctx, StatusCode::OK, async {
+        r.own_page(&app)?;
+        let cookie = r.session().ok_or_else(no_session)?;
+        let proof = r.terminal_proof(&app)?;
+        let sent: Beat = json(&r.headers, &body)?;
+        sessions::beat(&app, &r.ctx, &cookie, &proof, sent.visible).await
+    })
+    .await;
+    put_nonce(&app, &mut response);
+    response
 }

@@ -1,7 +1,7 @@
 //! What happens by the clock: sweeping, numbering, following, keys, telling relying parties.
 
 use crate::app::ceremony::terminal;
-use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions, workloads};
+use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions, silence, workloads};
 use crate::oidc::backchannel;
 use crate::ssf::push;
 use countersign_trust::limits;
@@ -33,6 +33,9 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         every(app, stopped, Duration::from_secs(2), "policies", |app| async move { policies::reload(&app).await }),
         every(app, stopped, Duration::from_secs(5), "resting", |app| async move {
             judge::wake_resting(&app).await.map_err(|f| f.refusal.code().to_owned())
+        }),
+        every(app, stopped, silence::LOOK, "silence", |app| async move {
+            silence::look(&app).await.map_err(|f| f.refusal.code().to_owned())
         }),
         tokio::spawn(judge::run(app.clone(), stopped.clone())),
         every(app, stopped, Duration::from_secs(2), "access policies", access::renew),

@@ -103,9 +103,9 @@ fn every_refusal_is_in_the_protocol_and_has_words_for_people() {
         if !protocol.contains(&format!("`{code}`")) {
             missing.push(format!("docs/protocol.md: {code}"));
         }
-        // Only a program that speaks wrongly hears the first; the page shows its general sentence. The
+        // No page reports a device's health. Only a program that speaks wrongly hears the first; the page shows its general sentence. The
         // second is known by its status (410), as it has one page with one sentence.
-        if matches!(refusal, Refusal::Malformed | Refusal::InvitationOver) {
+        if matches!(refusal, Refusal::Malformed | Refusal::InvitationOver | Refusal::PostureOld | Refusal::BadEvidence) {
             continue;
         }
         let forms = [format!("refusal.{code}"), format!("{code}:"), format!("TABLE.{code}"), format!("'{code}'"), format!("\"{code}\"")];

@@ -132,15 +132,13 @@ impl Store {
         );
         self.many(q, device).await
     }
-    /// Devices spoke: when they did, newest wins. No decision rests on it alone, no version changes.
-    pub async fn devices_seen(&self, seen: &[(DeviceId, Time)]) -> Result<(), StoreError> {
-        let moved = seen.iter().map(|(id, at)| {
-            Statement::any(
-                "UPDATE device SET seen_at = $2 WHERE id = $1 AND (seen_at IS NULL OR seen_at < $2)",
-                [id.as_str().into(), at.0.into()],
-            )
-        });
-        self.engine.upkeep(moved.collect()).await.map(|_| ())
+    /// Devices whose silence is to be looked at, the longest waiting first.
+    pub async fn devices_silent(&self, now: Time, limit: i64) -> Result<Vec<StoredDevice>, StoreError> {
+        let q = Query::new(
+            device_query!("WHERE silence_at <= $1 ORDER BY silence_at LIMIT $2"),
+            [now.0.into(), limit.into()],
+        );
+        self.many(q, device).await
     }
     /// A passkey.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {

@@ -1,6 +1,7 @@
 //! The nouns: how each is loaded and how each is written. One SQL text per kind of write, for both
 //! engines; nothing else in the program speaks SQL.
 
+mod beats;
 mod budgets;
 mod ceremonies;
 mod clients;
@@ -21,6 +22,7 @@ mod streams;
 mod tokens;
 mod workloads;
 
+pub use beats::{DeviceBeat, LastReport};
 pub use budgets::{Counter, Quarantine};
 pub use clients::StoredClient;
 pub use judgements::Judgement;

@@ -86,6 +86,14 @@ impl Store {
         );
         self.many(q, session).await
     }
+    /// Sessions whose page's silence is to be looked at, the longest waiting first.
+    pub async fn sessions_silent(&self, now: Time, limit: i64) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE ended IS NULL AND silence_at <= $1 ORDER BY silence_at LIMIT $2"),
+            [now.0.into(), limit.into()],
+        );
+        self.many(q, session).await
+    }
     /// Sessions whose time is over and that were not ended yet.
     pub async fn sessions_due(&self, now: Time, limit: i64) -> Result<Vec<Session>, StoreError> {
         let q = Query::new(

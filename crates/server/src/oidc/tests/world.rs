@@ -2,7 +2,7 @@
 
 use crate::app::once::hashed;
 use crate::app::keys::Keys;
-use crate::app::{App, sessions};
+use crate::app::{Made, App, sessions};
 use crate::chance::System;
 use crate::config::Config;
 use crate::oidc::details::DetailTypes;
@@ -117,7 +117,8 @@ impl World {
         let policies = Policies::load(None).unwrap();
         let details = DetailTypes::load(&[]).unwrap();
         let access = crate::app::access::Access::load(None).unwrap();
-        let app = Arc::new(App::new(store, config, keys, policies, access, details, chance));
+        let trusted = Default::default();
+        let app = Arc::new(App::new(Made { store, config, keys, policies, access, details, trusted, chance }));
         let person = PersonId::new(T0, app.id10());
         let dk = Key::new().public();
         let device = Device {
@@ -195,7 +196,9 @@ impl World {
         let details = DetailTypes::load(&[]).unwrap();
         let access = crate::app::access::Access::load(None).unwrap();
         let policies = Policies::load(None).unwrap();
-        let app = Arc::new(App::new(old.store.clone(), old.config.clone(), keys, policies, access, details, old.chance.clone()));
+        let (store, config, chance) = (old.store.clone(), old.config.clone(), old.chance.clone());
+        let trusted = Default::default();
+        let app = Arc::new(App::new(Made { store, config, keys, policies, access, details, trusted, chance }));
         let doors = crate::http::router(app.clone());
         World { app, clock: self.clock.clone(), session: self.session.clone(), cookie: self.cookie.clone(), terminal: self.terminal.clone(), doors }
     }

@@ -14,7 +14,7 @@ enum Covered {
 }
 use Covered::{By, Gives};
 
-const DOORS: [(&str, Covered); 52] = [
+const DOORS: [(&str, Covered); 54] = [
     ("/forward-auth", By(Step::Forward)),
     ("/forward-auth/enter", Gives("begins a sign-in")),
     ("/forward-auth/arrived", Gives("takes a code through the gate, as the token endpoint does: scenarios/forward.rs")),
@@ -34,6 +34,7 @@ const DOORS: [(&str, Covered); 52] = [
     ("/session", Gives("a page for a session that lives")),
     ("/session/watch", Gives("one word: how the session of this screen stands")),
     ("/session/end", Gives("ends a session")),
+    ("/session/beat", Gives("says that a page is there; opens nothing")),
     ("/q", Gives("a page, the same for all")),
     ("/code", Gives("a page, the same for all")),
     ("/phone", Gives("a page, the same for all")),
@@ -42,6 +43,7 @@ const DOORS: [(&str, Covered); 52] = [
     ("/assets/{path}", Gives("scripts and styles")),
     ("/device/scans", By(Step::Scan)),
     ("/device/pending", Gives("what is offered to an active device: people.rs")),
+    ("/device/posture", Gives("what a device says of itself, in any state of a life that has not ended")),
     ("/device/overview", Gives("what a device may see: people.rs")),
     ("/device/ceremonies/{cid}", Gives("what its scanner saw")),
     ("/device/ceremonies/{cid}/story", Gives("what the log says of one's own ceremony")),
