@@ -2,7 +2,7 @@
 
 use crate::app::once::hashed;
 use crate::app::keys::Keys;
-use crate::app::{Made, App, sessions};
+use crate::app::{App, Made, sessions};
 use crate::chance::System;
 use crate::config::Config;
 use crate::oidc::details::DetailTypes;
