@@ -60,6 +60,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0011_silence",
         sql: include_str!("../migrations/0011_silence.sql"),
     },
+    Migration {
+        id: "0012_stopped",
+        sql: include_str!("../migrations/0012_stopped.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

@@ -106,9 +106,9 @@ impl Store {
     pub async fn sessions_stopped(&self, limit: i64) -> Result<Vec<Session>, StoreError> {
         let q = Query::new(
             session_query!(
-                "WHERE ended IS NULL AND (\
-                 EXISTS (SELECT 1 FROM person WHERE person.id = session.person AND person.state <> 'active') OR \
-                 EXISTS (SELECT 1 FROM device WHERE device.id = session.device AND device.state <> 'active')) LIMIT $1"
+                "WHERE ended IS NULL AND id IN (\
+                 SELECT s.id FROM person p CROSS JOIN session s WHERE p.state <> 'active' AND s.person = p.id AND s.ended IS NULL UNION \
+                 SELECT s.id FROM device d CROSS JOIN session s WHERE d.state <> 'active' AND s.device = d.id AND s.ended IS NULL) LIMIT $1"
             ),
             [limit.into()],
         )

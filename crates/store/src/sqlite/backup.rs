@@ -126,12 +126,7 @@ fn build(
         statements,
         events,
     } = after;
-    writer.last_of_restore(Job {
-        guards,
-        statements,
-        events,
-        answer,
-    })?;
+    writer.last_of_restore(Job::new(guards, statements, events, answer))?;
     let conn = writer.link.conn;
     conn.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")
         .map_err(unreachable)?;

@@ -224,12 +224,7 @@ impl Sqlite {
         events: Vec<crate::EventRow>,
     ) -> Result<Done, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Write(Job {
-            guards,
-            statements,
-            events,
-            answer,
-        }))?;
+        self.order(Order::Write(Job::new(guards, statements, events, answer)))?;
         answered.await.unwrap_or(Err(StoreError::Unavailable))
     }
 

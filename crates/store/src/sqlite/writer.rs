@@ -1,7 +1,8 @@
 //! The only thread that writes.
 //!
-//! It takes what callers wait for and writes it as one durable group: `BEGIN IMMEDIATE`, a savepoint for each job, one `COMMIT`.
-//! 1. A job that fails is rolled back to its savepoint; the others in the group do not notice.
+//! It takes what callers wait for and writes it as one durable group: `BEGIN IMMEDIATE`, job after job, one `COMMIT`.
+//! 1. A job that fails leaves nothing, and the others in the group do not notice: most fail before they have changed anything; where one
+//!    does not, the group is done again with a savepoint for each job (a savepoint copies every page that is changed under it).
 //! 2. Nobody is answered before the commit: a refusal may rest on another job of the same group, so it holds only if that job does.
 //! 3. If the commit fails, everyone in the group hears `Unavailable`.
 //! 4. Events are numbered inside the transaction from a head row, because another process may write too.
@@ -16,13 +17,22 @@ use tokio::sync::oneshot;
 
 use super::connection::Link;
 use super::memory::{Memory, Moved};
-use crate::{Clock, EventRow, Guard, Statement, StoreError, limits};
+use crate::{Clock, EventRow, Guard, Statement, StoreError, Value, limits};
 
 const HEAD: &str = "SELECT seq, at FROM event_head WHERE id = 'head'";
 const HEAD_MOVE: &str = "UPDATE event_head SET seq = $1, at = $2 WHERE id = 'head'";
 const APPEND: &str = "INSERT INTO event \
     (id, txn, kind, at, ceremony, session, person, device, client, body, seq, written_at, place) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+/// Columns of an event that it brings along.
+const EVENT_VALUES: usize = 10;
+
+/// What the jobs of a group came to, and which statements of which jobs changed rows.
+struct Outcome {
+    results: Vec<Result<Done, StoreError>>,
+    touched: Vec<(usize, usize)>,
+}
 
 /// What a job did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +44,28 @@ pub(super) struct Done {
 
 /// One caller's transaction.
 pub(super) struct Job {
-    pub(super) guards: Vec<Guard>,
-    pub(super) statements: Vec<Statement>,
-    pub(super) events: Vec<EventRow>,
-    pub(super) answer: oneshot::Sender<Result<Done, StoreError>>,
+    guards: Vec<Guard>,
+    statements: Vec<Statement>,
+    /// Events as their columns; number, time and place come last.
+    events: Vec<Vec<Value>>,
+    answer: oneshot::Sender<Result<Done, StoreError>>,
+}
+
+impl Job {
+    pub(super) fn new(
+        guards: Vec<Guard>,
+        statements: Vec<Statement>,
+        events: Vec<EventRow>,
+        answer: oneshot::Sender<Result<Done, StoreError>>,
+    ) -> Self {
+        let columns = |event: EventRow| {
+            let mut values = Vec::with_capacity(13);
+            values.extend(event.into_values());
+            values
+        };
+        let events = events.into_iter().map(columns).collect();
+        Self { guards, statements, events, answer }
+    }
 }
 
 /// What reaches the writer.
@@ -154,32 +182,16 @@ impl Writer {
     fn group(&mut self, group: &mut [Job]) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
         let whole = |_| StoreError::Unavailable;
         self.link.execute("BEGIN IMMEDIATE", &[]).map_err(whole)?;
-        let header = self.memory.begin();
-        let start = self.head().map_err(whole)?;
-        let mut head = start;
-        let mut results = Vec::with_capacity(group.len());
-        let mut changed = false;
-        let mut moved = Vec::new();
-        for job in group.iter_mut() {
-            let (before, known) = (head, moved.len());
-            self.link.execute("SAVEPOINT job", &[]).map_err(whole)?;
-            let result = self.apply(job, &mut head, &mut moved);
-            if result.is_err() {
-                head = before;
-                moved.truncate(known);
-                // A full disk may have ended the whole transaction; then there is nothing to go back to, and this fails for all.
-                self.link.execute("ROLLBACK TO job", &[]).map_err(whole)?;
-            }
-            self.link.execute("RELEASE job", &[]).map_err(whole)?;
-            changed |= result.is_ok();
-            results.push(result);
+        let mut header = self.memory.begin();
+        let mut outcome = self.all(group, false)?;
+        if outcome.is_none() {
+            self.link.execute("ROLLBACK", &[]).map_err(whole)?;
+            self.link.execute("BEGIN IMMEDIATE", &[]).map_err(whole)?;
+            header = self.memory.begin();
+            outcome = self.all(group, true)?;
         }
-        if head != start {
-            self.link
-                .execute(HEAD_MOVE, &[head.seq.into(), head.at.into()])
-                .map_err(whole)?;
-        }
-        if !changed {
+        let Outcome { results, touched } = outcome.ok_or(StoreError::Unavailable)?;
+        if results.iter().all(Result::is_err) {
             self.link.execute("ROLLBACK", &[]).map_err(whole)?;
             return Ok(results);
         }
@@ -187,11 +199,48 @@ impl Writer {
             self.memory.lost();
             return Err(StoreError::Unavailable);
         }
-        self.memory.committed(header, moved);
+        let moved = touched.into_iter().filter_map(|(job, n)| Moved::by(group.get_mut(job)?.statements.get_mut(n)?));
+        self.memory.committed(header, moved.collect());
         Ok(results)
     }
 
-    fn apply(&mut self, job: &mut Job, head: &mut Head, moved: &mut Vec<Moved>) -> Result<Done, StoreError> {
+    /// Does every job, each under a savepoint where they are kept `apart`. `None` where one failed that had changed something.
+    fn all(&mut self, group: &mut [Job], apart: bool) -> Result<Option<Outcome>, StoreError> {
+        let whole = |_| StoreError::Unavailable;
+        let start = self.head().map_err(whole)?;
+        let mut head = start;
+        let mut results = Vec::with_capacity(group.len());
+        let mut touched = Vec::new();
+        for (n, job) in group.iter_mut().enumerate() {
+            let before = head;
+            if apart {
+                self.link.execute("SAVEPOINT job", &[]).map_err(whole)?;
+            }
+            let mut own = Vec::new();
+            let result = self.apply(job, &mut head, &mut own);
+            match &result {
+                Ok(_) => touched.extend(own.into_iter().map(|statement| (n, statement))),
+                // A full disk may have ended the whole transaction; then there is nothing to go back to, and this fails for all.
+                Err(_) if self.link.conn.is_autocommit() => return Err(StoreError::Unavailable),
+                Err(_) if apart => self.link.execute("ROLLBACK TO job", &[]).map(|_| head = before).map_err(whole)?,
+                Err(_) if own.is_empty() && head == before => {}
+                Err(_) => return Ok(None),
+            }
+            if apart {
+                self.link.execute("RELEASE job", &[]).map_err(whole)?;
+            }
+            results.push(result);
+        }
+        if head != start {
+            self.link
+                .execute(HEAD_MOVE, &[head.seq.into(), head.at.into()])
+                .map_err(whole)?;
+        }
+        Ok(Some(Outcome { results, touched }))
+    }
+
+    /// Does one job; `touched` are its statements that changed rows, whatever became of it.
+    fn apply(&mut self, job: &mut Job, head: &mut Head, touched: &mut Vec<usize>) -> Result<Done, StoreError> {
         let at = self.clock.now();
         let behind = at.saturating_add(limits::CLOCK_BEHIND_MAX_US) < head.at;
         self.pulse.behind.store(behind, Ordering::Relaxed);
@@ -207,24 +256,24 @@ impl Writer {
             };
             guard.holds(kept, at)?;
         }
-        let mut touched = 0;
-        for statement in &mut job.statements {
-            let rows = statement.judge(self.link.execute(statement.sql, &statement.params)?)?;
-            touched += rows;
-            if rows > 0 {
-                moved.extend(Moved::by(statement));
+        let mut rows = 0;
+        for (n, statement) in job.statements.iter().enumerate() {
+            let changed = self.link.execute(statement.sql, &statement.params)?;
+            if changed > 0 {
+                touched.push(n);
             }
+            rows += statement.judge(changed)?;
         }
         let mut seq = None;
-        for (place, event) in (0_i64..).zip(job.events.drain(..)) {
+        for (place, event) in (0_i64..).zip(&mut job.events) {
             head.seq += 1;
             head.at = head.at.max(at);
             seq = Some(head.seq);
-            let mut values = Vec::from(event.into_values());
-            values.extend([head.seq.into(), at.into(), place.into()]);
-            self.link.execute(APPEND, &values)?;
+            event.truncate(EVENT_VALUES);
+            event.extend([head.seq.into(), at.into(), place.into()]);
+            self.link.execute(APPEND, event)?;
         }
-        Ok(Done { at, seq, touched })
+        Ok(Done { at, seq, touched: rows })
     }
 
     /// The batch that ends a restore, inside the transaction the restore opened.
