@@ -1,6 +1,6 @@
-// Runs N device flows against the peer on its own process and prints CPU per flow as JSON.
+// Runs N of each operation against the peer in its own process and prints what each cost it, as JSON.
 import { spawn, spawnSync } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 
@@ -15,9 +15,9 @@ const issuer = await new Promise((found, lost) => {
   server.on('exit', () => lost(new Error('the peer ended')));
 });
 const agent = new Agent({ keepAlive: true, maxSockets: 16 });
-const call = (path, form) =>
+const call = (path, form, headers = {}) =>
   new Promise((done, failed) => {
-    const r = request(issuer + path, { agent, method: form ? 'POST' : 'GET', headers: form ? { 'content-type': 'application/x-www-form-urlencoded' } : {} }, (answer) => {
+    const r = request(issuer + path, { agent, method: form ? 'POST' : 'GET', headers: form ? { 'content-type': 'application/x-www-form-urlencoded', ...headers } : headers }, (answer) => {
       let text = '';
       answer.on('data', (part) => (text += part));
       answer.on('end', () => done({ status: answer.statusCode, text }));
@@ -25,29 +25,63 @@ const call = (path, form) =>
     r.on('error', failed);
     r.end(form && new URLSearchParams(form).toString());
   });
-const flow = async () => {
-  const started = JSON.parse((await call('/device/auth', { client_id: 'bench', scope: 'openid profile' })).text);
-  const poll = () => call('/token', { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', client_id: 'bench', device_code: started.device_code });
-  await poll();
+
+// A proof of possession (RFC 9449) for the token endpoint.
+const holder = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const { kty, crv, x, y } = holder.publicKey.export({ format: 'jwk' });
+const text = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const head = text({ typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } });
+const proof = () => {
+  const input = `${head}.${text({ htm: 'POST', htu: `${issuer}/token`, jti: randomUUID(), iat: Math.floor(Date.now() / 1000) })}`;
+  return { dpop: `${input}.${sign('sha256', Buffer.from(input), { key: holder.privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}` };
+};
+
+const tokens = async (form, headers) => {
+  const answer = await call('/token', form, headers);
+  if (answer.status !== 200) throw new Error(answer.text);
+  return JSON.parse(answer.text);
+};
+const start = async (scope) => JSON.parse((await call('/device/auth', { client_id: 'bench', scope })).text);
+const poll = (started) => ({ grant_type: 'urn:ietf:params:oauth:grant-type:device_code', client_id: 'bench', device_code: started.device_code });
+const flow = async (scope, headers) => {
+  const started = await start(scope);
+  await call('/token', poll(started), headers?.());
   await call(`/grant?user_code=${encodeURIComponent(started.user_code)}`);
-  const tokens = await poll();
-  if (tokens.status !== 200 || !JSON.parse(tokens.text).id_token) throw new Error(tokens.text);
+  const given = await tokens(poll(started), headers?.());
+  if (!given.id_token) throw new Error('no ID token');
+  return given;
 };
 const ticks = () => {
   const stat = readFileSync(`/proc/${server.pid}/stat`, 'utf8');
   const parts = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return Number(parts[11]) + Number(parts[12]);
 };
-const many = async (count) => {
-  let left = count;
-  await Promise.all(Array.from({ length: 8 }, async () => { while (left-- > 0) await flow(); }));
+const LANES = 8;
+const measured = async (act) => {
+  const lanes = Array.from({ length: LANES }, (_, lane) => lane);
+  const run = (each) => Promise.all(lanes.map(async (lane) => { for (let i = 0; i < each; i++) await act(lane); }));
+  await run(Math.ceil(Math.min(500, n) / LANES));
+  const [before, began, each] = [ticks(), performance.now(), Math.ceil(n / LANES)];
+  await run(each);
+  const seconds = (performance.now() - began) / 1000;
+  return { cpu_us: ((ticks() - before) * 10_000) / (each * LANES), per_second: (each * LANES) / seconds };
 };
 try {
-  await many(Math.min(500, n));
-  const [before, began] = [ticks(), performance.now()];
-  await many(n);
-  const seconds = (performance.now() - began) / 1000;
-  console.log(JSON.stringify({ cpu_us: ((ticks() - before) * 10_000) / n, per_second: n / seconds, pinned }));
+  const told = { 'device flow': await measured(() => flow('openid profile')) };
+  const waits = await start('openid profile');
+  told['pending poll'] = await measured(() => call('/token', poll(waits)));
+  const held = await Promise.all(Array.from({ length: LANES }, () => flow('openid profile offline_access', proof)));
+  told['refresh with DPoP'] = await measured(async (lane) => {
+    held[lane] = await tokens({ grant_type: 'refresh_token', client_id: 'bench', refresh_token: held[lane].refresh_token }, proof());
+  });
+  const machine = { client_id: 'machine', client_secret: 'only for a benchmark' };
+  told.introspection = await measured(async (lane) => {
+    const answer = await call('/token/introspection', { ...machine, token: held[lane].refresh_token });
+    if (!JSON.parse(answer.text).active) throw new Error(answer.text);
+  });
+  told['client credentials'] = await measured(() => tokens({ ...machine, grant_type: 'client_credentials' }));
+  told['client credentials with DPoP'] = await measured(() => tokens({ ...machine, grant_type: 'client_credentials' }, proof()));
+  console.log(JSON.stringify(told));
 } finally {
   agent.destroy();
   server.kill();

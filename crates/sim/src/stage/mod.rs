@@ -45,6 +45,8 @@ pub struct Settings {
     pub more: String,
     /// Where `till` is told that sessions ended.
     pub logout: Option<String>,
+    /// The only core that the server may run on.
+    pub core: Option<usize>,
 }
 
 /// A running server.
@@ -54,6 +56,7 @@ pub struct Stage {
     /// Its database.
     pub database: String,
     dir: PathBuf,
+    core: Option<usize>,
     server: Mutex<Option<Child>>,
     said: Arc<Mutex<String>>,
     guardian: Mutex<Option<Child>>,
@@ -134,6 +137,7 @@ impl Stage {
             issuer: Url::parse(&issuer).unwrap(),
             database,
             dir,
+            core: settings.core,
             server: Mutex::new(None),
             said: Arc::default(),
             guardian: Mutex::new(Some(guardian)),
@@ -143,7 +147,14 @@ impl Stage {
     }
 
     fn spawn(&self, program: &Path) -> Child {
-        let mut command = Command::new(program);
+        let mut command = match self.core {
+            None => Command::new(program),
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string()]).arg(program);
+                command
+            }
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|n| n.starts_with("COUNTERSIGN_")) {
                 command.env_remove(name);

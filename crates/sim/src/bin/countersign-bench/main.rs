@@ -1,0 +1,163 @@
+//! Measures the built server, and a peer beside it.
+//!
+//! CPU time of the server's process is what counts (user and kernel, from `/proc`): it moves little on a shared machine. Wall-clock
+//! figures are printed for orientation and promise nothing. The server, and the peer, are started on core 0 and see no other; whoever
+//! asks them has the rest.
+//!
+//! `npm ci --prefix e2e/bench && cargo build --release && target/release/countersign-bench`
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the monotonic clock")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod growth;
+mod peer;
+mod process;
+mod sign_in;
+mod tokens;
+mod waiting;
+
+use clap::Parser;
+use countersign_device::Phone;
+use countersign_sim::stage::{Scene, Settings, Stage, place};
+use process::{Cost, cost, memory, ms};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::time::Instant;
+
+/// What to measure.
+#[derive(Parser)]
+#[command(about = "Measures the server, and a peer in the same run")]
+struct Options {
+    /// Sign-ins that are measured.
+    #[arg(long, default_value_t = 2_000)]
+    sign_ins: usize,
+    /// Screens that sign in at the same time.
+    #[arg(long, default_value_t = 8)]
+    screens: usize,
+    /// Times of every other operation.
+    #[arg(long, default_value_t = 4_000)]
+    times: usize,
+    /// Flows of the peer; none leaves it out.
+    #[arg(long, default_value_t = 2_000)]
+    flows: usize,
+    /// Screens that wait; none leaves them out.
+    #[arg(long, default_value_t = 0)]
+    waiting: usize,
+    /// People in the store; above the few that sign in, they are added, and everything is measured once more.
+    #[arg(long, default_value_t = 0)]
+    people: i64,
+    /// Holds streams to this port; for the benchmark itself.
+    #[arg(long, hide = true)]
+    hold: Option<u16>,
+}
+
+/// Costs of one store's size.
+struct Costs {
+    sign_in: Cost,
+    refresh: Cost,
+    introspect: Cost,
+    poll: Cost,
+}
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    if let Some(port) = options.hold {
+        return waiting::hold(port).await;
+    }
+    let mut more = String::new();
+    for n in 0..sign_in::CLIENTS {
+        let _ = writeln!(more, "[[clients]]\nid = \"bench-{n}\"\nname = \"Bench {n}\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\nscopes = [\"profile\"]");
+    }
+    let core = process::can_pin().then_some(0);
+    let begun = Instant::now();
+    let stage = Stage::set(Settings { more, core, ..Settings::default() }).await;
+    let first_start = begun.elapsed();
+    stage.enrol_administrator().await;
+    let begun = Instant::now();
+    stage.restart().await;
+    let start = begun.elapsed();
+    let idle = memory(stage.pid().unwrap());
+    let pinned = if core.is_some() { "server on one core" } else { "server not pinned" };
+    println!("commit {}, load {}, {pinned}, {} screens at once\n", process::commit(), process::load(), options.screens);
+    println!("| what | figure |\n|---|---|");
+
+    let scene = stage.scene().await;
+    let mut players = Vec::new();
+    for n in 0..options.screens {
+        players.push(scene.phone(&format!("Person {n}"), &place()).await);
+    }
+    let small = costs(&scene, &mut players, &options, "").await;
+    let alone = sign_in::round(&scene, &mut players[..1], 100, 2).await;
+    row("approval sent → terminal redeemed, one screen", &format!("p50 {} ms, p99 {} ms", ms(alone[alone.len() / 2]), ms(alone[alone.len() * 99 / 100])));
+    row("memory of the server, idle / after the run", &format!("{idle:.1} MiB / {:.1} MiB", memory(stage.pid().unwrap())));
+    row("start / first start, until it listens", &format!("{} ms / {} ms", ms(start), ms(first_start)));
+    if options.waiting > 0 {
+        let w = waiting::measure(&scene, options.waiting).await;
+        row(&format!("memory for a screen that waits, {} of them", w.screens), &format!("{:.1} KiB and {:.1} KiB of the kernel", w.user_kib, w.kernel_kib));
+    }
+    if options.people > 0 {
+        growth::grow(&scene.engine, 0, options.people).await;
+        stage.restart().await;
+        let name = format!(", {} people, devices, sessions", options.people);
+        let large = costs(&scene, &mut players, &options, &name).await;
+        let pairs = [(small.sign_in, large.sign_in), (small.refresh, large.refresh), (small.introspect, large.introspect), (small.poll, large.poll)];
+        let grown: Vec<String> = pairs.iter().map(|(a, b)| format!("{:+.0} %", (b.cpu_us / a.cpu_us - 1.0) * 100.0)).collect();
+        row("growth of CPU: sign-in, refresh, introspection, poll", &grown.join(", "));
+    }
+    if options.flows > 0 {
+        match peer::measure(options.flows) {
+            Ok(told) => beside(&told, &small),
+            Err(why) => println!("\nthe peer was left out: {why}"),
+        }
+    }
+    println!("\nload at the end {}", process::load());
+}
+
+/// Measures every operation against the store as it is.
+async fn costs(scene: &Scene<'_>, players: &mut [Phone], options: &Options, size: &str) -> Costs {
+    let pid = scene.stage.pid().unwrap();
+    // Warm: connections, memory, the first pages of the store.
+    sign_in::round(scene, players, options.sign_ins / 10, 0).await;
+    let count = options.sign_ins / players.len() * players.len();
+    let (sign_in, waits) = cost(pid, count, sign_in::round(scene, players, options.sign_ins, 1)).await;
+    let at = |part: usize| ms(waits[(waits.len() * part / 100).min(waits.len() - 1)]);
+    let mut holders = tokens::holders(scene, players).await;
+    let each = options.times / holders.len();
+    let count = each * holders.len();
+    tokens::refresh(scene, &mut holders, each / 10).await;
+    let (refresh, ()) = cost(pid, count, tokens::refresh(scene, &mut holders, each)).await;
+    let (introspect, ()) = cost(pid, count, tokens::introspect(scene, &holders, each)).await;
+    let poll = tokens::poll(scene, players.len(), each).await;
+    let costs = Costs { sign_in, refresh, introspect, poll };
+    for (name, cost) in [
+        ("a complete sign-in", costs.sign_in),
+        ("a refresh with rotation and a DPoP proof", costs.refresh),
+        ("an introspection of an access token", costs.introspect),
+        ("a poll of a screen that waits", costs.poll),
+    ] {
+        row(&format!("CPU for {name}{size}"), &format!("{:.0} µs ({:.0} a second)", cost.cpu_us, cost.per_second));
+    }
+    row(&format!("approval sent → terminal redeemed, all screens at once{size}"), &format!("p50 {} ms, p99 {} ms", at(50), at(99)));
+    costs
+}
+
+fn row(what: &str, figure: &str) {
+    println!("| {what} | {figure} |");
+}
+
+/// The peer's operations, and how many times ours they cost.
+fn beside(told: &Value, ours: &Costs) {
+    let Some(all) = told.as_object() else { return };
+    for (name, figure) in all {
+        let (Some(cpu), Some(rate)) = (figure["cpu_us"].as_f64(), figure["per_second"].as_f64()) else { continue };
+        let own = match name.as_str() {
+            "device flow" => Some(ours.sign_in),
+            "refresh with DPoP" => Some(ours.refresh),
+            "introspection" => Some(ours.introspect),
+            "pending poll" => Some(ours.poll),
+            _ => None,
+        };
+        let times = own.map(|own| format!(", {:.2} times ours", cpu / own.cpu_us)).unwrap_or_default();
+        row(&format!("peer: CPU for {name}"), &format!("{cpu:.0} µs ({rate:.0} a second){times}"));
+    }
+}
