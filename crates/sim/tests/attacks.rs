@@ -38,6 +38,8 @@ mod races;
 mod lifecycle;
 #[path = "attacks/result.rs"]
 mod result;
+#[path = "attacks/news.rs"]
+mod news;
 #[path = "attacks/signals.rs"]
 mod signals;
 #[path = "attacks/slow.rs"]

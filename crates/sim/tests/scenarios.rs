@@ -22,6 +22,8 @@ mod guarded;
 mod posture;
 #[path = "scenarios/rights.rs"]
 mod rights;
+#[path = "scenarios/news.rs"]
+mod news;
 #[path = "scenarios/signals.rs"]
 mod signals;
 #[path = "scenarios/stepup.rs"]

@@ -82,6 +82,10 @@ kinds! {
     StreamFailed = "stream.failed": ["RS.CO-03", "DE.CM-09", "PR.PS-04"],
     /// A receiver would not take an event, which was passed over.
     StreamRefused = "stream.refused": ["RS.CO-03", "DE.CM-09", "PR.PS-04"],
+    /// A transmitter or a managing system told us something.
+    NewsHeard = "news.heard": ["DE.CM-06", "ID.RA-03", "PR.PS-04"],
+    /// A device got the name that a managing system knows it by.
+    DeviceManaged = "device.managed": ["ID.AM-01", "PR.AA-02", "PR.PS-04"],
     /// A client pushed an authorization request.
     RequestPushed = "request.pushed": ["PR.AA-03", "PR.PS-04"],
     /// An authorization request was accepted.

@@ -2,12 +2,13 @@
 
 use super::ceremony::ended_along;
 use super::people::name_of;
-use super::{App, Context, Fault, recovery, sessions};
+use super::{App, Context, Fault, recovery, sessions, signals};
 use countersign_store::sql::{Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
 use countersign_trust::device::{Device, DeviceState};
+use countersign_trust::posture::{Confidence, Fact, Name};
 use countersign_trust::principal::{Person, PersonState};
 use countersign_wire::message::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, SessionItem, StandingItem};
 use countersign_wire::{DeviceId, NoticeId, PersonId, Time};
@@ -358,4 +359,24 @@ mod tests {
             assert!(may_move(Pending, Revoked, by_person) && may_move(Active, Lost, by_person));
         }
     }
+}
+
+/// A managing system knows a device by this name from now on: then it is managed, by that system's word.
+pub async fn managed(app: &App, id: &str, by: &str, name: &str) -> Result<(), Fault> {
+    let none = || Fault::because(Refusal::NoSuchThing, "no such device");
+    if !app.config.signals.manages(by) || name.is_empty() || name.len() > 200 || !countersign_wire::jcs::is_plain(name) {
+        return Err(Fault::because(Refusal::Malformed, "no system of that name that manages devices, or no name"));
+    }
+    let id: DeviceId = id.parse().map_err(|_| none())?;
+    let device = app.store.device(&id).await?.ok_or_else(none)?.device;
+    let now = app.now();
+    let txn = app.txn(now);
+    let mut event = app.event(Kind::DeviceManaged, &txn, now).fact("source", by);
+    (event.device, event.person) = (Some(id.clone()), Some(device.person.clone()));
+    let mut commit = Commit::new(event);
+    commit.write(Write::managed_forgotten(by, &id)).write(Write::managed_named(by, name, &id, now));
+    app.commit(commit).await?;
+    let fact = Fact { name: Name::Managed, value: "yes".to_owned(), source: by.to_owned(), confidence: Confidence::Measured, at: now };
+    signals::learn(app, &id, &txn, |known| Ok(known.learn(std::slice::from_ref(&fact)))).await?;
+    Ok(())
 }

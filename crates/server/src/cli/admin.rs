@@ -48,6 +48,16 @@ pub enum DeviceCommand {
         #[arg(long)]
         end: bool,
     },
+    /// Say by which name a managing system knows a device; what it says of that name is about this device.
+    Managed {
+        id: String,
+        /// The system: a transmitter or source of the configuration.
+        #[arg(long)]
+        by: String,
+        /// Its name for the device.
+        #[arg(long = "as", value_name = "NAME")]
+        name: String,
+    },
     /// All devices, people and passkeys that were stopped or ended, one a line: what a restore needs.
     Ended,
 }
@@ -160,6 +170,7 @@ pub async fn device(app: &App, what: DeviceCommand, json: bool) -> Result<(), En
     let (id, to) = match &what {
         DeviceCommand::List { login } => return devices_of(app, login, json).await,
         DeviceCommand::Touched { id, since, end } => return touched(app, id, *since, *end, json).await,
+        DeviceCommand::Managed { id, by, name } => return Ok(devices::managed(app, id, by, name).await?),
         DeviceCommand::Ended => return super::backup::stopped(app).await,
         DeviceCommand::Suspend { id } => (id, DeviceState::Suspended),
         DeviceCommand::Resume { id } => (id, DeviceState::Active),

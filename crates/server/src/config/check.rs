@@ -52,6 +52,15 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
             add(at("allow_private_network"), "its endpoints may stand where only this server reaches");
         }
     }
+    for t in &config.signals.transmitters {
+        let at = |name: &str| format!("signals.transmitters.{}.{name}", t.id);
+        if t.poll_endpoint.is_none() && t.push_authorization_hash.is_none() {
+            add(at("push_authorization_hash"), "whoever holds an event of this transmitter can deliver it");
+        }
+        if t.allow_private_network {
+            add(at("allow_private_network"), "its endpoints may stand where only this server reaches");
+        }
+    }
     for c in &config.clients {
         let at = |name: &str| format!("clients.{}.{name}", c.id);
         if c.danger_allow_bearer {

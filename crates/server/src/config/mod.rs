@@ -6,7 +6,7 @@ mod evidence;
 mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
 pub use evidence::Evidence;
-pub use signals::{Receiver, Signals};
+pub use signals::{Receiver, Signals, Source, Transmitter};
 
 use countersign_trust::client::Client;
 use countersign_trust::presence::Network;

@@ -3,7 +3,7 @@
 use crate::app::ceremony::terminal;
 use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions, silence, workloads};
 use crate::oidc::backchannel;
-use crate::ssf::push;
+use crate::ssf::{fetch, push};
 use countersign_trust::limits;
 use countersign_trust::shared::caep;
 use countersign_wire::CeremonyId;
@@ -15,7 +15,11 @@ use tokio::task::JoinHandle;
 
 /// Begins every job; each ends when `stopped` says so.
 pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
-    vec![
+    let polled = app.config.signals.transmitters.iter().filter(|t| t.poll_endpoint.is_some());
+    let fetching = polled.map(|t| tokio::spawn(fetch::run(app.clone(), t.clone(), stopped.clone())));
+    let mut jobs: Vec<JoinHandle<()>> = fetching.collect();
+    jobs.extend([
+
         every(app, stopped, Duration::from_millis(50), "sequence", |app| async move {
             app.store.engine().sequence().await.map(|_| ()).map_err(|e| e.to_string())
         }),
@@ -42,7 +46,8 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         tokio::spawn(follow(app.clone(), stopped.clone())),
         tokio::spawn(backchannel::run(app.clone(), stopped.clone())),
         tokio::spawn(push::run(app.clone(), stopped.clone())),
-    ]
+    ]);
+    jobs
 }
 
 fn every<F, Fut>(app: &Arc<App>, stopped: &Receiver<bool>, period: Duration, name: &'static str, act: F) -> JoinHandle<()>

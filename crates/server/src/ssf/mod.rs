@@ -1,13 +1,19 @@
-//! Shared Signals Framework 1.0: what happens here is told to others as CAEP events.
+//! Shared Signals Framework 1.0: what happens here is told to others as CAEP events, and theirs are heard.
 //!
 //! 1. [`streams`], [`status`], [`subjects`] and [`verification`] are where a receiver sets its streams;
 //!    [`access`] says who it is.
 //! 2. [`outbox`] reads a stream's part of the log, beginning after what was taken: the log is the queue.
 //! 3. [`push`] sends it (RFC 8935), [`poll`] lets it be fetched (RFC 8936). Both keep how far the
 //!    receiver is, so that nothing is lost over a restart and what comes twice has the same name.
+//! 4. [`listen`] takes what others push, [`fetch`] what they keep for us; [`hear`] judges whether they may
+//!    say so, [`act`] does what it means. [`webhook`] takes what has another form.
 
 mod access;
+mod act;
 mod answer;
+pub mod fetch;
+mod hear;
+mod listen;
 mod outbox;
 mod poll;
 pub mod push;
@@ -16,6 +22,7 @@ mod status;
 mod streams;
 mod subjects;
 mod verification;
+mod webhook;
 
 use crate::app::{App, Fault};
 use axum::Json;
@@ -44,11 +51,13 @@ pub struct Shared {
     waiting: AtomicUsize,
     /// One stream is made at a time, so that nobody has more than they may.
     making: Mutex<()>,
+    /// Keys of transmitters.
+    fetched: hear::Fetched,
 }
 
 impl Default for Shared {
     fn default() -> Shared {
-        Shared { told: watch::channel(0).0, set: watch::channel(0).0, waiting: AtomicUsize::new(0), making: Mutex::new(()) }
+        Shared { told: watch::channel(0).0, set: watch::channel(0).0, waiting: AtomicUsize::new(0), making: Mutex::new(()), fetched: hear::Fetched::default() }
     }
 }
 
@@ -74,6 +83,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/ssf/subjects/remove", post(subjects::remove))
         .route("/ssf/verification", post(verification::post))
         .route("/ssf/poll/{stream}", post(poll::post))
+        .route("/ssf/events/{transmitter}", post(listen::post))
+        .route("/signals/{source}", post(webhook::post))
 }
 
 /// Where receivers look first (SSF 1.0 §7.1). Our issuer has no path, so there is one place.

@@ -10,10 +10,12 @@
 
 mod ear;
 mod document;
+mod mouth;
 mod raw;
 mod robot;
 mod scene;
 
+pub use mouth::Mouth;
 pub use ear::{Came, Ear, Mood, Receiver};
 pub use raw::{Raw, Reply};
 pub use robot::{Robot, STOCK, claims, day, introspected, post};

@@ -61,6 +61,8 @@ fn doors() -> Vec<&'static str> {
         "/ssf/subjects/remove",
         "/ssf/verification",
         "/ssf/poll/00000000-0000-7000-8000-000000000000",
+        "/ssf/events/nobody",
+        "/signals/nobody",
     ]
 }
 

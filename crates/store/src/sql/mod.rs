@@ -12,6 +12,7 @@ mod judgements;
 mod keys;
 mod listed;
 mod log;
+mod managed;
 mod people;
 mod pushes;
 mod recovery;

@@ -168,6 +168,7 @@ fn ending(why: &str) -> (&'static str, Reason) {
         "stopped" => ("admin", ("the person or the device may not act", None)),
         "idle" => ("policy", ("nothing was done for too long", Some("Nothing was done for a while."))),
         "absolute" => ("policy", ("its time was over", Some("Its time was over."))),
+        "told" => ("system", ("another system revoked it", Some("Another system of your organisation ended it."))),
         "restored" => ("system", RESTORED),
         _ => ("policy", ("trust in it ended", Some("Sign in again."))),
     }

@@ -2,4 +2,5 @@
 //! stream of such events goes on (Shared Signals Framework 1.0).
 
 pub mod caep;
+pub mod heard;
 pub mod stream;
