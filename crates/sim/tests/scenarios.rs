@@ -20,6 +20,8 @@ mod forward;
 mod guarded;
 #[path = "scenarios/posture.rs"]
 mod posture;
+#[path = "scenarios/guarded.rs"]
+mod guarded;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/news.rs"]

@@ -53,7 +53,6 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0009_recovery.sql"),
     },
     Migration {
-<<<<<<< HEAD
         id: "0010_workloads",
         sql: include_str!("../migrations/0010_workloads.sql"),
     },
@@ -64,10 +63,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         id: "0012_stopped",
         sql: include_str!("../migrations/0012_stopped.sql"),
-=======
-        id: "0010_managed",
-        sql: include_str!("../migrations/0010_managed.sql"),
->>>>>>> 8377168 (Events from others count as far as their transmitter may speak: by push, by poll, and in a managing system's own form; a receiver in Python hears every CAEP event over a fall of both sides)
+    },
+    Migration {
+        id: "0013_managed",
+        sql: include_str!("../migrations/0013_managed.sql"),
     },
 ];
 
