@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use countersign_device::keys::Folder;
-use countersign_device::{Phone, Transport};
+use countersign_device::phone::Recovering;
+use countersign_device::{Phone, SoftwareKey, Transport};
 use countersign_sim::stage::{Scene, Settings, Stage, place};
 use countersign_store::Statement;
 use countersign_wire::approval::Verb;
@@ -104,4 +105,25 @@ async fn a_list_that_names_something_else_brings_nothing_back() {
         let why = stage.command(&["restore", "backup.jsonl", "--revoked", "ended.txt"]).unwrap_err();
         assert!(why.contains("ended.txt") || why.contains("no line"), "{why}");
     }
+}
+
+#[tokio::test]
+async fn a_recovery_code_that_was_used_does_not_come_back_with_a_backup() {
+    let stage = Stage::set(Settings::default()).await;
+    stage.enrol_administrator().await;
+    let scene = stage.scene().await;
+    let here = place();
+    let (phone, login) = listed(&scene, "Papier", &here).await;
+    let codes = phone.recovery_codes().await.unwrap();
+    stage.command(&["backup", "backup.jsonl"]).unwrap();
+    let new = |scene: &Scene<'_>| Recovering { http: scene.http(&here), key: SoftwareKey::generate().unwrap(), issuer: scene.stage.issuer.clone() };
+    new(&scene).code(&login, &codes[0]).await.unwrap();
+    restored(&stage, &["--nothing-ended-since"]).await;
+
+    let scene = stage.scene().await;
+    for code in &codes[..2] {
+        scene.refused(new(&scene).code(&login, code).await, "not_recovered").await;
+    }
+    let codes = phone.recovery_codes().await.unwrap();
+    new(&scene).code(&login, &codes[0]).await.unwrap();
 }
