@@ -341,26 +341,6 @@ async fn answer(app: &App, ctx: &Context, by: &StoredDevice, id: &str, state: &'
     .await
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-    use super::*;
-
-    #[test]
-    fn a_person_allows_and_an_operator_resumes_and_never_the_other_way() {
-        use DeviceState::{Active, Lost, Pending, Revoked, Suspended};
-        assert!(may_move(Pending, Active, true) && may_move(Suspended, Active, false));
-        assert!(!may_move(Suspended, Active, true), "a suspension is not lifted by the person's other device");
-        assert!(!may_move(Pending, Active, false), "an operator never vouches for a person");
-        for by_person in [true, false] {
-            for dead in [Lost, Revoked] {
-                assert!(!may_move(dead, Active, by_person) && !may_move(dead, Revoked, by_person));
-            }
-            assert!(may_move(Pending, Revoked, by_person) && may_move(Active, Lost, by_person));
-        }
-    }
-}
-
 /// A managing system knows a device by this name from now on: then it is managed, by that system's word.
 pub async fn managed(app: &App, id: &str, by: &str, name: &str) -> Result<(), Fault> {
     let none = || Fault::because(Refusal::NoSuchThing, "no such device");
@@ -379,4 +359,24 @@ pub async fn managed(app: &App, id: &str, by: &str, name: &str) -> Result<(), Fa
     let fact = Fact { name: Name::Managed, value: "yes".to_owned(), source: by.to_owned(), confidence: Confidence::Measured, at: now };
     signals::learn(app, &id, &txn, |known| Ok(known.learn(std::slice::from_ref(&fact)))).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_person_allows_and_an_operator_resumes_and_never_the_other_way() {
+        use DeviceState::{Active, Lost, Pending, Revoked, Suspended};
+        assert!(may_move(Pending, Active, true) && may_move(Suspended, Active, false));
+        assert!(!may_move(Suspended, Active, true), "a suspension is not lifted by the person's other device");
+        assert!(!may_move(Pending, Active, false), "an operator never vouches for a person");
+        for by_person in [true, false] {
+            for dead in [Lost, Revoked] {
+                assert!(!may_move(dead, Active, by_person) && !may_move(dead, Revoked, by_person));
+            }
+            assert!(may_move(Pending, Revoked, by_person) && may_move(Active, Lost, by_person));
+        }
+    }
 }

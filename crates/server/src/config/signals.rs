@@ -213,7 +213,7 @@ impl Source {
     }
 }
 
-fn digest(text: &String) -> bool {
+fn digest(text: &str) -> bool {
     b64::decode(text).is_ok_and(|d| d.len() == 32)
 }
 

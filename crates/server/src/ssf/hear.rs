@@ -35,9 +35,12 @@ const KEYS_BYTES: usize = 64 * 1_024;
 /// What names of events are used up under.
 const USED: &str = "set";
 
+/// The keys of one transmitter, and when they were fetched.
+type Kept = (Instant, Arc<Vec<IssuerKey>>);
+
 /// Keys that were fetched, by transmitter.
 #[derive(Default)]
-pub struct Fetched(Mutex<HashMap<String, (Instant, Arc<Vec<IssuerKey>>)>>);
+pub struct Fetched(Mutex<HashMap<String, Kept>>);
 
 /// Why an event was not taken: the code of RFC 8935 §2.4, and words of ours.
 pub struct Deaf {

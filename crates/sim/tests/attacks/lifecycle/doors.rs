@@ -14,7 +14,7 @@ enum Covered {
 }
 use Covered::{By, Gives};
 
-const DOORS: [(&str, Covered); 54] = [
+const DOORS: &[(&str, Covered)] = &[
     ("/forward-auth", By(Step::Forward)),
     ("/forward-auth/enter", Gives("begins a sign-in")),
     ("/forward-auth/arrived", Gives("takes a code through the gate, as the token endpoint does: scenarios/forward.rs")),
