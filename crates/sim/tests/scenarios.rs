@@ -20,8 +20,6 @@ mod forward;
 mod guarded;
 #[path = "scenarios/posture.rs"]
 mod posture;
-#[path = "scenarios/guarded.rs"]
-mod guarded;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/news.rs"]

@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_devices_word_is_whole() {
         let known = fact(Name::Tpm, "yes", "device", Confidence::Measured, 1);
-        let p = Posture::default().reported(&[known.clone()], &[], Time(1)).unwrap();
+        let p = Posture::default().reported(std::slice::from_ref(&known), &[], Time(1)).unwrap();
         let less = p.reported(&[Fact { value: "unknown".into(), ..known }], &[], Time(2)).unwrap();
         assert_eq!(less.answer(Name::Tpm), Answer::Unknown);
     }

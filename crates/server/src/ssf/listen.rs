@@ -22,7 +22,7 @@ pub async fn post(State(app): State<Arc<App>>, Path(id): Path<String>, r: Incomi
         Err(Unheard::Fault(fault)) => match fault.refusal {
             Refusal::NoSuchThing => (StatusCode::NOT_FOUND, Json(json!({"err": "access_denied"}))).into_response(),
             Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "60")], Json(json!({"err": "access_denied"}))).into_response(),
-            _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"err": "temporarily_unavailable"}))).into_response(),
         },
     }
 }

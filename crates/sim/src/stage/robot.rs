@@ -50,8 +50,8 @@ impl Robot {
     /// Its line in the list of the operator.
     pub fn listed(&self, stage: &Stage, words: &[&str]) -> Value {
         let said = stage.command(&[&["workload", "list", "--json"], words].concat()).unwrap();
-        let lines = said.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
-        lines.filter(|l| l["client_id"] == *self.client).last().unwrap_or(Value::Null)
+        let mut lines = said.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        lines.rfind(|l| l["client_id"] == *self.client).unwrap_or(Value::Null)
     }
 
     /// An assertion by `key` that says what `spoil` makes of it.

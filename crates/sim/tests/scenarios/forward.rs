@@ -77,9 +77,11 @@ impl House {
         let mut command = Command::new(program);
         command.arg("-p").arg(dir.path()).arg("-c").arg(dir.path().join("nginx.conf")).args(["-e", "stderr", "-g", "daemon off; master_process off;"]);
         let nginx = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        // It ends with its house, whether it listens or not.
+        let house = House { stage, address, nginx, _dir: dir };
         for _ in 0..500 {
             if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Some(House { stage, address, nginx, _dir: dir });
+                return Some(house);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

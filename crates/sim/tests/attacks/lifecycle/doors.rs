@@ -119,7 +119,7 @@ async fn x13_every_door_and_every_grant_has_a_row() {
     // Those that a standard describes are named by its metadata, below.
     let standard = |door: &Value| door.as_object().unwrap().values().all(|one| ["oauth", "decisions", "signals"].iter().any(|tag| one["tags"] == json!([tag])));
     let own = doors["paths"].as_object().unwrap().iter().filter(|(_, door)| !standard(door));
-    same(own.map(|(path, _)| path.clone()).collect(), &DOORS, "doors");
+    same(own.map(|(path, _)| path.clone()).collect(), DOORS, "doors");
     let metadata: Value = read("/.well-known/openid-configuration").await;
     let endpoints = metadata.as_object().unwrap().keys().filter(|k| k.ends_with("_endpoint") || *k == "jwks_uri").cloned();
     same(endpoints.collect(), &ENDPOINTS, "endpoints");
