@@ -5,8 +5,8 @@ import { call, prepared, Refusal } from './call.js';
 const PATH = '/session/beat';
 const FIRST_MS = 15_000;
 
-/** Speaks with the terminal's key. `over` when the session has ended, `stands` with what was done to it, if anything. */
-export function beat(key, { over, stands }) {
+/** Speaks with the terminal's key. `over` when the session has ended. */
+export function beat(key, { over }) {
   let every_ms = FIRST_MS;
   let timer;
   let farewell;
@@ -17,7 +17,6 @@ export function beat(key, { over, stands }) {
     try {
       const taken = await call('POST', PATH, { json: { visible: true }, key });
       every_ms = taken.every_s * 1000;
-      stands(taken.standing);
       farewell = await prepared('POST', PATH, { key });
       timer = setTimeout(here, every_ms);
     } catch (fault) {

@@ -14,6 +14,7 @@ import { dayOf, parts, say, timeOfDay } from './say.js';
 import * as shelf from './shelf.js';
 import { decide as signed, read } from './statement.js';
 import { story } from './story.js';
+import { RESTS } from './watch.js';
 
 const RENEW_MS = 30_000;
 /** What a device hears that is pending, lost or revoked */
@@ -138,7 +139,7 @@ function sessions(list) {
 }
 
 /** Why it does not simply go on, in the words of the rule or in ours. */
-const rests = ({ effect, say: said }) => el('p.notice.warn', {}, icon('lock'), el('span', {}, said || say(`session.${effect}`)));
+const rests = ({ effect, say: said }) => el('p.notice.warn', {}, icon('lock'), el('span', {}, said || say(RESTS[effect])));
 
 function session({ id, screen: where, client, rights: scopes, opened_at, until, left_s, by, standing }) {
   const tally = new Tally(24);

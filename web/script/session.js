@@ -6,13 +6,21 @@ import { listen, say } from './say.js';
 import { Countdown } from './countdown.js';
 import { Deadline } from './frame.js';
 import * as shelf from './shelf.js';
-import { watch } from './watch.js';
+import { RESTS, watch } from './watch.js';
 
 const place = (id) => document.getElementById(id);
 
-function ended() {
-  show(place('card'), ground('lock', 'good'), headline('h1', say('session.ended.headline')), el('p.quiet', {}, say('session.ended.body')));
-  announce(say('session.ended.headline'), true);
+const HERE = ['session.ended.headline', 'session.ended.body'];
+const ELSEWHERE = ['session.ended_by.headline', 'session.ended_by.body'];
+
+let over = false;
+
+/** Said once: whoever signs out here also hears of it from the server. */
+function ended([head, body] = HERE) {
+  if (over) return;
+  over = true;
+  show(place('card'), ground('lock', 'good'), headline('h1', say(head)), el('p.quiet', {}, say(body)));
+  announce(say(head), true);
 }
 
 async function signOut(press) {
@@ -46,33 +54,26 @@ async function start() {
     const deadline = new Deadline(left_ms);
     const countdown = new Countdown(deadline, Number(time.dataset.whole) * 1000 || left_ms).run();
     time.replaceChildren(countdown.tally, countdown.words);
-    const over = setInterval(() => {
+    const ticking = setInterval(() => {
       if (deadline.left_ms > 0) return;
-      clearInterval(over);
+      clearInterval(ticking);
       ended();
     }, 1000);
   }
   const kept = await shelf.terminal().catch(() => undefined);
-  if (press && kept) await beat(kept.key, { over: ended, stands });
-}
-
-/** What was done to the session, in words. */
-function stands(standing) {
-  const problem = place('problem');
-  problem.hidden = !['lock', 'step_up'].includes(standing);
-  if (!problem.hidden) problem.textContent = say('session.rests');
+  if (press && kept) await beat(kept.key, { over: () => ended(ELSEWHERE) });
 }
 
 /** What was done to the session, in words: they stand there for as long as it is so. */
 function stands(standing) {
   if (standing === 'ended') {
-    ended();
+    ended(ELSEWHERE);
     return;
   }
   const problem = place('problem');
   if (!problem) return;
   problem.hidden = standing === 'good';
-  problem.textContent = problem.hidden ? '' : say(`session.${standing}`);
+  problem.textContent = problem.hidden ? '' : say(RESTS[standing]);
 }
 
 start();

@@ -1,6 +1,9 @@
 // How the session of this screen stands, as soon as it stands otherwise: one long question after another.
 import { call, Refusal } from './call.js';
 
+/** The words for a session that does not simply go on */
+export const RESTS = { limit: 'session.limit', step_up: 'session.step_up', lock: 'session.lock' };
+
 const PAUSE_MS = 3_000;
 
 /** Tells each new word: `good`, `limit`, `step_up`, `lock`; `ended` is the last. */

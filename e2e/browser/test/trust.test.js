@@ -59,7 +59,7 @@ describe('while a phone or a network changes', { timeout: 240_000 }, () => {
 
   test('t1: a phone that falls takes the screen and the application with it', async () => {
     const { txn } = raise('device.compromised', device.id);
-    await screen.getByRole('heading', { name: 'Signed out' }).waitFor({ timeout: 5_000 });
+    await screen.getByRole('heading', { name: 'This session has ended' }).waitFor({ timeout: 5_000 });
     await stage.heard(1);
     assert.equal(await stage.served(), null, 'the application still serves');
     const kinds = told('log', 'txn', txn).map((line) => line.event.kind);

@@ -178,7 +178,7 @@ async fn t6_a_refusal_is_explained_in_plain_words_and_another_set_is_asked_the_s
     // A set without that rule would have let it pass, and says so before it takes effect.
     let dir = scene.stage.dir().join("other-policies");
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join("all.cedar"), "@id(\"all\") permit (principal, action, resource);").unwrap();
+    std::fs::write(dir.join("all.cedar"), "@id(\"all\") permit (principal is Person, action, resource);").unwrap();
     let path = dir.to_str().unwrap();
     let told = scene.stage.command(&["policy", "replay", "--policies", path]).unwrap();
     assert!(told.lines().any(|l| l.contains("scan was refused, would be allowed by all")), "{told}");
