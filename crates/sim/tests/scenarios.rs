@@ -30,6 +30,8 @@ mod signals;
 mod stepup;
 #[path = "scenarios/tether.rs"]
 mod tether;
+#[path = "scenarios/tpm.rs"]
+mod tpm;
 #[path = "scenarios/trust.rs"]
 mod trust;
 #[path = "scenarios/workloads.rs"]

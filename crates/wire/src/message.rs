@@ -570,6 +570,27 @@ pub struct PostureFact {
     pub at: i64,
 }
 
+/// `POST /device/evidence/tpm`; binary members in base64url.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TpmAsk {
+    /// Nonce of the report that will carry the quote.
+    pub nonce: String,
+    /// Certificate of the TPM's endorsement key, and those above it.
+    pub ek: Vec<String>,
+    /// The attestation key, TPMT_PUBLIC.
+    pub ak: String,
+}
+
+/// Reply to [`TpmAsk`]: a secret that only that TPM gives back (TPM2_MakeCredential).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TpmSealed {
+    /// TPMS_ID_OBJECT.
+    pub object: String,
+    /// The seed, for the endorsement key.
+    pub seed: String,
+}
+
 /// Reply to a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostureTaken {

@@ -5,6 +5,7 @@ use super::args::{Agents, Options, Posture};
 use countersign_device::console::say;
 use countersign_device::posture::watch::{self, News};
 use countersign_device::posture::Looking;
+use countersign_device::posture::tpm::Tpm;
 use countersign_device::{Fault, Phone};
 use countersign_wire::message::PostureView;
 use countersign_wire::posture::Why;
@@ -14,7 +15,7 @@ use std::io::Write as _;
 pub(super) async fn posture(options: &Options, wanted: &Posture) -> Result<Found, Fault> {
     match wanted {
         Posture::Show { agents } => {
-            let facts = looking(agents).facts();
+            let facts = looking(agents, None).facts();
             let mut lines = vec!["This machine says:".to_owned()];
             lines.extend(facts.iter().map(|(name, s)| row(name.as_str(), &s.value, s.confidence.as_str(), &s.source)));
             // Not being enrolled, or no way to the server, is no reason to show nothing.
@@ -37,7 +38,7 @@ pub(super) async fn posture(options: &Options, wanted: &Posture) -> Result<Found
         }
         Posture::Send { agents } => {
             let phone = options.phone()?;
-            let facts = looking(agents).facts();
+            let facts = looking(agents, None).facts();
             let nonce = phone.posture().await?.nonce;
             let taken = phone.report(&facts, Why::Asked, false, &nonce).await?;
             let line = if taken.changed { "Reported. The server knew otherwise before." } else { "Reported. Nothing is new." };
@@ -49,12 +50,13 @@ pub(super) async fn posture(options: &Options, wanted: &Posture) -> Result<Found
 pub(super) async fn watch(options: &Options, agents: &Agents) -> Result<Found, Fault> {
     let phone: Phone = options.phone()?;
     let json = options.json;
-    watch::watch(&phone, &looking(agents), |news| tell(&news, json)).await?;
+    let tpm = Tpm::here(options.folder()?.path());
+    watch::watch(&phone, &looking(agents, tpm), |news| tell(&news, json)).await?;
     Ok(Found::done("Stopped."))
 }
 
-fn looking(agents: &Agents) -> Looking {
-    Looking::here(agents.names.clone())
+fn looking(agents: &Agents, tpm: Option<Tpm>) -> Looking {
+    Looking::here(agents.names.clone(), tpm)
 }
 
 /// One line for each thing that happens; for machines one object a line.
@@ -68,6 +70,10 @@ fn tell(news: &News, as_json: bool) {
             },
             json!({ "news": "taken", "why": why, "changed": changed, "every_s": every_s }),
         ),
+        News::Shown(None) => ("The TPM showed how this machine started.".to_owned(), json!({ "news": "shown" })),
+        News::Shown(Some(because)) => {
+            (format!("The TPM shows nothing: {because}"), json!({ "news": "not_shown", "because": because.json() }))
+        }
         News::Waiting { pause, because } => (
             format!("Not reported: {because}. Trying again in {} s.", pause.as_secs()),
             json!({ "news": "waiting", "pause_s": pause.as_secs(), "because": because.json() }),
@@ -101,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_fact_that_is_a_devices_to_say_is_in_a_report() {
-        let facts = looking(&Agents { names: Vec::new() }).facts();
+        let facts = looking(&Agents { names: Vec::new() }, None).facts();
         assert!(Name::ALL.iter().filter(|n| n.is_own()).all(|n| facts.contains_key(n)));
     }
 }

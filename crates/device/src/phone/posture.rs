@@ -4,6 +4,7 @@ use super::Phone;
 use crate::posture::Facts;
 use crate::{Fault, machine};
 use countersign_wire::dpop::NumericDate;
+use countersign_wire::evidence::Evidence;
 use countersign_wire::message::{PostureBody, PostureTaken, PostureView};
 use countersign_wire::posture::{self, Report, Why};
 
@@ -15,6 +16,11 @@ impl Phone {
 
     /// Reports `facts` with a nonce of the server. `beats` promises to go on reporting.
     pub async fn report(&self, facts: &Facts, why: Why, beats: bool, nonce: &str) -> Result<PostureTaken, Fault> {
+        self.report_with(facts, Vec::new(), why, beats, nonce).await
+    }
+
+    /// The same with what hardware signed for this nonce.
+    pub async fn report_with(&self, facts: &Facts, evidence: Vec<Evidence>, why: Why, beats: bool, nonce: &str) -> Result<PostureTaken, Fault> {
         let n = self.next_report()?;
         let kept = self.kept();
         let report = Report {
@@ -26,7 +32,7 @@ impl Phone {
             why,
             beats,
             facts: facts.clone(),
-            evidence: Vec::new(),
+            evidence,
         };
         self.send_report(&report).await
     }

@@ -180,7 +180,7 @@ mod tests {
         }
         fn look_asking(&self, agents: &[&str], ask: fn(&[&str]) -> Option<String>) -> Facts {
             let agents = agents.iter().map(|a| (*a).to_owned()).collect();
-            Looking { root: self.0.path().to_owned(), agents, ask }.facts()
+            Looking { root: self.0.path().to_owned(), agents, ask, tpm: None }.facts()
         }
     }
 

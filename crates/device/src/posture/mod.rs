@@ -12,6 +12,7 @@
 mod linux;
 #[cfg(target_os = "linux")]
 mod storage;
+pub mod tpm;
 pub mod watch;
 
 use countersign_wire::posture::{Confidence, Name, SOURCE_BYTES, Said, VALUE_BYTES};
@@ -31,12 +32,14 @@ pub struct Looking {
     pub agents: Vec<String>,
     /// Asks a program of the desktop; `None` where it is not there.
     pub ask: fn(&[&str]) -> Option<String>,
+    /// The TPM that can show how the machine started.
+    pub tpm: Option<tpm::Tpm>,
 }
 
 impl Looking {
     /// At this machine.
-    pub fn here(agents: Vec<String>) -> Looking {
-        Looking { root: PathBuf::from("/"), agents, ask }
+    pub fn here(agents: Vec<String>, tpm: Option<tpm::Tpm>) -> Looking {
+        Looking { root: PathBuf::from("/"), agents, ask, tpm }
     }
 
     /// Looks. Every fact that is a device's to say is there, `unknown` where nothing was found out.

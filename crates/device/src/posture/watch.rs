@@ -2,6 +2,7 @@
 //! names. Its silence means something, so it never gives up by itself; it says what is going on.
 
 use super::Looking;
+use super::tpm::Tpm;
 use crate::{Fault, Phone, machine};
 use countersign_wire::Time;
 use countersign_wire::posture::Why;
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at this machine, seconds, where reports are further apart.
 const LOOK_S: u64 = 5;
+/// The TPM is asked again after this, seconds: its word counts for a day.
+const SHOW_S: u64 = 12 * 3600;
 /// A nonce is used this long, seconds: it lives a minute at the server.
 const NONCE_S: u64 = 40;
 /// The first wait after a failure, and the longest where the interval allows it, seconds.
@@ -27,6 +30,8 @@ pub enum News {
         /// The next one is due within this, seconds.
         every_s: i64,
     },
+    /// The TPM was asked how the machine started; why it shows nothing, if it does not.
+    Shown(Option<Fault>),
     /// One was not; the next attempt comes after this.
     Waiting {
         /// Until the next attempt.
@@ -41,6 +46,7 @@ pub async fn watch(phone: &Phone, looking: &Looking, mut hear: impl FnMut(News))
     let mut last: Option<Sent> = None;
     let mut nonce: Option<(String, Instant)> = None;
     let mut failures = 0_u32;
+    let mut shown: Option<Instant> = None;
     loop {
         let facts = looking.facts();
         let due = match &last {
@@ -53,7 +59,15 @@ pub async fn watch(phone: &Phone, looking: &Looking, mut hear: impl FnMut(News))
             tokio::time::sleep(last.as_ref().map_or(Duration::ZERO, Sent::until_next_look)).await;
             continue;
         };
-        match send(phone, &facts, why, &mut nonce).await {
+        let sent = match looking.tpm.as_ref().filter(|_| shown.is_none_or(|at| at.elapsed() >= Duration::from_secs(SHOW_S))) {
+            None => send(phone, &facts, why, &mut nonce).await,
+            Some(tpm) => {
+                let sent = show(phone, &facts, why, &mut nonce, tpm, &mut hear).await;
+                shown = sent.is_ok().then(machine::tick);
+                sent
+            }
+        };
+        match sent {
             Ok((changed, every_s)) => {
                 failures = 0;
                 hear(News::Taken { why, changed, every_s });
@@ -92,6 +106,35 @@ impl Sent {
     fn until_next_look(&self) -> Duration {
         let left = self.every().saturating_sub(self.tick.elapsed());
         left.min(Duration::from_secs(LOOK_S)).max(Duration::from_millis(10))
+    }
+}
+
+/// A report with evidence, or without where there is none to be had: what the TPM does not show is no
+/// reason to fall silent.
+async fn show(
+    phone: &Phone,
+    facts: &super::Facts,
+    why: Why,
+    nonce: &mut Option<(String, Instant)>,
+    tpm: &Tpm,
+    hear: &mut impl FnMut(News),
+) -> Result<(bool, i64), Fault> {
+    let fresh = phone.posture().await?.nonce;
+    let taken = match tpm.quote(phone, &fresh).await {
+        Ok(evidence) => phone.report_with(facts, vec![evidence], why, true, &fresh).await,
+        Err(fault) => Err(fault),
+    };
+    match taken {
+        Ok(taken) => {
+            hear(News::Shown(None));
+            *nonce = Some((taken.nonce, machine::tick()));
+            Ok((taken.changed, taken.every_s))
+        }
+        Err(because) => {
+            hear(News::Shown(Some(because)));
+            *nonce = None;
+            send(phone, facts, why, nonce).await
+        }
     }
 }
 

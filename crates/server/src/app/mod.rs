@@ -7,6 +7,7 @@ pub mod ceremony;
 pub mod context;
 pub mod devices;
 pub mod enrol;
+pub mod evidence;
 pub mod fault;
 pub mod hub;
 pub mod issue;

@@ -5,13 +5,13 @@ use super::answer::{answer, put_nonce};
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
 use crate::app::ceremony::{decide, scan as scanning, story as stories};
-use crate::app::{App, Fault, devices, people, posture as health, sessions};
+use crate::app::{App, Fault, devices, evidence, people, posture as health, sessions};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_trust::Refusal;
-use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan};
+use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan, TpmAsk};
 use serde_json::json as object;
 use std::sync::Arc;
 
@@ -70,6 +70,16 @@ pub async fn report(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     .await;
     put_nonce(&app, &mut response);
     response
+}
+
+/// `POST /device/evidence/tpm`.
+pub async fn tpm(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let (device, _) = r.known_device(&app, &body, false).await?;
+        let sent: TpmAsk = json(&r.headers, &body)?;
+        evidence::seal(&app, &r.ctx, &device, &sent)
+    })
+    .await
 }
 
 /// `GET /device/ceremonies/{cid}`.

@@ -70,6 +70,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/device/pending", get(device::pending))
         .route("/device/overview", get(device::overview))
         .route("/device/posture", get(device::posture).post(device::report))
+        .route("/device/evidence/tpm", post(device::tpm))
         .route("/device/ceremonies/{cid}", get(device::ceremony))
         .route("/device/ceremonies/{cid}/story", get(device::story))
         .route("/device/ceremonies/{cid}/take", post(device::take))

@@ -21,6 +21,7 @@ fn doors() -> Vec<&'static str> {
         "/session/beat",
         "/device/scans",
         "/device/posture",
+        "/device/evidence/tpm",
         "/device/ceremonies/00000000-0000-7000-8000-000000000000/take",
         "/device/ceremonies/00000000-0000-7000-8000-000000000000/confirm",
         "/device/ceremonies/00000000-0000-7000-8000-000000000000/decision",

@@ -44,7 +44,7 @@ impl Machine {
         std::fs::write(path, text).unwrap();
     }
     fn looking(&self) -> Looking {
-        Looking { root: self.0.path().to_owned(), agents: Vec::new(), ask: |_| None }
+        Looking { root: self.0.path().to_owned(), agents: Vec::new(), ask: |_| None, tpm: None }
     }
 }
 

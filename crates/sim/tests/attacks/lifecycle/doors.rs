@@ -43,6 +43,7 @@ const DOORS: &[(&str, Covered)] = &[
     ("/assets/{path}", Gives("scripts and styles")),
     ("/device/scans", By(Step::Scan)),
     ("/device/pending", Gives("what is offered to an active device: people.rs")),
+    ("/device/evidence/tpm", Gives("a secret that only a TPM with the device's own attestation key opens, good for evidence alone")),
     ("/device/posture", Gives("what a device says of itself, in any state of a life that has not ended")),
     ("/device/overview", Gives("what a device may see: people.rs")),
     ("/device/ceremonies/{cid}", Gives("what its scanner saw")),
