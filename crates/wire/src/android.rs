@@ -131,8 +131,13 @@ impl<'a> Description<'a> {
 impl<'a> Authorizations<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Authorizations<'a>, Malformed> {
         let (mut list, mut read) = (Der::new(bytes), Authorizations::default());
+        let mut last = None;
         while !list.is_empty() {
             let (tag, body) = list.any()?;
+            // A list says each thing once, in the order of its tags.
+            if last.replace(tag.number()).is_some_and(|before| tag.number() <= before) {
+                return Err(WRONG);
+            }
             let mut inside = Der::new(body);
             match tag {
                 ALL_APPLICATIONS => read.all_applications = true,

@@ -39,6 +39,13 @@ impl Tag {
     }
 }
 
+impl Tag {
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        self.number
+    }
+}
+
 const WRONG: Malformed = Malformed("DER");
 
 /// Elements one behind the other.

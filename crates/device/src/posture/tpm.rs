@@ -38,7 +38,7 @@ impl Tpm {
         let ak = b64::encode(desk.read("ak.pub")?.get(2..).unwrap_or_default());
         let ask = TpmAsk { nonce: nonce.to_owned(), ek: ek.clone(), ak: ak.clone() };
         let sealed: TpmSealed = phone.post("/device/evidence/tpm", &ask).await?;
-        desk.write("credential", &blob(&b64::decode(&sealed.object)?, &b64::decode(&sealed.seed)?))?;
+        desk.write("credential", &blob(&bytes(&sealed.object)?, &bytes(&sealed.seed)?))?;
         desk.run("startauthsession", &["--policy-session", "-S", "session.ctx"])?;
         desk.run("policysecret", &["-S", "session.ctx", "-c", "e"])?;
         desk.run("activatecredential", &["-c", "ak.ctx", "-C", "ek.ctx", "-i", "credential", "-o", "secret", "-P", "session:session.ctx"])?;
@@ -94,6 +94,10 @@ fn whole(bytes: &[u8]) -> &[u8] {
 fn blob(object: &[u8], seed: &[u8]) -> Vec<u8> {
     let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap_or(0).to_be_bytes(), bytes].concat();
     [&0xbadc_c0de_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), &sized(object), &sized(seed)].concat()
+}
+
+fn bytes(text: &str) -> Result<Vec<u8>, Fault> {
+    b64::decode(text).map_err(|_| Fault::Unreachable("the server sealed something that is no text of ours".into()))
 }
 
 fn hex(bytes: &[u8]) -> String {
