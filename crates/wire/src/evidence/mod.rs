@@ -16,9 +16,9 @@ use crate::x509::{ChainFault, Roots};
 use crate::{Malformed, Thumbprint, Time, b64, mac};
 use serde::{Deserialize, Serialize};
 
-/// A piece of evidence, as a report carries it.
+/// A piece of evidence, as a report carries it: an object with one member, its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Evidence {
     /// A TPM's word about how the machine started.
     TpmQuote(TpmQuote),
