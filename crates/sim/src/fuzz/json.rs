@@ -92,8 +92,13 @@ pub fn message(data: &[u8], seen: &mut Seen) {
     body::<Rebind>(data, seen);
     body::<Invite>(data, seen);
     body::<Rename>(data, seen);
+    body::<NewCredential>(data, seen);
     body::<UseCode>(data, seen);
     body::<MakeCodes>(data, seen);
+    body::<NewCredential>(data, seen);
+    body::<Beat>(data, seen);
+    body::<PostureBody>(data, seen);
+    body::<TpmAsk>(data, seen);
 }
 
 /// `claims` (OpenID Connect Core §5.5).

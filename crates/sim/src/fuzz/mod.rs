@@ -43,7 +43,7 @@ targets! {
     json::jcs, json::statement, json::message, json::claims_parameter,
     jose::jwk, jose::jws, jose::dpop, jose::htu, jose::approval, jose::request_object, jose::client_assertion,
     passkeys::assertion, passkeys::authenticator_data, passkeys::attestation_object, passkeys::cose_key,
-    texts::frame, texts::user_code, texts::id, texts::refresh_token, texts::rfc3339, texts::cookies,
+    texts::frame, texts::user_code, texts::recovery_code, texts::id, texts::refresh_token, texts::rfc3339, texts::cookies,
     details::authorization_details,
     signals::subject_identifier, signals::security_event,
     forms::form, forms::authorize, forms::token, forms::par, forms::introspect, forms::revoke,

@@ -48,6 +48,18 @@ pub fn user_code(data: &[u8], seen: &mut Seen) {
     wire::code::hyphenated(text(data));
 }
 
+/// A code reads back however it is written, and as no other.
+pub fn recovery_code(data: &[u8], seen: &mut Seen) {
+    if let Some(code) = tried!(seen, wire::recovery::parse(text(data))) {
+        assert_eq!(wire::recovery::parse(&wire::recovery::text(&code)), Ok(code));
+    }
+    let Some((code, _)) = data.split_first_chunk::<{ wire::recovery::BYTES }>() else { return };
+    let shown = wire::recovery::text(code);
+    assert_eq!(tried!(seen, wire::recovery::parse(&shown)), Some(*code));
+    assert_eq!(wire::recovery::parse(&shown.to_lowercase().replace('-', " ")), Ok(*code));
+    assert!(wire::recovery::parse(&shown[1..]).is_err() && wire::recovery::parse(&format!("{shown}0")).is_err());
+}
+
 /// A name that is taken is the text that came.
 pub fn id(data: &[u8], seen: &mut Seen) {
     let text = text(data);
