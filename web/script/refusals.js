@@ -22,7 +22,6 @@ const TABLE = {
   expired: ['refusal.expired.headline', 'refusal.expired.body', ['scan'], 'clock', ''],
   gone: ['refusal.gone.headline', 'refusal.gone.body', ['see'], 'window', ''],
   bad_proof: ['refusal.bad_proof.headline', 'refusal.bad_proof.body', ['reload', 'see'], 'key', 'bad'],
-  locked: ['refusal.locked.headline', 'refusal.locked.body', ['see'], 'lock', 'warn'],
   decided: ['refusal.decided.headline', 'refusal.decided.body', ['see'], 'check', ''],
   already_redeemed: ['refusal.already_redeemed.headline', 'refusal.already_redeemed.body', ['see'], 'warning', 'bad'],
   confirm_first: ['refusal.confirm_first.headline', 'refusal.confirm_first.body', ['scan'], 'type', ''],

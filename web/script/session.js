@@ -14,6 +14,7 @@ const HERE = ['session.ended.headline', 'session.ended.body'];
 const ELSEWHERE = ['session.ended_by.headline', 'session.ended_by.body'];
 
 let over = false;
+let leaving = false;
 
 /** Said once: whoever signs out here also hears of it from the server. */
 function ended([head, body] = HERE) {
@@ -24,6 +25,7 @@ function ended([head, body] = HERE) {
 }
 
 async function signOut(press) {
+  leaving = true;
   press.setAttribute('aria-disabled', 'true');
   const kept = await shelf.terminal().catch(() => undefined);
   try {
@@ -31,6 +33,7 @@ async function signOut(press) {
     await shelf.dropTerminal().catch(() => {});
     ended();
   } catch (fault) {
+    leaving = false;
     press.removeAttribute('aria-disabled');
     if (fault instanceof Refusal && ['no_session', 'gone', 'no_such_thing'].includes(fault.code)) {
       await shelf.dropTerminal().catch(() => {});
@@ -61,13 +64,13 @@ async function start() {
     }, 1000);
   }
   const kept = await shelf.terminal().catch(() => undefined);
-  if (press && kept) await beat(kept.key, { over: () => ended(ELSEWHERE) });
+  if (press && kept) await beat(kept.key, { over: () => stands('ended') });
 }
 
 /** What was done to the session, in words: they stand there for as long as it is so. */
 function stands(standing) {
   if (standing === 'ended') {
-    ended(ELSEWHERE);
+    ended(leaving ? HERE : ELSEWHERE);
     return;
   }
   const problem = place('problem');
