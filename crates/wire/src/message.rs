@@ -1,6 +1,12 @@
 //! Bodies of the HTTP calls, shared by the server and the device program so that they cannot drift
 //! apart (docs/protocol.md §6). Unknown members are refused where the server reads.
 
+mod overview;
+mod posture;
+
+pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, SessionItem, StandingItem, Story};
+pub use posture::{PostureBody, PostureFact, PostureTaken, PostureView, TpmAsk, TpmSealed};
+
 use crate::code::Direction;
 use crate::object;
 use crate::webauthn::AssertionText;
@@ -170,15 +176,6 @@ pub struct CodesMade {
     pub codes: Vec<String>,
 }
 
-/// What a person sees of their recovery codes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CodesItem {
-    /// How many were not used.
-    pub left: usize,
-    /// Made at, seconds.
-    pub made_at: i64,
-}
-
 /// A place to go.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Next {
@@ -243,24 +240,6 @@ pub struct AssertionAsk {
     pub hints: Vec<String>,
     /// Time-out, milliseconds.
     pub timeout_ms: i64,
-}
-
-/// A request offered to this person (push), without any detail that needs a scan.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Pending {
-    /// Requests, newest first.
-    pub pending: Vec<PendingItem>,
-}
-
-/// One offered request.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PendingItem {
-    /// Ceremony id.
-    pub cid: String,
-    /// Registered name of the client.
-    pub client: String,
-    /// Left, milliseconds.
-    pub left_ms: i64,
 }
 
 /// `POST /device/ceremonies/{cid}/decision`.
@@ -375,140 +354,12 @@ pub struct Invitation {
     pub left_ms: i64,
 }
 
-/// `GET /device/overview`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Overview {
-    /// Who is asking.
-    pub me: Me,
-    /// Id of the asking device.
-    pub device: String,
-    /// All devices of the person.
-    pub devices: Vec<DeviceItem>,
-    /// Live sessions.
-    pub sessions: Vec<SessionItem>,
-    /// What happened lately, newest first.
-    pub activity: Vec<ActivityItem>,
-    /// What every other device should hear.
-    pub notices: Vec<NoticeItem>,
-    /// Recovery codes, if any were made.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub recovery: Option<CodesItem>,
-}
-
-/// The person.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Me {
-    /// Name.
-    pub name: String,
-    /// `member`, `recovery_officer` or `administrator`.
-    pub role: String,
-}
-
-/// One device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeviceItem {
-    /// Device id.
-    pub id: String,
-    /// What the person calls it.
-    pub name: String,
-    /// Its life: `pending` `active` `suspended` `lost` `revoked` `retired`.
-    pub state: String,
-    /// Whether it is the asking one.
-    pub this: bool,
-    /// `software` or `hardware`.
-    pub key: String,
-    /// Reduced rights until, seconds.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub limited_until: Option<i64>,
-    /// Enrolled at, seconds.
-    pub added_at: i64,
-}
-
-/// One live session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SessionItem {
-    /// Session id.
-    pub id: String,
-    /// Agent family of the screen.
-    pub screen: String,
-    /// Registered name of the client.
-    pub client: String,
-    /// Granted scopes.
-    pub rights: Vec<String>,
-    /// Opened at, seconds.
-    pub opened_at: i64,
-    /// Ends at, seconds.
-    pub until: i64,
-    /// Seconds left.
-    pub left_s: i64,
-    /// Name of the device that opened it.
-    pub by: String,
-    /// Why it does not simply go on, if it does not.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub standing: Option<StandingItem>,
-}
-
-/// Why a session does not simply go on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StandingItem {
-    /// `limit`, `step_up` or `lock`.
-    pub effect: String,
-    /// The deciding policy's sentence, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub say: Option<String>,
-    /// Since when, seconds.
-    pub since: i64,
-}
-
-/// One thing that happened.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ActivityItem {
-    /// When, seconds.
-    pub at: i64,
-    /// Kind of event, e.g. `ceremony.redeemed`.
-    pub kind: String,
-    /// Agent family of the screen.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub screen: Option<String>,
-    /// Ceremony id.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cid: Option<String>,
-    /// Refusal code.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub code: Option<String>,
-}
-
-/// Something the person's other devices must hear.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NoticeItem {
-    /// Notice id.
-    pub id: String,
-    /// `device_added` `device_rebound` `device_recovered` `recovery_asked` `recovery_codes` `not_me`.
-    pub kind: String,
-    /// Name of the device it is about.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub device: Option<String>,
-    /// When, seconds.
-    pub at: i64,
-    /// Whether [Undo] still works.
-    pub undo: bool,
-}
-
 /// `POST /device/devices/{id}/rename`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rename {
     /// New name.
     pub name: String,
-}
-
-/// `GET /device/ceremonies/{cid}/story`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Story {
-    /// Its events in order.
-    pub events: Vec<Value>,
-    /// A verdict for each mitigation of RFC 10027.
-    pub verdicts: Vec<Value>,
 }
 
 /// `POST /session/beat`.
@@ -528,78 +379,6 @@ pub struct BeatTaken {
     /// What was done to the session, if it does not simply go on: `limit`, `step_up`, `lock`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub standing: Option<String>,
-}
-
-/// `POST /device/posture`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PostureBody {
-    /// The report JWS ([`crate::posture`]).
-    pub report: String,
-}
-
-/// `GET /device/posture`: what a device needs in order to report, and what the server knows of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PostureView {
-    /// Nonce for the next report.
-    pub nonce: String,
-    /// Number of the newest report that was taken; 0 before the first.
-    pub n: i64,
-    /// A device that promised to report does so at least this often, seconds.
-    pub every_s: i64,
-    /// Whether this one promised.
-    pub beats: bool,
-    /// What counts of each fact.
-    pub facts: Vec<PostureFact>,
-    /// News about the device that count now, by their names.
-    pub signals: Vec<String>,
-}
-
-/// One fact as the server keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PostureFact {
-    /// What about.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-    /// Who said so.
-    pub source: String,
-    /// `claimed`, `measured` or `attested`.
-    pub confidence: String,
-    /// When it was learnt, seconds.
-    pub at: i64,
-}
-
-/// `POST /device/evidence/tpm`; binary members in base64url.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TpmAsk {
-    /// Nonce of the report that will carry the quote.
-    pub nonce: String,
-    /// Certificate of the TPM's endorsement key, and those above it.
-    pub ek: Vec<String>,
-    /// The attestation key, TPMT_PUBLIC.
-    pub ak: String,
-}
-
-/// Reply to [`TpmAsk`]: a secret that only that TPM gives back (TPM2_MakeCredential).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TpmSealed {
-    /// TPMS_ID_OBJECT.
-    pub object: String,
-    /// The seed, for the endorsement key.
-    pub seed: String,
-}
-
-/// Reply to a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PostureTaken {
-    /// Whether it changed what the server knows.
-    pub changed: bool,
-    /// Nonce for the next report.
-    pub nonce: String,
-    /// A device that promised to report does so again within this, seconds.
-    pub every_s: i64,
 }
 
 /// Both directions in the order in which they are asked, for `ask`.

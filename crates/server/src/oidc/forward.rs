@@ -11,9 +11,8 @@
 
 use super::access::Access;
 use super::params::{Params, with_query};
-use super::token::code::check_verifier;
+use super::token::code::{check_verifier, spend};
 use super::{record, refused_here, userinfo};
-use crate::app::ceremony::{Around, keep};
 use crate::app::issue::{Ground, gate_in_session};
 use crate::app::once::{DPOP, hashed};
 use crate::app::{App, Context, Fault};
@@ -23,7 +22,7 @@ use crate::http::request::Incoming;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use countersign_store::{Commit, Table, Write};
+use countersign_store::Write;
 use countersign_trust::audit::Kind;
 use countersign_trust::grant::{Grant, GrantFacts};
 use countersign_trust::issuance::Product;
@@ -398,25 +397,7 @@ async fn take(app: &App, ctx: &Context, client: &ClientId, redirect: &str, verif
     event.person = Some(session.facts.person.clone());
     event.client = Some(client.clone());
     event.ceremony.clone_from(&session.facts.ceremony);
-    let writes = vec![Write::code_used(&code), Write::grant_made(&grant, hash)];
-    let mut guards = vetoes.guards();
-    guards.push((Table::Session, f.session.to_string(), session.version));
-    match &f.ceremony {
-        None => {
-            let mut commit = Commit::new(event);
-            commit.writes(writes).before(code.until).guards(guards);
-            app.commit(commit).await?;
-        }
-        Some(cid) => {
-            let ceremony = app.store.ceremony(cid).await?.ok_or(dead("no ceremony"))?;
-            let step = ceremony.claim(now);
-            let around = match step.answer {
-                Ok(()) => Around { writes, guards, events: vec![event], ..Around::default() },
-                Err(_) => Around::default(),
-            };
-            keep(app, ctx, &ceremony, step, around).await?;
-        }
-    }
+    spend(app, ctx, &code, &session, &vetoes, event, vec![Write::grant_made(&grant, hash)]).await?;
     let (_, k) = app.keys.k();
     Ok(pass(k.expose(), &grant.id, until, client, &ctx.source()))
 }

@@ -2,10 +2,10 @@
 //! client, redirect URI, PKCE and, if the client named one, to the key.
 
 use super::{Asked, No, dead, no};
-use crate::app::Fault;
 use crate::app::ceremony::{Around, keep};
-use crate::app::issue::{Ground, gate_in_session};
+use crate::app::issue::{Ground, Vetoes, gate_in_session};
 use crate::app::once::{burn, hashed};
+use crate::app::{App, Context, Fault};
 use crate::oidc::claims;
 use crate::oidc::client_auth::Used;
 use crate::oidc::jwt::{self, Shared};
@@ -13,10 +13,11 @@ use crate::oidc::params::Params;
 use countersign_store::sql::StoredCode;
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
-use countersign_trust::audit::Kind;
+use countersign_trust::audit::{Event, Kind};
 use countersign_trust::grant::{Grant, GrantFacts, Renewal};
 use countersign_trust::detail;
 use countersign_trust::issuance::Product;
+use countersign_trust::session::Session;
 use countersign_wire::dpop::Proof;
 use countersign_wire::refresh::RefreshToken;
 use countersign_wire::secret::same;
@@ -98,29 +99,36 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     };
     let mut issued = asked.record(Kind::TokensIssued, &f.txn, &session, &shared, &id).fact("refresh", refresh.is_some());
     issued.ceremony.clone_from(&session.facts.ceremony);
-    let mut writes = vec![Write::code_used(&code), Write::grant_made(&made, hash)];
+    let mut writes = vec![Write::grant_made(&made, hash)];
     writes.extend(proof.map(burn));
     writes.extend(known.assertion.as_ref().map(Used::burn));
+    spend(app, ctx, &code, &session, &vetoes, issued, writes).await?;
+    Ok(answer)
+}
+
+/// Uses the code up, together with what it gives: in one commit that claims the ceremony it came of, if it came
+/// of one. The session must not have moved.
+pub(in crate::oidc) async fn spend(
+    app: &App, ctx: &Context, code: &StoredCode, session: &Session, vetoes: &Vetoes, event: Event, writes: Vec<Write>,
+) -> Result<(), Fault> {
+    let f = &code.facts;
+    let writes = [vec![Write::code_used(code)], writes].concat();
     let mut guards = vetoes.guards();
     guards.push((Table::Session, f.session.to_string(), session.version));
-    match &f.ceremony {
-        None => {
-            let mut commit = Commit::new(issued);
-            commit.writes(writes).before(code.until).guards(guards);
-            app.commit(commit).await?;
-        }
-        Some(cid) => {
-            let ceremony = app.store.ceremony(cid).await?.ok_or(dead("no ceremony"))?;
-            let step = ceremony.claim(now);
-            // A claim that comes too late is itself a change: what was redeemed is taken back.
-            let around = match step.answer {
-                Ok(()) => Around { writes, guards, events: vec![issued], ..Around::default() },
-                Err(_) => Around::default(),
-            };
-            keep(app, ctx, &ceremony, step, around).await?;
-        }
-    }
-    Ok(answer)
+    let Some(cid) = &f.ceremony else {
+        let mut commit = Commit::new(event);
+        commit.writes(writes).before(code.until).guards(guards);
+        app.commit(commit).await?;
+        return Ok(());
+    };
+    let ceremony = app.store.ceremony(cid).await?.ok_or(dead("no ceremony"))?;
+    let step = ceremony.claim(ctx.now);
+    // A claim that comes too late is itself a change: what was redeemed is taken back.
+    let around = match step.answer {
+        Ok(()) => Around { writes, guards, events: vec![event], ..Around::default() },
+        Err(_) => Around::default(),
+    };
+    keep(app, ctx, &ceremony, step, around).await
 }
 
 fn first(token: &RefreshToken, now: Time) -> Renewal {
