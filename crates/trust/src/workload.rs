@@ -286,19 +286,23 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_was_not_used_for_long_is_found() {
+    fn workload(until: Time) -> Workload {
         let r = read(file()).unwrap();
-        let w = Workload {
+        Workload {
             id: WorkloadId::new(T, [1; 10]),
             version: 1,
             client: r.client,
             owner: PersonId::new(T, [2; 10]),
-            until: T.plus_s(100_000),
+            until,
             ended: None,
             added_at: T,
             facts: r.facts,
-        };
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_for_long_is_found() {
+        let w = workload(T.plus_s(100_000));
         let used = |what: &str, name: &str, at| Use { what: what.into(), name: name.into(), at };
         let uses = [used("audience", "https://stock.example/api", T.plus_s(50)), used("scope", "stock.read", T.plus_s(50))];
         let fresh = Findings::of(&w, true, &[], T, T.plus_s(60));
@@ -312,17 +316,7 @@ mod tests {
 
     #[test]
     fn a_token_never_outlives_its_workload() {
-        let r = read(file()).unwrap();
-        let w = Workload {
-            id: WorkloadId::new(T, [1; 10]),
-            version: 1,
-            client: r.client,
-            owner: PersonId::new(T, [2; 10]),
-            until: T.plus_s(100),
-            ended: None,
-            added_at: T,
-            facts: r.facts,
-        };
+        let w = workload(T.plus_s(100));
         assert_eq!(w.token_until(true, T), w.until);
         assert_eq!(w.token_until(false, T), T.plus_s(limits::BEARER_S));
         assert!(!w.is_live(w.until) && !Workload { ended: Some("x".into()), ..w }.is_live(T));

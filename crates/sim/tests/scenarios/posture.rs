@@ -2,10 +2,11 @@
 //! made-up machine here; the server is the real one.
 
 use countersign_device::keys::Folder;
+use countersign_device::oidc::Tokens;
 use countersign_device::posture::Looking;
 use countersign_device::posture::watch::{News, watch};
 use countersign_device::{Fault, Phone};
-use countersign_sim::stage::{Scene, Settings, Stage, place};
+use countersign_sim::stage::{Attempt, Scene, Settings, Stage, place};
 use countersign_wire::dpop::NumericDate;
 use countersign_wire::posture::{Confidence, Name, Report, Said, Why};
 use serde_json::Value;
@@ -111,6 +112,25 @@ async fn report(phone: &Phone, n: i64) -> Report {
     }
 }
 
+/// A person whose device reports, and a till they opened with it.
+struct Watched {
+    phone: Arc<Phone>,
+    machine: Machine,
+    watching: Watching,
+    open: Attempt,
+    tokens: Tokens,
+}
+
+async fn watched(scene: &Scene<'_>, name: &str, here: &str) -> Watched {
+    let (phone, machine) = (phone(scene, name, here).await, Machine::sound());
+    let watching = Watching::begin(&phone, &machine);
+    watching.started().await;
+    let open = scene.open_till(here).await;
+    let redirect = scene.sign_in(&phone, &open).await;
+    let tokens = scene.tokens(&open, &redirect).await.unwrap();
+    Watched { phone, machine, watching, open, tokens }
+}
+
 async fn logged(scene: &Scene<'_>, like: impl Fn(&Value, &str) -> bool) -> Value {
     for _ in 0..100 {
         if let Some(line) = scene.log().await.into_iter().find(|l| like(&l.body, &l.kind)) {
@@ -151,13 +171,7 @@ async fn a8_what_a_device_reports_is_kept_with_source_and_confidence_and_changes
 async fn t1_a_machine_whose_protections_were_removed_loses_what_it_opened_at_once() {
     let scene = stage().scene().await;
     let here = place();
-    let phone = phone(&scene, "Wurzel", &here).await;
-    let machine = Machine::sound();
-    let watching = Watching::begin(&phone, &machine);
-    watching.started().await;
-    let open = scene.open_till(&here).await;
-    let redirect = scene.sign_in(&phone, &open).await;
-    let tokens = scene.tokens(&open, &redirect).await.unwrap();
+    let Watched { phone, machine, watching, open, tokens } = watched(&scene, "Wurzel", &here).await;
     let pending = scene.open_till(&here).await;
     let checked = scene.confirm(&phone, &pending).await;
     machine.put("etc/ld.so.preload", "/usr/lib/hide.so\n");
@@ -172,13 +186,7 @@ async fn t1_a_machine_whose_protections_were_removed_loses_what_it_opened_at_onc
 async fn t3_access_ends_within_the_bound_after_the_last_word_and_not_before() {
     let scene = stage().scene().await;
     let here = place();
-    let phone = phone(&scene, "Stille", &here).await;
-    let machine = Machine::sound();
-    let watching = Watching::begin(&phone, &machine);
-    watching.started().await;
-    let open = scene.open_till(&here).await;
-    let redirect = scene.sign_in(&phone, &open).await;
-    let tokens = scene.tokens(&open, &redirect).await.unwrap();
+    let Watched { phone, machine, watching, open, tokens } = watched(&scene, "Stille", &here).await;
     // As long as it speaks nothing ends, for longer than the bound.
     let begun = Instant::now();
     while begun.elapsed() < BOUND + Duration::from_secs(1) {
