@@ -1,7 +1,7 @@
 //! Invitations: one-time, short-lived, for one person, for one device.
 
 use crate::acr::Earned;
-use countersign_wire::statement::{Channel, Near};
+use countersign_wire::statement::{Channel, Near, Purpose};
 use countersign_wire::{CredentialId, DeviceId, InvitationId, PersonId, Thumbprint, Time, TxnId};
 use serde::{Deserialize, Serialize};
 
@@ -44,9 +44,10 @@ pub struct InvitationFacts {
     pub why: Why,
     /// For a further device: the key that was approved, and no other.
     pub jkt: Option<Thumbprint>,
-    /// For a further device: the approval it rests on, which is judged again when the device enrols.
+    /// The approvals it rests on, each of which is judged again when the device enrols: one for a further
+    /// device, two where two people let somebody back in.
     #[serde(default)]
-    pub vouched: Option<Vouched>,
+    pub vouched: Vec<Vouched>,
     /// Good until.
     pub until: Time,
     /// State of a begun registration, sealed to this server's own format.
@@ -54,9 +55,13 @@ pub struct InvitationFacts {
     pub registration: Option<serde_json::Value>,
 }
 
-/// An approval that lets a further device in.
+/// An approval that lets a device in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vouched {
+    /// Who approved.
+    pub person: PersonId,
+    /// What for.
+    pub purpose: Purpose,
     /// The device that approved.
     pub device: DeviceId,
     /// The passkey that signed.

@@ -2,10 +2,11 @@
 //! wait in which the person can stop it. Either ends in a device with reduced rights.
 
 use crate::Refusal;
+use crate::enrolment::Vouched;
 use crate::limits;
 use crate::principal::Role;
 use countersign_wire::secret::same;
-use countersign_wire::{CeremonyId, CredentialId, DeviceId, PersonId, RecoveryId, Thumbprint, Time, TxnId};
+use countersign_wire::{CeremonyId, DeviceId, PersonId, RecoveryId, Thumbprint, Time, TxnId};
 use serde::{Deserialize, Serialize};
 
 /// A person's recovery codes with the version of their row.
@@ -146,12 +147,8 @@ pub struct RequestFacts {
 /// One person's word that it is them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
-    /// Who.
-    pub person: PersonId,
-    /// By which device.
-    pub device: DeviceId,
-    /// With which passkey.
-    pub credential: CredentialId,
+    /// Who, by which device and passkey, how near: judged again whenever something rests on it.
+    pub by: Vouched,
     /// In which ceremony.
     pub ceremony: CeremonyId,
     /// When.
@@ -182,7 +179,7 @@ pub fn may_vouch(role: Role) -> bool {
 impl RequestFacts {
     /// What the first approval begins.
     pub fn asked(id: RecoveryId, txn: TxnId, person: &PersonId, jkt: &Thumbprint, by: Approval, now: Time) -> Result<RequestFacts, Refusal> {
-        if by.person == *person {
+        if by.by.person == *person {
             return Err(Refusal::Denied);
         }
         Ok(RequestFacts {
@@ -217,7 +214,7 @@ impl Request {
         if self.standing(now) != Standing::Asked {
             return Err(Refusal::Gone);
         }
-        if self.has_word_of(&by.person) {
+        if self.has_word_of(&by.by.person) {
             return Err(Refusal::Denied);
         }
         let mut facts = self.facts.clone();
@@ -232,7 +229,7 @@ impl Request {
 
     /// Whether somebody is the person, or approved before.
     pub fn has_word_of(&self, person: &PersonId) -> bool {
-        self.facts.person == *person || self.facts.approvals.iter().any(|a| a.person == *person)
+        self.facts.person == *person || self.facts.approvals.iter().any(|a| a.by.person == *person)
     }
 }
 
@@ -240,6 +237,8 @@ impl Request {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+    use crate::acr::Earned;
+    use countersign_wire::statement::{Channel, Purpose};
 
     const T0: Time = Time(1_000_000_000);
 
@@ -249,9 +248,15 @@ mod tests {
 
     fn by(n: u8) -> Approval {
         Approval {
-            person: person(n),
-            device: DeviceId::new(T0, [n; 10]),
-            credential: "c".parse().unwrap(),
+            by: Vouched {
+                person: person(n),
+                purpose: Purpose::Recover,
+                device: DeviceId::new(T0, [n; 10]),
+                credential: "c".parse().unwrap(),
+                channel: Channel::Frame,
+                near: vec![],
+                earned: Earned::CrossDevice,
+            },
             ceremony: CeremonyId::new(T0, [n; 10]),
             at: T0,
         }

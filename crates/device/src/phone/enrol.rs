@@ -145,9 +145,19 @@ impl Phone {
     /// Binds a new device key by this phone's passkey, as after a cleared browser. The phone goes
     /// on with `key`; what the server made of it is in the reply.
     pub async fn rebind(&mut self, key: SoftwareKey, name: &str) -> Result<Enrolled, Fault> {
-        let options = Call::post(self.url("/rebind/options")?, &json!({}))?.proved(Prover::device(&key));
-        let ask: AssertionAsk = self.http.ask(&options).await?;
-        let body = Rebind { assertion: self.assert(&ask)?, device_name: name.to_owned() };
+        let ask = self.rebind_options(&key).await?;
+        self.rebind_with(key, &ask, name).await
+    }
+
+    /// What a passkey must sign before `key` is bound.
+    pub async fn rebind_options(&self, key: &SoftwareKey) -> Result<AssertionAsk, Fault> {
+        let options = Call::post(self.url("/rebind/options")?, &json!({}))?.proved(Prover::device(key));
+        self.http.ask(&options).await
+    }
+
+    /// Binds `key` with what its options asked for.
+    pub async fn rebind_with(&mut self, key: SoftwareKey, ask: &AssertionAsk, name: &str) -> Result<Enrolled, Fault> {
+        let body = Rebind { assertion: self.assert(ask)?, device_name: name.to_owned() };
         let finish = Call::post(self.url("/rebind/finish")?, &body)?.proved(Prover::device(&key));
         let made: Enrolled = self.http.ask(&finish).await?;
         let id = made.device_id.parse().map_err(|_| Fault::Unreachable("the server sent no device id".into()))?;

@@ -21,6 +21,7 @@ use countersign_trust::enrolment::{Invitation, InvitationFacts, Vouched, Why};
 use countersign_trust::issuance::Product;
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::PersonState;
+use countersign_trust::recovery::may_vouch;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::statement::Purpose;
@@ -35,7 +36,7 @@ pub fn invitation(
     person: &PersonId,
     why: Why,
     jkt: Option<&Thumbprint>,
-    vouched: Option<Vouched>,
+    vouched: Vec<Vouched>,
     txn: &TxnId,
     now: Time,
 ) -> (String, InvitationFacts, Write) {
@@ -64,7 +65,7 @@ pub fn ticket(
     jkt: &Thumbprint,
     txn: &TxnId,
 ) -> (String, InvitationFacts, Write) {
-    invitation(app, person, Why::Further, Some(jkt), Some(vouched), txn, ctx.now)
+    invitation(app, person, Why::Further, Some(jkt), vec![vouched], txn, ctx.now)
 }
 
 async fn open_invitation(app: &App, ctx: &Context, token: &str, jkt: &Thumbprint) -> Result<Invitation, Fault> {
@@ -147,9 +148,7 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     } else {
         commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
     }
-    if let Some(vouched) = &facts.vouched {
-        commit.guards(still_vouched(app, &facts.person, vouched, now).await?.guards());
-    }
+    commit.guards(still_vouched(app, &facts.vouched, now).await?);
     // Where there is no other device there is nobody to tell, and later nothing to ask about.
     if !others.is_empty() {
         let told = if recovered { "device_recovered" } else { "device_added" };
@@ -230,21 +229,29 @@ fn pair(app: &App, proof: &Proof, person: &PersonId, made: Made, recovered: bool
     (device, credential)
 }
 
-/// The approval that let this device in is judged once more, as it would be now.
-async fn still_vouched(app: &App, person: &PersonId, vouched: &Vouched, now: Time) -> Result<Vetoes, Fault> {
-    let vetoes = Vetoes::load(app, person, &vouched.device, &vouched.credential, None).await?;
-    let ground = Ground {
-        session: None,
-        earned: vouched.earned,
-        acr_values: &[],
-        scopes: &[],
-        channel: vouched.channel.as_str(),
-        presence: Presence::of(&vouched.near),
-        purpose: Purpose::EnrolDevice,
-        details: Vec::new(),
-    };
-    gate(app, Product::EnrolmentTicket, &vetoes, &ground, now)?;
-    Ok(vetoes)
+/// Each approval that lets a device in is judged once more, as it would be now; what it rests on is for
+/// the commit.
+pub(in crate::app) async fn still_vouched(app: &App, all: &[Vouched], now: Time) -> Result<Vec<(Table, String, i64)>, Fault> {
+    let mut guards = Vec::new();
+    for vouched in all {
+        let vetoes = Vetoes::load(app, &vouched.person, &vouched.device, &vouched.credential, None).await?;
+        if vouched.purpose == Purpose::Recover && (!may_vouch(vetoes.person.role) || vetoes.device.is_limited(now)) {
+            return Err(Fault::because(Refusal::Denied, "somebody who approved may not any more"));
+        }
+        let ground = Ground {
+            session: None,
+            earned: vouched.earned,
+            acr_values: &[],
+            scopes: &[],
+            channel: vouched.channel.as_str(),
+            presence: Presence::of(&vouched.near),
+            purpose: vouched.purpose,
+            details: Vec::new(),
+        };
+        gate(app, Product::EnrolmentTicket, &vetoes, &ground, now)?;
+        guards.extend(vetoes.guards());
+    }
+    Ok(guards)
 }
 
 /// What every other channel of the person is told; about a device, with a way back.

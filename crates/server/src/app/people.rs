@@ -70,7 +70,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
                 id
             }
         };
-        let (token, facts, write) = invitation(app, &person, Why::First, None, None, &txn, now);
+        let (token, facts, write) = invitation(app, &person, Why::First, None, Vec::new(), &txn, now);
         writes.push(write);
         let mut event = app
             .event(Kind::InvitationMade, &txn, now)

@@ -1,6 +1,6 @@
 //! One of the two approvals that let somebody back in, taken by the device that wants to come back.
 
-use super::redeem::{Redeemed, claimed_at_once, pass, refuse_at_gate, setting};
+use super::redeem::{Redeemed, claimed_at_once, pass, refuse_at_gate, setting, vouched};
 use super::{Around, keep};
 use crate::app::issue::Vetoes;
 use crate::app::recovery::{self, officers};
@@ -25,13 +25,7 @@ pub(super) async fn approval(app: &App, ctx: &Context, c: &Ceremony, approved: &
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
     };
     let whom = c.opening.recovers.clone().ok_or(Refusal::Denied)?;
-    let by = Approval {
-        person: scan.person.clone(),
-        device: scan.device.clone(),
-        credential: approved.credential.clone(),
-        ceremony: c.opening.id.clone(),
-        at: approved.at,
-    };
+    let by = Approval { by: vouched(c, approved), ceremony: c.opening.id.clone(), at: approved.at };
     let officers::Approving { facts, writes, begins } = match officers::approved(app, &whom, &proof.jkt, by, &c.opening.txn, now).await {
         Ok(approving) => approving,
         Err(fault) if fault.store.is_none() => return refuse_at_gate(app, ctx, c, proof, fault).await,

@@ -217,14 +217,7 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
         keep(app, ctx, c, step, Around::default().burn(proof)).await?;
         return Err(refusal.into());
     }
-    let vouched = Vouched {
-        device: scan.device.clone(),
-        credential: approved.credential.clone(),
-        channel: scan.channel,
-        near: scan.near.clone(),
-        earned: approved.earned,
-    };
-    let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, vouched, &proof.jkt, &c.opening.txn);
+    let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, vouched(c, approved), &proof.jkt, &c.opening.txn);
     let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.guards.extend(vetoes.guards());
     around.writes.push(write);
@@ -238,6 +231,20 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
     keep(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet: false, next: None, ticket: Some(token), recovery: None }, cookies: None })
+}
+
+/// The approval, as it is judged again later.
+pub(super) fn vouched(c: &Ceremony, approved: &Approved) -> Vouched {
+    let scan = &approved.scan;
+    Vouched {
+        person: scan.person.clone(),
+        purpose: c.opening.purpose,
+        device: scan.device.clone(),
+        credential: approved.credential.clone(),
+        channel: scan.channel,
+        near: scan.near.clone(),
+        earned: approved.earned,
+    }
 }
 
 pub(super) fn claimed_at_once(mut step: countersign_trust::ceremony::Step) -> countersign_trust::ceremony::Step {

@@ -137,7 +137,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &UseCode, n: usi
         return refuse(app, ctx, Some(id), "a device key that is enrolled already").await;
     }
     let txn = app.txn(now);
-    let (given, facts, write) = ticket(app, id, Some(&proof.jkt), &txn, now);
+    let (given, facts, write) = ticket(app, id, Some(&proof.jkt), Vec::new(), &txn, now);
     let mut event = app
         .event(Kind::RecoveryCodeUsed, &txn, now)
         .fact("left", after.left())

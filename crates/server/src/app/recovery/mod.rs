@@ -17,7 +17,7 @@ use countersign_store::sql::{Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::device::DeviceState;
-use countersign_trust::enrolment::{InvitationFacts, Why};
+use countersign_trust::enrolment::{InvitationFacts, Vouched, Why};
 use countersign_trust::principal::{Person, PersonState};
 use countersign_trust::recovery::RequestState;
 use countersign_trust::{Refusal, limits};
@@ -35,8 +35,15 @@ pub(in crate::app) fn asked(app: &App, person: &PersonId, until: Time, now: Time
 }
 
 /// What lets the new device enrol: an invitation for its key alone, or for whoever holds the link.
-fn ticket(app: &App, person: &PersonId, jkt: Option<&Thumbprint>, txn: &TxnId, now: Time) -> (Ticket, InvitationFacts, Write) {
-    let (token, facts, write) = enrol::invitation(app, person, Why::Recovery, jkt, None, txn, now);
+fn ticket(
+    app: &App,
+    person: &PersonId,
+    jkt: Option<&Thumbprint>,
+    vouched: Vec<Vouched>,
+    txn: &TxnId,
+    now: Time,
+) -> (Ticket, InvitationFacts, Write) {
+    let (token, facts, write) = enrol::invitation(app, person, Why::Recovery, jkt, vouched, txn, now);
     (Ticket { ticket: token, left_ms: limits::INVITATION_S * 1_000 }, facts, write)
 }
 

@@ -3,12 +3,10 @@
 
 use super::{active, ticket};
 use crate::app::once::{burn, refuse_if_burnt};
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, enrol};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
-use countersign_trust::device::DeviceState;
-use countersign_trust::principal::PersonState;
 use countersign_trust::recovery::{APPROVALS, Approval, Request, RequestFacts, RequestState, Standing, may_vouch};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{RecoveryView, Ticket};
@@ -58,7 +56,7 @@ pub async fn may_approve(app: &App, by: &PersonId, person: Option<&PersonId>, jk
 
 /// One more approval, found good by its ceremony.
 pub async fn approved(app: &App, person: &PersonId, jkt: &Thumbprint, by: Approval, txn: &TxnId, now: Time) -> Result<Approving, Fault> {
-    may_approve(app, &by.person, Some(person), jkt, now).await?;
+    may_approve(app, &by.by.person, Some(person), jkt, now).await?;
     let (request, over) = living(app, jkt, person, now).await?;
     let because = |refusal| Fault::because(refusal, "not one more approval");
     match request {
@@ -126,10 +124,13 @@ pub async fn collect(app: &App, ctx: &Context, proof: &Proof) -> Result<Ticket, 
             Standing::Asked | Standing::Waiting(_) => return Err(Fault::because(Refusal::NotYet, "the wait is not over")),
         }
         let who = active(app, &f.person).await?;
-        let Some(guards) = vouching(app, f, now).await? else {
-            return withdrawn(app, ctx, &request, now).await;
+        let vouched: Vec<_> = f.approvals.iter().map(|a| a.by.clone()).collect();
+        let guards = match enrol::still_vouched(app, &vouched, now).await {
+            Ok(guards) => guards,
+            Err(fault) if fault.store.is_some() => return Err(fault),
+            Err(_) => return withdrawn(app, ctx, &request, now).await,
         };
-        let (given, facts, write) = ticket(app, &f.person, Some(&f.jkt), &f.txn, now);
+        let (given, facts, write) = ticket(app, &f.person, Some(&f.jkt), vouched, &f.txn, now);
         let mut event = app
             .event(Kind::RecoveryTaken, &f.txn, now)
             .fact("recovery", f.id.as_str())
@@ -142,19 +143,6 @@ pub async fn collect(app: &App, ctx: &Context, proof: &Proof) -> Result<Ticket, 
         Ok(given)
     })
     .await
-}
-
-/// What a ticket rests on, if everybody who approved could still approve.
-async fn vouching(app: &App, f: &RequestFacts, now: Time) -> Result<Option<Vec<(Table, String, i64)>>, Fault> {
-    let mut guards = Vec::new();
-    for Approval { person, device, .. } in &f.approvals {
-        let person = app.store.person(person).await?.filter(|p| p.state == PersonState::Active && may_vouch(p.role));
-        let device = app.store.device(device).await?.map(|d| d.device).filter(|d| d.state == DeviceState::Active && !d.is_limited(now));
-        let (Some(person), Some(device)) = (person, device) else { return Ok(None) };
-        guards.push((Table::Person, person.id.to_string(), person.version));
-        guards.push((Table::Device, device.id.to_string(), device.version));
-    }
-    Ok(Some(guards))
 }
 
 async fn withdrawn(app: &App, ctx: &Context, request: &Request, now: Time) -> Result<Ticket, Fault> {

@@ -31,7 +31,7 @@ pub async fn begin(app: &App, ctx: &Context, login: &str, lost: &[String]) -> Re
             return Err(Fault::because(Refusal::Denied, "the person is not active"));
         }
         let txn = app.txn(now);
-        let (given, facts, write) = ticket(app, &person.id, None, &txn, now);
+        let (given, facts, write) = ticket(app, &person.id, None, Vec::new(), &txn, now);
         let mut event = app
             .event(Kind::RecoveryBegun, &txn, now)
             .fact("by", "console")

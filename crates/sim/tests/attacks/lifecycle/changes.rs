@@ -18,12 +18,18 @@ pub enum Change {
     PasskeyRemoved,
     /// The client was switched off, or the workload ended.
     ClientDisabled,
-    /// Request, code, grant and session ran out.
+    /// Request, code, grant, session, ticket and way back ran out.
     Expired,
+    /// The person took it back, with another device.
+    Stopped,
+    /// The operator locks the first of two who let somebody back in.
+    OfficerLocked,
+    /// The operator ends the phone of the second.
+    SecondOfficerRevoked,
 }
 
 impl Change {
-    pub const ALL: [Change; 7] = [
+    pub const ALL: [Change; 10] = [
         Change::PersonLocked,
         Change::PersonEnded,
         Change::DeviceSuspended,
@@ -31,36 +37,48 @@ impl Change {
         Change::PasskeyRemoved,
         Change::ClientDisabled,
         Change::Expired,
+        Change::Stopped,
+        Change::OfficerLocked,
+        Change::SecondOfficerRevoked,
     ];
 
-    /// Makes it; false where it means nothing on this way.
+    /// Whether it can mean something on a way.
+    pub fn concerns(self, way: Way) -> bool {
+        match self {
+            Change::ClientDisabled => way.has_client() || way == Way::Workload,
+            Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved => !matches!(way, Way::Workload | Way::Console),
+            Change::Stopped => matches!(way, Way::Code | Way::Officers | Way::Console | Way::Recovered),
+            Change::OfficerLocked | Change::SecondOfficerRevoked => way == Way::Officers,
+            Change::PersonLocked | Change::PersonEnded | Change::Expired => true,
+        }
+    }
+
+    /// Makes it; false where there is nothing yet, or nothing any more, that it could be made to.
     pub async fn make(self, play: &Play<'_>) -> bool {
-        let device = play.phone.kept().device_id.to_string();
+        let device = play.rests_on().map(|phone| phone.kept().device_id.to_string());
         let command = |words: &[&str]| {
             play.scene.stage.command(words).unwrap_or_else(|said| panic!("{words:?}: {said}"));
         };
-        let of_a_person = matches!(self, Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved);
-        if play.way == Way::Workload && of_a_person {
-            // It acts by its own key; somebody still answers for it.
-            return false;
-        }
         match self {
+            Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved if device.is_none() => return false,
             Change::PersonLocked => command(&["person", "lock", &play.login]),
             Change::PersonEnded => command(&["person", "end", &play.login]),
-            Change::DeviceSuspended => command(&["device", "suspend", &device]),
-            Change::DeviceRevoked => command(&["device", "revoke", &device]),
-            Change::ClientDisabled if play.way == Way::AddDevice => return false,
+            Change::DeviceSuspended => command(&["device", "suspend", &device.unwrap_or_default()]),
+            Change::DeviceRevoked => command(&["device", "revoke", &device.unwrap_or_default()]),
             Change::ClientDisabled if play.way == Way::Workload => command(&["workload", "end", &play.robot.client]),
             Change::ClientDisabled => command(&["client", "disable", &play.client]),
             // Nothing in the program removes a passkey alone yet: done to the row, as that would.
             Change::PasskeyRemoved => {
                 let sql = "UPDATE credential SET live = 0, version = version + 1 WHERE device = $1";
-                return run(play, sql, &device).await;
+                return run(play, sql, &device.unwrap_or_default()).await;
             }
+            Change::Stopped => return play.stop().await,
+            Change::OfficerLocked => command(&["person", "lock", &play.back.officers[0].1]),
+            Change::SecondOfficerRevoked => command(&["device", "revoke", play.back.officers[1].0.kept().device_id.as_str()]),
             Change::Expired if play.way == Way::Workload => {
                 return run(play, "UPDATE workload SET until = 1 WHERE client = $1 AND ended IS NULL", &play.robot.client).await;
             }
-            Change::Expired => return expire(play, &device).await,
+            Change::Expired => return expire(play).await,
         }
         true
     }
@@ -70,10 +88,18 @@ async fn run(play: &Play<'_>, sql: &'static str, id: &str) -> bool {
     play.scene.engine.upkeep(vec![Statement::any(sql, [id.into()])]).await.unwrap() > 0
 }
 
-/// Moves the end of request, code, grant and session to the past, as if the time had gone by. What a
+/// Moves the end of whatever has one to the past, as if the time had gone by. What a
 /// ceremony does late is enumerated in `crates/trust/tests/table`. Answers whether there was anything.
-async fn expire(play: &Play<'_>, device: &str) -> bool {
+async fn expire(play: &Play<'_>) -> bool {
     let mut any = false;
+    for sql in [
+        "UPDATE invitation SET expires_at = 1, body = json_set(body, '$.until', 1) WHERE state = 'open' \
+         AND person = (SELECT person FROM name WHERE login = $1)",
+        "UPDATE recovery SET expires_at = 1, body = json_set(body, '$.until', 1) WHERE state = 'open' \
+         AND person = (SELECT person FROM name WHERE login = $1)",
+    ] {
+        any |= run(play, sql, &play.login).await;
+    }
     for sql in [
         "UPDATE request SET expires_at = 1 WHERE client = $1",
         "UPDATE code SET expires_at = 1 WHERE client = $1",
@@ -81,5 +107,5 @@ async fn expire(play: &Play<'_>, device: &str) -> bool {
     ] {
         any |= run(play, sql, &play.client).await;
     }
-    any | run(play, "UPDATE session SET idle_until = 1 WHERE device = $1", device).await
+    any | run(play, "UPDATE session SET idle_until = 1 WHERE device = $1", play.phone.kept().device_id.as_str()).await
 }

@@ -59,15 +59,15 @@ const DOORS: &[(&str, Covered)] = &[
     ("/enrolments/look", Gives("the name on an invitation")),
     ("/enrolments/begin", By(Step::FinishEnrolment)),
     ("/enrolments/finish", By(Step::FinishEnrolment)),
-    ("/rebind/options", Gives("a challenge")),
-    ("/rebind/finish", Gives("people.rs walks re-binding by person, device and passkey")),
+    ("/rebind/options", By(Step::RebindOptions)),
+    ("/rebind/finish", By(Step::RebindFinish)),
     ("/recover", Gives("a page, the same for all")),
-    ("/recovery/code", Gives("people/recovery.rs: a ticket for reduced rights, for an active person")),
+    ("/recovery/code", By(Step::UseCode)),
     ("/recovery/standing", Gives("how far it is, to the key that asked")),
-    ("/recovery/collect", Gives("people/recovery.rs: whoever vouched is judged again")),
+    ("/recovery/collect", By(Step::Collect)),
     ("/recovery/cancel", Gives("ends a recovery")),
-    ("/device/recovery-codes/options", Gives("a challenge")),
-    ("/device/recovery-codes", Gives("people/recovery.rs: an active device with full rights, and a passkey")),
+    ("/device/recovery-codes/options", By(Step::MakeCodes)),
+    ("/device/recovery-codes", By(Step::MakeCodes)),
     ("/healthz", Gives("health")),
     ("/readyz", Gives("health")),
     ("/openapi.json", Gives("a document")),
@@ -90,6 +90,15 @@ const DECISIONS: [(&str, Covered); 5] = [
     ("search_subject_endpoint", Gives("the same question of every name")),
     ("search_action_endpoint", Gives("the same question of every name")),
     ("search_resource_endpoint", Gives("the same question of every name")),
+];
+
+const SIGNALS: [(&str, Covered); 6] = [
+    ("jwks_uri", Gives("public keys")),
+    ("configuration_endpoint", Gives("streams of a receiver, by its own token: no person stands behind it; x32_a_stream_is_its_receivers_alone")),
+    ("status_endpoint", Gives("the same")),
+    ("add_subject_endpoint", Gives("the same")),
+    ("remove_subject_endpoint", Gives("the same")),
+    ("verification_endpoint", Gives("the same")),
 ];
 
 const GRANTS: [(&str, Covered); 3] = [
@@ -127,6 +136,9 @@ async fn x13_every_door_and_every_grant_has_a_row() {
     let metadata: Value = read("/.well-known/authzen-configuration").await;
     let endpoints = metadata.as_object().unwrap().keys().filter(|k| k.ends_with("_endpoint")).cloned();
     same(endpoints.collect(), &DECISIONS, "decisions");
+    let metadata: Value = read("/.well-known/ssf-configuration").await;
+    let endpoints = metadata.as_object().unwrap().keys().filter(|k| k.ends_with("_endpoint") || *k == "jwks_uri").cloned();
+    same(endpoints.collect(), &SIGNALS, "signals");
     let metadata: Value = read("/.well-known/openid-configuration").await;
     let grants = metadata["grant_types_supported"].as_array().unwrap().iter().map(|g| g.as_str().unwrap().to_owned());
     same(grants.collect(), &GRANTS, "grants");

@@ -1,5 +1,6 @@
 //! Ways in, step by step.
 
+use super::back::Back;
 use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{CodeFlow, Tokens};
 use countersign_device::phone::{Checked, InviteLink};
@@ -13,11 +14,15 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What may refuse, in the words of doors and of OAuth. A code that is not here is a surprise.
-pub const CODES: [&str; 17] = [
+pub const CODES: [&str; 20] = [
     "bad_proof", "code_not_live", "denied", "expired", "gone", "invalid_client", "invalid_grant", "invalid_token", "invitation_over",
     "no_session", "no_such_ceremony", "no_such_flow", "unauthorized_client",
     // Nothing was approved.
     "pending",
+    // The server asks for the person's living passkeys, and this one is none of them: the phone has nothing to sign with.
+    "nothing was signed: another passkey was asked for",
+    // A way back: one answer for every wrong code, and two approvals that are not there.
+    "not_recovered", "not_yet",
     // An introspection says no more than that.
     "inactive",
     // A page for people instead of JSON: the client cannot be told, as it is not served any more.
@@ -39,6 +44,16 @@ pub enum Way {
     Passkey,
     /// A second device is let in by the first.
     AddDevice,
+    /// A code on paper lets a device in.
+    Code,
+    /// Two people let somebody back in. What is taken away is the first one's, if no change says more.
+    Officers,
+    /// The operator does, at the console.
+    Console,
+    /// A browser that forgot its key, by its passkey.
+    Rebind,
+    /// A device that came back by a code signs in.
+    Recovered,
     /// A program that this person answers for acts for itself.
     Workload,
 }
@@ -73,6 +88,15 @@ pub enum Step {
     Resume,
     Mint,
     LookAtMinted,
+    RebindOptions,
+    RebindFinish,
+    MakeCodes,
+    UseCode,
+    OpenRecovery,
+    RedeemApproval,
+    Collect,
+    BeginAtConsole,
+    FinishRecovery,
 }
 
 impl Step {
@@ -83,21 +107,44 @@ impl Step {
             self,
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
                 | Introspect | Decide | Forward | Refresh | Resume | Mint | LookAtMinted
+                // One approval of two is no way in by itself.
+                | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish
         )
     }
 }
 
 impl Way {
-    pub const ALL: [Way; 6] = [Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Workload];
+    pub const ALL: [Way; 11] = [
+        Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Code, Way::Officers, Way::Console, Way::Rebind, Way::Recovered,
+        Way::Workload,
+    ];
+
+    /// Whether a client of the table takes part.
+    pub fn has_client(self) -> bool {
+        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered)
+    }
+
+    /// Whether rules judge what it gives. No device vouches for a code on paper, for the operator's word or for a
+    /// passkey that comes back: rules judge whatever the device that came in does then ([`Way::Recovered`]).
+    pub fn is_under_rules(self) -> bool {
+        !matches!(self, Way::Code | Way::Console | Way::Rebind)
+    }
 
     pub fn steps(self) -> &'static [Step] {
         use Step::*;
         match self {
-            Way::Scan => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
+            Way::Scan | Way::Recovered => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Pushed => &[PushRequest, AuthorizePushed, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange],
             Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::AddDevice => &[OpenEnrolment, Scan, DigitsOnScreen, Approve, RedeemTicket, FinishEnrolment],
+            Way::Code => &[MakeCodes, UseCode, FinishRecovery],
+            Way::Officers => &[
+                OpenRecovery, Scan, DigitsOnScreen, Approve, RedeemApproval, OpenRecovery, Scan, DigitsOnScreen, Approve, RedeemApproval,
+                Collect, FinishRecovery,
+            ],
+            Way::Rebind => &[RebindOptions, RebindFinish],
+            Way::Console => &[BeginAtConsole, FinishRecovery],
             Way::Workload => &[Mint, LookAtMinted, Mint],
         }
     }
@@ -110,12 +157,12 @@ pub struct Play<'a> {
     pub phone: Phone,
     pub login: String,
     pub client: String,
-    place: String,
-    terminal: Terminal,
+    pub(super) place: String,
+    pub(super) terminal: Terminal,
     flow: Option<CodeFlow>,
     pushed: Option<String>,
     page: Option<String>,
-    ceremony: Option<Ceremony>,
+    pub(super) ceremony: Option<Ceremony>,
     checked: Option<Checked>,
     options: Option<countersign_wire::message::AssertionAsk>,
     reply: Option<RedeemedReply>,
@@ -124,16 +171,18 @@ pub struct Play<'a> {
     /// The program of [`Way::Workload`].
     pub robot: Robot,
     minted: Option<String>,
+    /// What belongs to ways back.
+    pub back: Back,
 }
 
 static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
 /// The application that asks about their tokens.
 pub const READER: &str = "life-reader";
-/// Clients, one for each cell.
-pub const CLIENTS: u32 = 400;
+/// Clients, one for each play: what one play does to its client touches no other.
+pub const CLIENTS: u32 = 800;
 
 /// A step that has nothing to try with, because one before it was refused.
-fn unmade() -> Fault {
+pub(super) fn unmade() -> Fault {
     Fault::ended("unmade")
 }
 
@@ -150,8 +199,11 @@ impl<'a> Play<'a> {
     pub async fn new(scene: &'a Scene<'a>, way: Way) -> Play<'a> {
         let place = place();
         let (link, login) = scene.invitation("Wandel").await;
-        let phone = Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
-        let client = format!("life-{}", NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) % CLIENTS);
+        let mut phone = Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
+        let client = if way.has_client() { NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) } else { CLIENTS };
+        assert!(client < CLIENTS || !way.has_client(), "more plays than clients");
+        let client = format!("life-{client}");
+        let back = Back::new(scene, way, &mut phone, &login, &place).await;
         let terminal = scene.terminal(&place);
         let robot = Robot::new();
         if way == Way::Workload {
@@ -176,13 +228,14 @@ impl<'a> Play<'a> {
             tokens: None,
             robot,
             minted: None,
+            back,
         }
     }
 
     fn page(&self) -> Result<&str, Fault> {
         self.page.as_deref().ok_or_else(unmade)
     }
-    fn ceremony(&self) -> Result<&Ceremony, Fault> {
+    pub(super) fn ceremony(&self) -> Result<&Ceremony, Fault> {
         self.ceremony.as_ref().ok_or_else(unmade)
     }
     fn checked(&self) -> Result<&Checked, Fault> {
@@ -230,7 +283,11 @@ impl<'a> Play<'a> {
                 self.ceremony = Some(self.terminal.open_as(&open).await?);
             }
             Step::OpenEnrolment => self.ceremony = Some(self.terminal.open_enrolment("Second").await?),
-            Step::Scan => self.checked = Some(self.phone.scan(&[self.ceremony()?.frame()]).await?),
+            Step::Scan => {
+                // What was checked before is not what is on the screen now.
+                self.checked = None;
+                self.checked = Some(self.acting().scan(&[self.ceremony()?.frame()]).await?);
+            }
             Step::Take => self.checked = Some(self.phone.take(&self.ceremony()?.cid).await?),
             Step::DigitsOnScreen => {
                 let digits = self.checked()?.digits().ok_or_else(unmade)?.to_owned();
@@ -241,7 +298,7 @@ impl<'a> Play<'a> {
                 self.phone.confirm(&self.ceremony()?.cid, &digits).await?;
             }
             Step::Approve => {
-                self.phone.approve(self.checked()?).await?;
+                self.acting().approve(self.checked()?).await?;
             }
             Step::Redeem | Step::RedeemGreeted | Step::RedeemTicket => {
                 let reply = self.terminal.redeem(self.ceremony()?).await?;
@@ -335,6 +392,8 @@ impl<'a> Play<'a> {
                     return Err(Fault::ended("inactive"));
                 }
             }
+            Step::MakeCodes | Step::UseCode | Step::OpenRecovery | Step::RedeemApproval | Step::Collect | Step::BeginAtConsole
+            | Step::FinishRecovery | Step::RebindOptions | Step::RebindFinish => self.recover(step).await?,
             Step::Resume => {
                 let (_, page) = self.arrive().await?;
                 self.terminal.resume(&page).await?;
