@@ -18,6 +18,8 @@ mod devices;
 mod distance;
 #[path = "attacks/doors.rs"]
 mod doors;
+#[path = "attacks/exchange.rs"]
+mod exchange;
 #[path = "attacks/examples.rs"]
 mod examples;
 #[path = "attacks/greeting.rs"]

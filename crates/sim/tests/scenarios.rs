@@ -14,6 +14,8 @@ mod chain;
 mod closed;
 #[path = "scenarios/details.rs"]
 mod details;
+#[path = "scenarios/exchange.rs"]
+mod exchange;
 #[path = "scenarios/forward.rs"]
 mod forward;
 #[path = "scenarios/guarded.rs"]

@@ -152,6 +152,8 @@ kinds! {
     WorkloadChanged = "workload.changed": ["PR.AA-01", "PR.AA-05", "ID.AM-02", "PR.PS-04"],
     /// A workload got a token.
     WorkloadToken = "workload.token": ["PR.AA-03", "PR.AA-04", "PR.AA-05", "PR.PS-04"],
+    /// A workload got a token to act for a person.
+    TokensExchanged = "tokens.exchanged": ["PR.AA-03", "PR.AA-04", "PR.AA-05", "PR.PS-04"],
     /// A key was made.
     KeyMade = "key.made": ["PR.DS-01", "PR.PS-04"],
     /// A key was retired.

@@ -143,6 +143,9 @@ pub struct Client {
     /// Audiences that it answers for: it may look at tokens made for them (RFC 7662 §2).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub introspects: Vec<String>,
+    /// Workloads that may act for people with tokens of this client, within what those tokens say (RFC 8693).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_act: Vec<ClientId>,
     /// Types of subject and resource that it may ask decisions about (AuthZEN); `*` is every type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asks_about: Vec<String>,

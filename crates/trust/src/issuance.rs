@@ -5,6 +5,7 @@
 use crate::Refusal;
 use crate::acr::Earned;
 use crate::client::Client;
+use crate::limits::ACTORS;
 use crate::device::{Credential, Device, DeviceState};
 use crate::policy::{Ruling, WorkloadRuling};
 use crate::principal::{Person, PersonState};
@@ -73,6 +74,10 @@ impl Permit {
     /// Scopes that policy leaves.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
+    }
+    #[cfg(test)]
+    pub(crate) fn for_tests(person: PersonId) -> Permit {
+        Permit { person, client: None, scopes: vec!["read".to_owned(), "write".to_owned()] }
     }
 }
 
@@ -153,9 +158,9 @@ impl WorkloadPermit {
 }
 
 /// Judges a workload as [`permit`] judges people: whatever is not plainly good is refused. It gets all
-/// it asks for, or nothing.
+/// it asks for, or nothing. Where it acts for a person, theirs was judged before: the wish has the permit.
 pub fn permit_workload(wish: &Wish<'_>, ruling: &WorkloadRuling, now: Time) -> Result<WorkloadPermit, Refusal> {
-    let Wish { workload, owner, audience, scopes, bound } = *wish;
+    let Wish { workload, owner, audience, scopes, bound, behalf } = *wish;
     if !workload.is_live(now) {
         return Err(Refusal::Gone);
     }
@@ -164,6 +169,13 @@ pub fn permit_workload(wish: &Wish<'_>, ruling: &WorkloadRuling, now: Time) -> R
     let registered = f.audiences.iter().any(|a| a == audience) && scopes.iter().all(|s| f.scopes.contains(s));
     if !answered_for || !registered || !(bound || f.danger_allow_bearer) {
         return Err(Refusal::Denied);
+    }
+    if let Some(behalf) = &behalf {
+        // Whoever acts for a person has no more than the person's own token has, and a key.
+        let within = scopes.iter().all(|s| behalf.permit.scopes().contains(s)) && behalf.permit.client() == Some(&behalf.client.id);
+        if !bound || !within || behalf.depth > ACTORS || !behalf.client.may_act.contains(&workload.client) {
+            return Err(Refusal::Denied);
+        }
     }
     match ruling {
         WorkloadRuling::Deny(denied) => Err(denied.refusal),
@@ -203,7 +215,7 @@ mod tests {
         let deny = WorkloadRuling::Deny(Denied::of(Refusal::TooFar));
         let ask = |w: &Workload, p: &Person, audience: &str, scope: &str, bound, ruling: &WorkloadRuling, now| {
             let scopes = [scope.to_owned()];
-            permit_workload(&Wish { workload: w, owner: p, audience, scopes: &scopes, bound }, ruling, now).map(|p| p.scopes().len())
+            permit_workload(&Wish { workload: w, owner: p, audience, scopes: &scopes, bound, behalf: None }, ruling, now).map(|p| p.scopes().len())
         };
         let (w, p, no) = (&workload, &owner, Err(Refusal::Denied));
         assert_eq!(ask(w, p, "https://a", "read", true, &allow, T), Ok(1));
@@ -219,5 +231,43 @@ mod tests {
         }
         let other = Person { id: PersonId::new(T, [9; 10]), ..owner.clone() };
         assert_eq!(ask(w, &other, "https://a", "read", true, &allow, T), no, "somebody else's word");
+    }
+
+    #[test]
+    fn whoever_acts_for_a_person_has_no_more_than_their_token_and_only_where_it_is_registered() {
+        let owner = Person { id: PersonId::new(T, [1; 10]), version: 1, state: PersonState::Active, role: Role::Member, signals: vec![] };
+        let workload = Workload {
+            id: WorkloadId::new(T, [2; 10]),
+            version: 1,
+            client: "helper".parse().unwrap(),
+            owner: owner.id.clone(),
+            until: T.plus_s(60),
+            ended: None,
+            added_at: T,
+            facts: serde_json::from_value(json!({"name": "Helper", "environment": "test", "audiences": ["https://a"], "scopes": ["read", "write"],
+                "danger_allow_bearer": true})).unwrap(),
+        };
+        let client = |more: serde_json::Value| -> Client {
+            serde_json::from_value(json!({"id": "till", "name": "Till", "redirect_uris": [], "may_act": more})).unwrap()
+        };
+        let (open, shut) = (client(json!(["helper"])), client(json!(["other"])));
+        let facts = crate::policy::Facts::default();
+        let theirs = Permit { person: owner.id.clone(), client: Some(open.id.clone()), scopes: vec!["read".to_owned()] };
+        let foreign = Permit { client: Some("stock".parse().unwrap()), ..theirs.clone() };
+        let allow = WorkloadRuling::Allow { policies: vec![] };
+        for (what, good, permit, client, scope, bound, depth) in [
+            ("as registered", true, &theirs, &open, "read", true, 1),
+            ("as deep as may be", true, &theirs, &open, "read", true, ACTORS),
+            ("deeper", false, &theirs, &open, "read", true, ACTORS + 1),
+            ("a scope that the person did not give", false, &theirs, &open, "write", true, 1),
+            ("without a key", false, &theirs, &open, "read", false, 1),
+            ("a client that names somebody else", false, &theirs, &shut, "read", true, 1),
+            ("a permit for another client", false, &foreign, &open, "read", true, 1),
+        ] {
+            let scopes = [scope.to_owned()];
+            let behalf = Some(crate::workload::Behalf { permit, facts: &facts, client, depth });
+            let wish = Wish { workload: &workload, owner: &owner, audience: "https://a", scopes: &scopes, bound, behalf };
+            assert_eq!(permit_workload(&wish, &allow, T).is_ok(), good, "{what}");
+        }
     }
 }

@@ -73,6 +73,8 @@ pub const REFRESH_RETRY_S: i64 = 10;
 pub const PASS_S: i64 = 300;
 /// A workload is registered for this long at most, seconds: somebody says once a year that it is still needed.
 pub const WORKLOAD_S: i64 = 366 * 24 * 3600;
+/// Workloads that act one for the other for a person: longer chains say nothing to whoever reads them.
+pub const ACTORS: usize = 4;
 /// Uses of workloads are written down after this long at the latest, seconds.
 pub const USES_S: i64 = 10;
 /// ID token, seconds.

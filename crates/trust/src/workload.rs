@@ -4,11 +4,16 @@
 //!
 //! 1. A workload has an owner who may act, an environment and an end date. Whatever of these is gone
 //!    ends it; what ended never comes back, and its name may be given to another workload.
-//! 2. It is known by its keys alone (RFC 7523). There is no secret that could leak.
+//! 2. It is known by its keys alone (RFC 7523), or by the word of the platform that runs it. There is no
+//!    secret that could leak.
 //! 3. It asks for tokens by name of audience and scope, and gets no other ([`crate::issuance`]).
+//! 4. With a person's token it may act for them, within what that token says, and never without
+//!    saying so: another wish ([`Behalf`]), another action of policy, another kind of token.
 
-use crate::client::OFFLINE_ACCESS;
+use crate::client::{Client, OFFLINE_ACCESS};
+use crate::issuance::Permit;
 use crate::limits;
+use crate::policy::Facts;
 use crate::principal::Person;
 use countersign_wire::jose::{Alg, Jwk};
 use countersign_wire::{ClientId, PersonId, Time, WorkloadId, jcs};
@@ -49,6 +54,21 @@ pub struct Wish<'a> {
     pub scopes: &'a [String],
     /// Whether the token is bound to a key.
     pub bound: bool,
+    /// For whom it acts; `None` where it acts for itself.
+    pub behalf: Option<Behalf<'a>>,
+}
+
+/// A person for whom a workload acts, as they were judged just now (RFC 8693 §1.1).
+#[derive(Clone, Copy)]
+pub struct Behalf<'a> {
+    /// The gate's permit for the person's own token.
+    pub permit: &'a Permit,
+    /// What policy sees of person, session, device and client.
+    pub facts: &'a Facts,
+    /// The client whose token it was.
+    pub client: &'a Client,
+    /// How many act one for the other, this workload counted.
+    pub depth: usize,
 }
 
 impl Wish<'_> {
@@ -67,7 +87,11 @@ pub struct WorkloadFacts {
     /// Where it runs: `production`, `test`. Policies keep environments apart (OWASP NHI8).
     pub environment: String,
     /// Its public keys.
+    #[serde(default)]
     pub keys: Vec<Jwk>,
+    /// The platform whose tokens show who it is (a name of the configuration), beside its keys or instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
     /// Whom its tokens may be for: absolute URIs (RFC 8707 §2).
     pub audiences: Vec<String>,
     /// Scopes it may ask for.
@@ -132,8 +156,8 @@ impl Registration {
         if !(1..=40).contains(&f.environment.len()) || !f.environment.bytes().all(plain) {
             return wrong("environment of 1 to 40 characters a-z 0-9 -");
         }
-        if !(1..=4).contains(&f.keys.len()) {
-            return wrong("1 to 4 keys: it is known by nothing else");
+        if f.keys.len() > 4 || f.keys.is_empty() && f.platform.is_none() {
+            return wrong("1 to 4 keys, or a platform: it is known by nothing else");
         }
         let good = |k: &Jwk| k.is_sound() && [Alg::ES256, Alg::EdDSA, Alg::PS256].iter().any(|alg| k.suits(*alg));
         if !f.keys.iter().all(good) {

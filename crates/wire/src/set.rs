@@ -3,6 +3,7 @@
 //! token of another kind, nor any such token for one of these.
 
 use crate::dpop::NumericDate;
+use crate::jose::jws::Claims;
 use crate::jose::{Alg, Jwk, Jws};
 use crate::limits::JTI_BYTES;
 use crate::subject::Subject;
@@ -97,6 +98,13 @@ impl IssuerKey {
         };
         all.iter().take(32).filter_map(one).collect()
     }
+
+    /// The claims, if one of `keys` that fits what the JWS says of its key made the signature.
+    pub fn verify(keys: &[IssuerKey], jws: &Jws<'_>) -> Option<Claims> {
+        let kid = jws.header_text("kid");
+        let fits = |k: &&IssuerKey| k.alg.is_none_or(|alg| alg == jws.alg()) && (kid.is_none() || k.kid.is_none() || k.kid.as_deref() == kid);
+        keys.iter().filter(fits).find_map(|k| jws.verify(&k.key).ok())
+    }
 }
 
 /// What a SET must be to be taken.
@@ -166,10 +174,7 @@ pub fn read(text: &str, expected: &Expected<'_>) -> Result<Set, SetFault> {
     if claimed.get("iss").and_then(Value::as_str) != Some(expected.iss) {
         return Err(SetFault::Issuer);
     }
-    let kid = jws.header_text("kid");
-    let fits = |k: &&IssuerKey| k.alg.is_none_or(|alg| alg == jws.alg()) && (kid.is_none() || k.kid.is_none() || k.kid.as_deref() == kid);
-    let verified = expected.keys.iter().filter(fits).find_map(|k| jws.verify(&k.key).ok());
-    let claims: Map<String, Value> = verified
+    let claims: Map<String, Value> = IssuerKey::verify(expected.keys, &jws)
         .ok_or(SetFault::Key("a signature by no key of its issuer"))?
         .read()
         .map_err(|Malformed(_)| bad("claims that are not JSON"))?;

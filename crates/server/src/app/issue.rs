@@ -8,7 +8,7 @@ use countersign_trust::Refusal;
 use countersign_trust::acr::Earned;
 use countersign_trust::device::{Credential, Device};
 use countersign_trust::issuance::{self, Facts, Permit, Product, WorkloadPermit};
-use countersign_trust::workload::Wish;
+use countersign_trust::workload::{Behalf, Wish};
 use countersign_trust::policy::{self, Action, Allowed, Ruling, WorkloadRuling};
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
@@ -120,6 +120,14 @@ impl<'a> Ground<'a> {
     }
 }
 
+/// What policy sees of it.
+pub fn facts(vetoes: &Vetoes, ground: &Ground<'_>, now: Time) -> policy::Facts {
+    let client = vetoes.client.as_ref().map(|c| &c.client);
+    policy::Facts::of(&vetoes.person, &vetoes.device, client, ground.purpose, ground.channel, ground.presence, now)
+        .with_details(ground.details.clone())
+        .in_session(ground.session, now)
+}
+
 /// Judges once more whether `product` may be made.
 pub fn gate(
     app: &App,
@@ -134,17 +142,7 @@ pub fn gate(
         Product::Code | Product::Tokens => Action::Issue,
         Product::UserInfo | Product::Introspection | Product::Decision => Action::Continue,
     };
-    let facts = policy::Facts::of(
-        &vetoes.person,
-        &vetoes.device,
-        client,
-        ground.purpose,
-        ground.channel,
-        ground.presence,
-        now,
-    )
-    .with_details(ground.details.clone())
-    .in_session(ground.session, now);
+    let facts = facts(vetoes, ground, now);
     let ruling = app.policies.current().rule(action, &facts, client, ground.scopes);
     let permit = issuance::permit(
         product,
@@ -204,16 +202,17 @@ impl WorkloadVetoes {
     }
 }
 
-/// Judges what a workload asks for; with the rules that decided.
+/// Judges what a workload asks for, for itself or for a person; with the rules that decided.
 pub fn gate_workload(
     app: &App,
     vetoes: &WorkloadVetoes,
     audience: &str,
     scopes: &[String],
     bound: bool,
+    behalf: Option<Behalf<'_>>,
     now: Time,
 ) -> Result<(WorkloadPermit, Vec<String>), Fault> {
-    let wish = Wish { workload: &vetoes.stored.workload, owner: &vetoes.owner, audience, scopes, bound };
+    let wish = Wish { workload: &vetoes.stored.workload, owner: &vetoes.owner, audience, scopes, bound, behalf };
     let ruling = app.policies.current().rule_workload(&wish, now);
     let permit = issuance::permit_workload(&wish, &ruling, now)?;
     match ruling {

@@ -3,9 +3,11 @@
 
 mod check;
 mod evidence;
+mod platforms;
 mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
 pub use evidence::Evidence;
+pub use platforms::Platform;
 pub use signals::{Receiver, Signals, Source, Transmitter};
 
 use countersign_trust::client::Client;
@@ -43,6 +45,9 @@ pub struct Config {
     /// Workloads: programs that act for themselves.
     #[serde(default)]
     pub workloads: Vec<Registration>,
+    /// Platforms that vouch for workloads they run.
+    #[serde(default)]
+    pub platforms: Vec<Platform>,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<Network>,
@@ -264,6 +269,12 @@ impl Config {
             workload.check().map_err(ConfigFault)?;
             if !seen.insert(&workload.client) {
                 return wrong(format!("`{}` is listed twice among clients and workloads", workload.client));
+            }
+        }
+        for (at, platform) in self.platforms.iter().enumerate() {
+            platform.check(&self.issuer).map_err(ConfigFault)?;
+            if self.platforms.iter().take(at).any(|p| p.id == platform.id || p.issuer == platform.issuer) {
+                return wrong(format!("platform `{}` is listed twice", platform.id));
             }
         }
         self.signals.validate().map_err(ConfigFault)

@@ -1,12 +1,17 @@
-//! An access token of ours that comes back: what it says, and whether it still counts.
+//! An access token of ours that comes back: what it says, and whether it still counts. One with which a
+//! workload acts for a person counts as long as the person's own would, and each workload of its chain may.
 
 use super::jwt::{self, Audience};
-use crate::app::issue::{Ground, WorkloadVetoes, gate_in_session, gate_workload};
+use crate::app::issue::{Ground, Vetoes, WorkloadVetoes, facts, gate_in_session, gate_workload};
 use crate::app::{App, Fault};
-use countersign_store::Write;
+use countersign_store::{Commit, Table, Write};
 use countersign_store::sql::StoredWorkload;
 use countersign_trust::Refusal;
+use countersign_trust::grant::Grant;
 use countersign_trust::issuance::{Permit, Product};
+use countersign_trust::policy::Facts;
+use countersign_trust::session::Session;
+use countersign_trust::workload::Behalf;
 use countersign_wire::dpop::NumericDate;
 use countersign_wire::{ClientId, GrantId, PersonId, SessionId, Time, TokenId, WorkloadId};
 use serde::Deserialize;
@@ -29,6 +34,20 @@ pub struct Claims {
     /// The key it is bound to.
     #[serde(default)]
     pub cnf: Option<Bound>,
+    /// Who acts for the person, where somebody does.
+    #[serde(default)]
+    act: Option<Actor>,
+    /// The tokens it came from by exchange, the person's own first.
+    #[serde(default)]
+    chain: Vec<TokenId>,
+}
+
+/// Who acts for a person, and for whom it does (RFC 8693 §4.1): the last one stands outermost.
+#[derive(Deserialize)]
+pub struct Actor {
+    sub: WorkloadId,
+    #[serde(default)]
+    act: Option<Box<Actor>>,
 }
 
 /// RFC 7800 §3.1, RFC 9449 §6.1.
@@ -68,9 +87,45 @@ impl Access {
     pub fn session(&self) -> &SessionId {
         &self.claims.sid
     }
-    /// When it was made, to the millisecond.
+    /// When the person's own token was made, to the millisecond: this one, or what it came from.
     pub fn made(&self) -> Time {
-        self.claims.jti.made()
+        self.claims.chain.first().unwrap_or(&self.claims.jti).made()
+    }
+    /// Its own id.
+    pub fn id(&self) -> &TokenId {
+        &self.claims.jti
+    }
+    /// The tokens it came from, and itself.
+    pub fn lineage(&self) -> Vec<TokenId> {
+        self.claims.chain.iter().chain([&self.claims.jti]).cloned().collect()
+    }
+    /// When it runs out.
+    pub fn until(&self) -> Time {
+        Time::from_seconds(self.claims.exp.seconds())
+    }
+    /// Whether somebody acts for the person with it.
+    pub fn is_delegated(&self) -> bool {
+        self.claims.act.is_some()
+    }
+    /// Its scopes.
+    pub fn scopes(&self) -> Vec<String> {
+        words(&self.claims.scope)
+    }
+    /// Whom it is for, besides this server itself.
+    pub fn audiences<'a>(&'a self, issuer: &'a str) -> impl Iterator<Item = &'a str> {
+        let all = match &self.claims.aud {
+            Audience::One(one) => std::slice::from_ref(one),
+            Audience::List(list) => list.as_slice(),
+        };
+        all.iter().map(String::as_str).filter(move |a| *a != issuer)
+    }
+    /// Whether there is anything to give back, of one with which somebody acts.
+    pub async fn is_open(&self, app: &App, now: Time) -> Result<bool, Fault> {
+        is_open(app, &self.claims.jti, &self.claims.exp, now).await
+    }
+    /// What gives it back.
+    pub fn given_back(&self) -> Write {
+        given_back(&self.claims.jti, &self.claims.exp)
     }
     /// Whether `audience` is among those it was made for.
     pub fn is_for(&self, audience: &str) -> bool {
@@ -79,22 +134,101 @@ impl Access {
 
     /// Whether it counts now: its time, its grant, its session, and the one gate.
     pub async fn permit(&self, app: &App, product: Product, now: Time) -> Result<Permit, Fault> {
+        Ok(self.standing(app, product, &[], now).await?.permit)
+    }
+
+    /// The same, with all that was read for it. `details` are types of authorization details that go along.
+    pub async fn standing(&self, app: &App, product: Product, details: &[String], now: Time) -> Result<Standing, Fault> {
         let dead = |why| Fault::because(Refusal::Gone, why);
         let c = &self.claims;
         if now.seconds() >= c.exp.seconds() {
             return Err(dead("a token that has expired"));
         }
         let grant = app.store.grant(&c.grant_id).await?.ok_or(dead("a token of no grant"))?;
-        if !grant.counts(self.made(), now) || grant.session != c.sid || grant.client != c.client_id {
+        let of_grant = self.is_delegated() || grant.client == c.client_id;
+        if !grant.counts(self.made(), now) || grant.session != c.sid || !of_grant {
             return Err(dead("a token that was revoked"));
         }
         let session = app.store.session(&c.sid).await?.ok_or(dead("no session"))?;
         if session.facts.person != c.sub {
             return Err(dead("a session of another person"));
         }
-        let scopes: Vec<String> = c.scope.split(' ').map(str::to_owned).collect();
-        Ok(gate_in_session(app, product, &c.client_id, &Ground::of(&session, &[], &scopes), now).await?.0)
+        let scopes = self.scopes();
+        let ground = Ground::of(&session, &[], &scopes).about(details.to_vec());
+        let (permit, vetoes) = gate_in_session(app, product, &grant.client, &ground, now).await?;
+        let seen = facts(&vetoes, &ground, now);
+        let standing = Standing { permit, vetoes, facts: seen, grant, session, actors: Vec::new() };
+        self.with_actors(app, standing, now).await
     }
+
+    /// Whoever acts for the person may do so now, each by what it was handed.
+    async fn with_actors(&self, app: &App, mut standing: Standing, now: Time) -> Result<Standing, Fault> {
+        let dead = |why| Fault::because(Refusal::Gone, why);
+        let c = &self.claims;
+        let mut actors: Vec<&WorkloadId> = std::iter::successors(c.act.as_ref(), |a| a.act.as_deref()).map(|a| &a.sub).collect();
+        actors.reverse();
+        // The first of the chain is the person's own token, which the grant answers for.
+        let held: Vec<&TokenId> = c.chain.iter().chain([&c.jti]).skip(1).collect();
+        let audience = c.aud.only().filter(|_| actors.len() == held.len());
+        let client = standing.vetoes.client.as_ref().map(|c| &c.client);
+        if actors.is_empty() && c.chain.is_empty() {
+            return Ok(standing);
+        }
+        let (Some(audience), Some(client)) = (audience, client) else { return Err(dead("a chain that is none")) };
+        for (depth, (id, token)) in (1..).zip(actors.into_iter().zip(held)) {
+            if app.store.is_burnt(GIVEN_BACK, token.as_str()).await? {
+                return Err(dead("a token that was given back"));
+            }
+            let stored = app.store.workload(id).await?.ok_or(dead("no workload"))?;
+            if token.made() < stored.access_after {
+                return Err(dead("a token that was revoked"));
+            }
+            let vetoes = WorkloadVetoes::of(app, stored).await?;
+            let behalf = Behalf { permit: &standing.permit, facts: &standing.facts, client, depth };
+            gate_workload(app, &vetoes, audience, standing.permit.scopes(), c.cnf.is_some(), Some(behalf), now)?;
+            standing.actors.push(vetoes);
+        }
+        Ok(standing)
+    }
+}
+
+/// A person's token that counts, with all that this rests on.
+pub struct Standing {
+    /// The gate's.
+    pub permit: Permit,
+    /// Person, device, passkey and client.
+    pub vetoes: Vetoes,
+    /// What policy saw of them.
+    pub facts: Facts,
+    /// Its grant.
+    pub grant: Grant,
+    /// Its session.
+    pub session: Session,
+    /// Whoever acts for the person, the first one first.
+    pub actors: Vec<WorkloadVetoes>,
+}
+
+impl Standing {
+    /// Whatever rests on it holds only if nothing of it has moved.
+    pub fn guard(&self, commit: &mut Commit) {
+        self.vetoes.guard(commit);
+        commit.guard(Table::Session, self.session.facts.id.as_str(), self.session.version);
+        commit.guard(Table::Grant, self.grant.id.as_str(), self.grant.version);
+        commit.before(self.grant.until.min(self.session.idle_until));
+        self.actors.iter().for_each(|one| one.guard(commit));
+    }
+}
+
+fn words(list: &str) -> Vec<String> {
+    list.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect()
+}
+
+async fn is_open(app: &App, id: &TokenId, exp: &NumericDate, now: Time) -> Result<bool, Fault> {
+    Ok(now.seconds() < exp.seconds() && !app.store.is_burnt(GIVEN_BACK, id.as_str()).await?)
+}
+
+fn given_back(id: &TokenId, exp: &NumericDate) -> Write {
+    Write::burnt(GIVEN_BACK, id.as_str(), Time::from_seconds(exp.seconds() + 1))
 }
 
 /// What a workload's token says, as far as the server asks. Neither kind of token reads as the other:
@@ -142,14 +276,17 @@ impl WorkloadAccess {
     pub fn id(&self) -> &TokenId {
         &self.claims.jti
     }
+    /// Whose it is.
+    pub fn workload(&self) -> &WorkloadId {
+        &self.claims.sub
+    }
     /// Whether there is anything to give back.
     pub async fn is_open(&self, app: &App, now: Time) -> Result<bool, Fault> {
-        let runs = now.seconds() < self.claims.exp.seconds();
-        Ok(runs && !app.store.is_burnt(GIVEN_BACK, self.claims.jti.as_str()).await?)
+        is_open(app, &self.claims.jti, &self.claims.exp, now).await
     }
     /// What gives it back.
     pub fn given_back(&self) -> Write {
-        Write::burnt(GIVEN_BACK, self.claims.jti.as_str(), Time::from_seconds(self.claims.exp.seconds() + 1))
+        given_back(&self.claims.jti, &self.claims.exp)
     }
 
     /// Whether it counts now: its time, its workload, and the one gate.
@@ -163,9 +300,8 @@ impl WorkloadAccess {
         if c.jti.made() < stored.access_after || stored.workload.client != c.client_id {
             return Err(dead("a token that was revoked"));
         }
-        let scopes: Vec<String> = c.scope.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect();
         let vetoes = WorkloadVetoes::of(app, stored).await?;
-        gate_workload(app, &vetoes, &c.aud, &scopes, c.cnf.is_some(), now)?;
+        gate_workload(app, &vetoes, &c.aud, &words(&c.scope), c.cnf.is_some(), None, now)?;
         Ok(vetoes.stored)
     }
 }

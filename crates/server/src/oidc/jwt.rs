@@ -211,6 +211,48 @@ impl WorkloadShared<'_> {
     }
 }
 
+/// What a token says with which a workload acts for a person (RFC 8693 §4.1).
+pub struct Delegated<'a> {
+    /// What the person's own tokens say, with what is left of it.
+    pub shared: Shared<'a>,
+    /// Who acts.
+    pub workload: &'a Workload,
+    /// For whom it acts: the `act` of the token that it was handed.
+    pub before: Option<&'a Value>,
+    /// The gate's permit.
+    pub permit: &'a WorkloadPermit,
+    /// The tokens that it came from, the person's own first.
+    pub chain: &'a [TokenId],
+    /// When the one before it ends.
+    pub parent_until: Time,
+}
+
+impl Delegated<'_> {
+    /// Until when it is good: never beyond what it came from.
+    pub fn until(&self) -> Time {
+        self.workload.token_until(true, self.shared.now).min(self.parent_until).min(self.shared.access_until())
+    }
+
+    /// Its claims. It is a person's token and says so by `sid`; `act` tells who holds it.
+    pub fn access(&self, id: &TokenId) -> Value {
+        let mut value = self.shared.access(id);
+        let w = self.workload;
+        let mut act = json!({ "sub": w.id.as_str(), "client_id": w.client.as_str() });
+        if let (Some(before), Some(map)) = (self.before, act.as_object_mut()) {
+            map.insert("act".into(), before.clone());
+        }
+        if let Some(map) = value.as_object_mut() {
+            map.insert("aud".into(), self.permit.audience().into());
+            map.insert("exp".into(), self.until().seconds().into());
+            map.insert("client_id".into(), w.client.as_str().into());
+            map.insert("scope".into(), self.permit.scopes().join(" ").into());
+            map.insert("act".into(), act);
+            map.insert("chain".into(), self.chain.iter().map(TokenId::as_str).collect());
+        }
+        value
+    }
+}
+
 /// Claims of a log-out token. It has no `nonce`, so that it never passes for an ID token.
 pub fn logout(issuer: &str, client: &str, person: &str, session: &str, jti: &str, now: Time) -> Value {
     json!({

@@ -4,7 +4,7 @@
 //!    that names it.
 //! 2. An access token ends, with those of its grant that are older; what can be renewed stays. A grant
 //!    that cannot be renewed ends with it.
-//! 3. A workload's token ends alone.
+//! 3. A workload's token ends alone; one with which it acts for a person takes along what came of it.
 //! 4. A token that never was, ended before, or is another client's changes nothing, and the answer is
 //!    the same.
 
@@ -22,7 +22,7 @@ use countersign_store::{Commit, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
 use countersign_trust::grant::{Grant, Shown};
-use countersign_wire::Time;
+use countersign_wire::{ClientId, Time, TokenId};
 use countersign_wire::refresh::RefreshToken;
 use std::sync::Arc;
 
@@ -54,7 +54,8 @@ enum Found {
     Nothing,
     Whole(Grant),
     Access(Grant, Time),
-    Workload(WorkloadAccess),
+    /// A token that a workload holds: its client id, its own id, and what gives it back.
+    Held(ClientId, TokenId, Write),
 }
 
 async fn attempt(app: &App, r: &Incoming, party: &Party, text: &str) -> Result<(), Fault> {
@@ -62,22 +63,22 @@ async fn attempt(app: &App, r: &Incoming, party: &Party, text: &str) -> Result<(
     let whose = match &found {
         Found::Nothing => return Ok(()),
         Found::Whole(grant) | Found::Access(grant, _) => &grant.client,
-        Found::Workload(access) => &access.claims.client_id,
+        Found::Held(client, ..) => client,
     };
     if whose != party.id() {
         return Err(Fault::because(Refusal::Denied, "a token of another client"));
     }
-    let (Found::Whole(grant) | Found::Access(grant, _)) = &found else {
-        let Found::Workload(access) = &found else { return Ok(()) };
-        let mut event = app.event(Kind::TokensRevoked, &r.ctx.txn, r.ctx.now).fact("token", access.id().as_str()).fact("what", "workload");
-        event.client = Some(access.claims.client_id.clone());
+    if let Found::Held(client, id, given_back) = found {
+        let mut event = app.event(Kind::TokensRevoked, &r.ctx.txn, r.ctx.now).fact("token", id.as_str()).fact("what", "workload");
+        event.client = Some(client);
         let mut commit = Commit::new(event);
-        commit.write(access.given_back()).writes(party.assertion().map(Used::burn));
+        commit.write(given_back).writes(party.assertion().map(Used::burn));
         app.commit(commit).await?;
         return Ok(());
-    };
-    let (what, write) = match found {
-        Found::Access(_, after) if grant.renewal.is_some() => ("access", Write::access_ended(&grant.id, after)),
+    }
+    let (Found::Whole(grant) | Found::Access(grant, _)) = &found else { return Ok(()) };
+    let (what, write) = match &found {
+        Found::Access(_, after) if grant.renewal.is_some() => ("access", Write::access_ended(&grant.id, *after)),
         _ => ("grant", Write::grant_ended(&grant.id, WHY)),
     };
     let mut event = app
@@ -98,9 +99,15 @@ async fn find(app: &App, text: &str, now: Time) -> Result<Found, Fault> {
         return Ok(grant.filter(genuine).map_or(Found::Nothing, Found::Whole));
     }
     if let Some(access) = WorkloadAccess::read(app, text) {
-        return Ok(if access.is_open(app, now).await? { Found::Workload(access) } else { Found::Nothing });
+        let held = || Found::Held(access.claims.client_id.clone(), access.id().clone(), access.given_back());
+        return Ok(if access.is_open(app, now).await? { held() } else { Found::Nothing });
     }
     let Some(access) = Access::read(app, text) else { return Ok(Found::Nothing) };
+    if access.is_delegated() {
+        // Nobody's but the workload's that holds it; what came of it ends with it.
+        let held = || Found::Held(access.claims.client_id.clone(), access.id().clone(), access.given_back());
+        return Ok(if access.is_open(app, now).await? { held() } else { Found::Nothing });
+    }
     let grant = app.store.grant(&access.claims.grant_id).await?;
     let after = access.made().plus_ms(1);
     let counts = |g: &Grant| g.counts(access.made(), now);

@@ -4,12 +4,15 @@
 //! 2. It proves its key with a nonce of ours (RFC 9449 §8); bearer tokens only where a client is
 //!    registered so.
 //! 3. [`code`] takes a code, once; [`refresh`] takes a refresh token, each once. [`workload`] serves
-//!    programs that act for themselves, and shares no step with people but the gate.
+//!    programs that act for themselves, and shares no step with people but the gate. [`exchange`] lets
+//!    one act for a person, and takes the word of its platform ([`platform`]) for who it is.
 //! 4. The one gate re-reads every fact. What was shown is used up, the proof burnt and the grant
 //!    written down in one commit, guarded by every version the decision rested on.
 //! 5. What comes again takes back what it gave.
 
 pub(super) mod code;
+mod exchange;
+mod platform;
 mod refresh;
 mod workload;
 
@@ -36,7 +39,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The grants there are, for the discovery document.
-pub const GRANTS: [&str; 3] = ["authorization_code", "refresh_token", workload::GRANT];
+pub const GRANTS: [&str; 4] = ["authorization_code", "refresh_token", workload::GRANT, exchange::GRANT];
 
 fn dead(because: &'static str) -> Fault {
     Fault::because(Refusal::Gone, because)
@@ -65,8 +68,10 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
 
 async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     let params = answer::form(r, body)?;
-    if params.one("grant_type") == Some(workload::GRANT) {
-        return workload::mint(app, r, &params).await;
+    match params.one("grant_type") {
+        Some(workload::GRANT) => return workload::mint(app, r, &params).await,
+        Some(exchange::GRANT) => return exchange::take(app, r, &params).await,
+        _ => {}
     }
     let known = answer::client(app, r, &params).await?;
     let grant = params.one("grant_type").ok_or(no("invalid_request", Refusal::Malformed, "grant_type is missing"))?;

@@ -27,9 +27,9 @@ const AGE_S: i64 = 7 * 86_400;
 /// Its name is kept for longer, seconds.
 const KEPT_S: i64 = AGE_S + 86_400;
 /// Keys of a transmitter are kept for this long.
-const KEYS: Duration = Duration::from_secs(600);
+pub const KEYS: Duration = Duration::from_secs(600);
 /// And are not fetched more often than this, whatever comes.
-const KEYS_AGAIN: Duration = Duration::from_secs(20);
+pub const KEYS_AGAIN: Duration = Duration::from_secs(20);
 /// Longest key set, bytes.
 const KEYS_BYTES: usize = 64 * 1_024;
 /// What names of events are used up under.
@@ -150,27 +150,32 @@ async fn read(app: &App, from: &Transmitter, text: &str, now: Time) -> Result<Re
 }
 
 async fn keys(app: &App, from: &Transmitter, fresh: Duration) -> Result<Arc<Vec<IssuerKey>>, Fault> {
+    let address = from.jwks_uri.as_deref().unwrap_or_default();
+    keys_at(app, &from.id, address, from.allow_private_network, fresh).await
+}
+
+/// The keys that are published at an address, kept under a name for as long as `fresh`.
+pub async fn keys_at(app: &App, name: &str, address: &str, private: bool, fresh: Duration) -> Result<Arc<Vec<IssuerKey>>, Fault> {
     let gone = |why| Fault::because(Refusal::Unavailable, why);
     let mut all = app.signals.fetched.0.lock().await;
-    if let Some((at, keys)) = all.get(&from.id)
+    if let Some((at, keys)) = all.get(name)
         && at.elapsed() < fresh
     {
         return Ok(keys.clone());
     }
-    let address = from.jwks_uri.as_deref().unwrap_or_default();
-    let (client, reach) = client(app, from.allow_private_network, KEYS_TIME).map_err(|_| gone("no HTTP client"))?;
+    let (client, reach) = client(app, private, KEYS_TIME).map_err(|_| gone("no HTTP client"))?;
     let url = Url::parse(address).ok().filter(|u| egress::may_call(u, reach)).ok_or(gone("an address that may not be called"))?;
-    let mut answer = client.get(url).send().await.map_err(|_| gone("a transmitter's keys cannot be fetched"))?;
+    let mut answer = client.get(url).send().await.map_err(|_| gone("an issuer's keys cannot be fetched"))?;
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
         body.extend_from_slice(&chunk);
         if body.len() > KEYS_BYTES {
-            return Err(gone("a transmitter's keys are too long"));
+            return Err(gone("an issuer's keys are too long"));
         }
     }
-    let set: Value = serde_json::from_slice(&body).map_err(|_| gone("a transmitter's keys cannot be read"))?;
+    let set: Value = serde_json::from_slice(&body).map_err(|_| gone("an issuer's keys cannot be read"))?;
     let keys = Arc::new(IssuerKey::set(&set));
-    all.insert(from.id.clone(), (Instant::now(), keys.clone()));
+    all.insert(name.to_owned(), (Instant::now(), keys.clone()));
     Ok(keys)
 }
 

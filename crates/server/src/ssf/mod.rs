@@ -12,7 +12,7 @@ mod access;
 mod act;
 mod answer;
 pub mod fetch;
-mod hear;
+pub mod hear;
 mod listen;
 mod outbox;
 mod poll;

@@ -18,7 +18,7 @@ mod scene;
 pub use mouth::Mouth;
 pub use ear::{Came, Ear, Mood, Receiver};
 pub use raw::{Raw, Reply};
-pub use robot::{Robot, STOCK, claims, day, introspected, post};
+pub use robot::{ACCESS_TOKEN, EXCHANGE, Robot, STOCK, claims, day, introspected, post};
 pub use scene::{Attempt, Line, Scene};
 
 use countersign_device::keys::Folder;
@@ -37,6 +37,9 @@ use url::Url;
 pub const REDIRECT: &str = "http://127.0.0.1/cb";
 /// The secret of the confidential clients.
 pub const SECRET: &str = "a secret only for tests, 32 bytes and more";
+
+/// Workloads that the client `shop` lets act for its people, each for one test.
+pub const HELPERS: [&str; 6] = ["helper-a", "helper-b", "helper-c", "helper-d", "helper-e", "helper-f"];
 
 /// How to set the stage.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +101,12 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("watch", &format!("{secret}introspects = [\"{issuer}\", \"{STOCK}\"]\n")),
         client("renew", &format!("{scopes}refresh = \"always\"\n")),
         client("bank", "detail_types = [\"payment\"]\nrefresh = \"always\"\n"),
+        // Its tokens may be handed to helpers.
+        client("shop", &format!(
+            "audience = \"{STOCK}\"\nscopes = [\"profile\", \"read\", \"write\"]\nprivileged_scopes = [\"write\"]\nrefresh = \"always\"\n\
+             detail_types = [\"payment\"]\nmay_act = [{}]\n",
+            HELPERS.map(|h| format!("\"{h}\"")).join(", ")
+        )),
         client("far-bank", "detail_types = [\"payment\"]\nfar = \"unproven\"\n"),
         client("office", &format!("{scopes}{secret}")),
         client("ledger", &secret),

@@ -12,6 +12,11 @@ use std::sync::atomic::Ordering;
 /// Whom robots' tokens are for.
 pub const STOCK: &str = "https://stock.example/api";
 
+/// RFC 8693 §2.1.
+pub const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 8693 §3.
+pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
 /// A workload with its keys.
 pub struct Robot {
     /// The name under which it asks.
@@ -27,6 +32,11 @@ impl Robot {
     pub fn new() -> Robot {
         let client = format!("robot-{}", PLACES.fetch_add(1, Ordering::SeqCst));
         Robot { client, key: SoftwareKey::generate().unwrap(), dpop: SoftwareKey::generate().unwrap() }
+    }
+
+    /// The same under a name that is known before.
+    pub fn named(client: &str) -> Robot {
+        Robot { client: client.to_owned(), ..Robot::new() }
     }
 
     /// Its registration, with some members as `more` says.
@@ -83,6 +93,13 @@ impl Robot {
     /// Asks for a token, bound to its DPoP key.
     pub async fn ask(&self, raw: &Raw, pairs: &[(&str, &str)]) -> Reply {
         let body = self.form(raw, &[&[("grant_type", "client_credentials")], pairs].concat());
+        post(raw, "/token", Some(&self.dpop), body).await
+    }
+
+    /// Asks for a token to act with for the person of `subject`, bound to its DPoP key.
+    pub async fn exchange(&self, raw: &Raw, subject: &str, pairs: &[(&str, &str)]) -> Reply {
+        let handed = [("grant_type", EXCHANGE), ("subject_token", subject), ("subject_token_type", ACCESS_TOKEN)];
+        let body = self.form(raw, &[&handed, pairs].concat());
         post(raw, "/token", Some(&self.dpop), body).await
     }
 

@@ -133,7 +133,16 @@ impl Facts {
 
     /// As Cedar takes it.
     pub(super) fn context(&self, scope: &str) -> Option<Context> {
-        Context::from_pairs([
+        Context::from_pairs(self.pairs(scope)?).ok()
+    }
+
+    /// The same as a record in something larger.
+    pub(super) fn record(&self) -> Option<RestrictedExpression> {
+        RestrictedExpression::new_record(self.pairs("")?).ok()
+    }
+
+    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 14]> {
+        Some([
             ("purpose".to_owned(), text(self.purpose.as_str())),
             ("channel".to_owned(), text(&self.channel)),
             ("presence".to_owned(), text(self.presence.as_str())),
@@ -149,7 +158,6 @@ impl Facts {
             ("signals".to_owned(), RestrictedExpression::new_set(self.signals.iter().map(|s| text(s)))),
             ("posture".to_owned(), self.posture.record()?),
         ])
-        .ok()
     }
 }
 

@@ -56,12 +56,15 @@ pub enum Action {
     Continue,
     /// A workload gets a token.
     Mint,
+    /// A workload gets a token to act for a person.
+    Delegate,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 7] =
-        [Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue, Action::Mint];
+    pub const ALL: [Action; 8] = [
+        Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue, Action::Mint, Action::Delegate,
+    ];
     /// Name in policies.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,6 +75,7 @@ impl Action {
             Action::Unlock => "unlock",
             Action::Continue => "continue",
             Action::Mint => "mint",
+            Action::Delegate => "delegate",
         }
     }
 }

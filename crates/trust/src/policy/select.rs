@@ -97,6 +97,9 @@ impl Filed {
     }
 }
 
+/// What only workloads do.
+const OF_WORKLOADS: [super::Action; 2] = [super::Action::Mint, super::Action::Delegate];
+
 /// Whether a permit says for which kind of principal it is, by itself or by its actions: nothing that
 /// is allowed to people is allowed to workloads by the way, nor the reverse. A forbid may be for all.
 pub(super) fn says_whom(policy: &Policy) -> bool {
@@ -104,7 +107,7 @@ pub(super) fn says_whom(policy: &Policy) -> bool {
         ActionConstraint::Any => false,
         ActionConstraint::Eq(_) => true,
         ActionConstraint::In(uids) => {
-            let for_workloads = |uid: &EntityUid| uid.id().unescaped() == super::Action::Mint.as_str();
+            let for_workloads = |uid: &EntityUid| OF_WORKLOADS.iter().any(|a| uid.id().unescaped() == a.as_str());
             uids.iter().all(for_workloads) || !uids.iter().any(for_workloads)
         }
     };

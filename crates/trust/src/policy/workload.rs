@@ -30,7 +30,8 @@ impl PolicySet {
 
     fn decide_workload(&self, wish: &Wish<'_>, now: Time) -> Decision {
         let who = (uid(&self.names.workload, wish.workload.id.as_str()), uid(&self.names.audience, wish.audience));
-        self.judge(Action::Mint, who, context(wish, now), false)
+        let action = if wish.behalf.is_some() { Action::Delegate } else { Action::Mint };
+        self.judge(action, who, context(wish, now), false)
     }
 }
 
@@ -38,23 +39,32 @@ fn context(wish: &Wish<'_>, now: Time) -> Option<Context> {
     let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
     let news = wish.owner.signals.iter().filter(|s| s.is_live(now)).map(|s| s.kind.as_str());
     let news: BTreeSet<&str> = news.collect();
-    Context::from_pairs([
+    let mut all = vec![
         ("environment".to_owned(), text(&wish.workload.facts.environment)),
         ("bound".to_owned(), RestrictedExpression::new_bool(wish.bound)),
         ("scopes".to_owned(), RestrictedExpression::new_set(wish.scopes.iter().map(|s| text(s)))),
         ("privileged".to_owned(), RestrictedExpression::new_bool(wish.opens_privileged())),
         ("owner_signals".to_owned(), RestrictedExpression::new_set(news.into_iter().map(text))),
-    ])
-    .ok()
+    ];
+    if let Some(behalf) = &wish.behalf {
+        let own = *behalf.permit.person() == wish.owner.id;
+        all.push(("own_person".to_owned(), RestrictedExpression::new_bool(own)));
+        all.push(("depth".to_owned(), RestrictedExpression::new_long(i64::try_from(behalf.depth).ok()?)));
+        all.push(("for".to_owned(), behalf.facts.record()?));
+    }
+    Context::from_pairs(all).ok()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+    use crate::client::Client;
+    use crate::issuance::Permit;
     use crate::policy::{Facts, case};
     use crate::principal::{Person, PersonState, Role, Workload};
     use crate::signal::{Kind, Signal};
+    use crate::workload::Behalf;
     use countersign_wire::{PersonId, WorkloadId};
     use serde_json::{Value, json};
 
@@ -73,7 +83,8 @@ mod tests {
         }
     }
 
-    fn wished(set: &PolicySet, scopes: &[String], bound: bool, news: &[String]) -> Decision {
+    /// `of` is whom it acts for, and how many do.
+    fn wished(set: &PolicySet, scopes: &[String], bound: bool, news: &[String], of: Option<(&Facts, usize)>) -> Decision {
         let signal = |kind: &String| Signal { kind: Kind::parse(kind).unwrap(), source: "test".into(), at: Time(0), until: None };
         let workload = workload();
         let owner = Person {
@@ -83,7 +94,10 @@ mod tests {
             role: Role::Member,
             signals: news.iter().map(signal).collect(),
         };
-        set.decide_workload(&Wish { workload: &workload, owner: &owner, audience: "https://stock.example", scopes, bound }, Time(1))
+        let client: Client = serde_json::from_value(json!({"id": "till", "name": "Till", "redirect_uris": []})).unwrap();
+        let permit = Permit::for_tests(workload.owner.clone());
+        let behalf = of.map(|(facts, depth)| Behalf { permit: &permit, facts, client: &client, depth });
+        set.decide_workload(&Wish { workload: &workload, owner: &owner, audience: "https://stock.example", scopes, bound, behalf }, Time(1))
     }
 
     #[test]
@@ -94,7 +108,10 @@ mod tests {
         for case in &cases {
             let facts = &case["facts"];
             let list = |name: &str| serde_json::from_value::<Vec<String>>(facts[name].clone()).unwrap_or_default();
-            let got = wished(&set, &list("scopes"), facts["bound"].as_bool().unwrap_or(true), &list("owner_signals"));
+            let of: Option<Facts> = facts.get("for").map(|of| serde_json::from_value(of.clone()).unwrap());
+            let depth = facts["depth"].as_u64().map_or(1, |n| usize::try_from(n).unwrap());
+            let of = of.as_ref().map(|of| (of, depth));
+            let got = wished(&set, &list("scopes"), facts["bound"].as_bool().unwrap_or(true), &list("owner_signals"), of);
             let word = if got.allowed { "allow" } else { got.refusal.code() };
             assert_eq!(word, case["expect"], "{}: {got:?}", case["name"]);
             assert!(case["by"].as_str().is_none_or(|by| got.policies.iter().any(|p| p == by)), "{}: {got:?}", case["name"]);
@@ -108,10 +125,13 @@ mod tests {
         let person = PolicySet::compile("permit (principal is Person, action, resource);").unwrap();
         let scopes = ["read".to_owned()];
         assert!(person.decide(Action::Issue, &Facts::default(), "").allowed);
-        assert!(!wished(&person, &scopes, true, &[]).allowed);
+        assert!(!wished(&person, &scopes, true, &[], None).allowed);
         let of_workloads = PolicySet::compile("permit (principal is Workload, action, resource);").unwrap();
-        assert!(wished(&of_workloads, &scopes, true, &[]).allowed);
+        assert!(wished(&of_workloads, &scopes, true, &[], None).allowed);
         assert!(Action::ALL.iter().all(|a| !of_workloads.decide(*a, &Facts::default(), "").allowed));
+        // Nor does acting for somebody follow from acting for oneself.
+        let mints = PolicySet::compile("permit (principal is Workload, action == Action::\"mint\", resource);").unwrap();
+        assert!(!wished(&mints, &scopes, true, &[], Some((&Facts::default(), 1))).allowed);
         // A permit says whom it is for; a forbid may be for all.
         for bad in [
             "permit (principal, action, resource);",

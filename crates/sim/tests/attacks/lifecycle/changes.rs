@@ -26,10 +26,12 @@ pub enum Change {
     OfficerLocked,
     /// The operator ends the phone of the second.
     SecondOfficerRevoked,
+    /// The program that acts for the person was ended.
+    HelperEnded,
 }
 
 impl Change {
-    pub const ALL: [Change; 10] = [
+    pub const ALL: [Change; 11] = [
         Change::PersonLocked,
         Change::PersonEnded,
         Change::DeviceSuspended,
@@ -40,6 +42,7 @@ impl Change {
         Change::Stopped,
         Change::OfficerLocked,
         Change::SecondOfficerRevoked,
+        Change::HelperEnded,
     ];
 
     /// Whether it can mean something on a way.
@@ -49,6 +52,7 @@ impl Change {
             Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved => !matches!(way, Way::Workload | Way::Console),
             Change::Stopped => matches!(way, Way::Code | Way::Officers | Way::Console | Way::Recovered),
             Change::OfficerLocked | Change::SecondOfficerRevoked => way == Way::Officers,
+            Change::HelperEnded => way == Way::Helper,
             Change::PersonLocked | Change::PersonEnded | Change::Expired => true,
         }
     }
@@ -75,6 +79,9 @@ impl Change {
             Change::Stopped => return play.stop().await,
             Change::OfficerLocked => command(&["person", "lock", &play.back.officers[0].1]),
             Change::SecondOfficerRevoked => command(&["device", "revoke", play.back.officers[1].0.kept().device_id.as_str()]),
+            // Before there is something to hand on, it is nobody's business.
+            Change::HelperEnded if !play.has_tokens() => return false,
+            Change::HelperEnded => command(&["workload", "end", &play.robot.client]),
             Change::Expired if play.way == Way::Workload => {
                 return run(play, "UPDATE workload SET until = 1 WHERE client = $1 AND ended IS NULL", &play.robot.client).await;
             }

@@ -101,10 +101,11 @@ const SIGNALS: [(&str, Covered); 6] = [
     ("verification_endpoint", Gives("the same")),
 ];
 
-const GRANTS: [(&str, Covered); 3] = [
+const GRANTS: [(&str, Covered); 4] = [
     ("authorization_code", By(Step::Exchange)),
     ("refresh_token", By(Step::Refresh)),
     ("client_credentials", By(Step::Mint)),
+    ("urn:ietf:params:oauth:grant-type:token-exchange", By(Step::HandOn)),
 ];
 
 fn same(found: BTreeSet<String>, listed: &[(&str, Covered)], what: &str) {

@@ -14,9 +14,10 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What may refuse, in the words of doors and of OAuth. A code that is not here is a surprise.
-pub const CODES: [&str; 20] = [
+pub const CODES: [&str; 21] = [
     "bad_proof", "code_not_live", "denied", "expired", "gone", "invalid_client", "invalid_grant", "invalid_token", "invitation_over",
-    "no_session", "no_such_ceremony", "no_such_flow", "unauthorized_client",
+    "no_session", "no_such_ceremony", // what RFC 8693 says of a token that is not taken
+    "invalid_request", "no_such_flow", "unauthorized_client",
     // Nothing was approved.
     "pending",
     // The server asks for the person's living passkeys, and this one is none of them: the phone has nothing to sign with.
@@ -56,6 +57,8 @@ pub enum Way {
     Recovered,
     /// A program that this person answers for acts for itself.
     Workload,
+    /// A program that another person answers for acts for this one.
+    Helper,
 }
 
 /// One step.
@@ -97,6 +100,7 @@ pub enum Step {
     Collect,
     BeginAtConsole,
     FinishRecovery,
+    HandOn,
 }
 
 impl Step {
@@ -106,7 +110,7 @@ impl Step {
         matches!(
             self,
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
-                | Introspect | Decide | Forward | Refresh | Resume | Mint | LookAtMinted
+                | Introspect | Decide | Forward | Refresh | Resume | Mint | LookAtMinted | HandOn
                 // One approval of two is no way in by itself.
                 | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish
         )
@@ -114,14 +118,14 @@ impl Step {
 }
 
 impl Way {
-    pub const ALL: [Way; 11] = [
+    pub const ALL: [Way; 12] = [
         Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Code, Way::Officers, Way::Console, Way::Rebind, Way::Recovered,
-        Way::Workload,
+        Way::Workload, Way::Helper,
     ];
 
     /// Whether a client of the table takes part.
     pub fn has_client(self) -> bool {
-        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered)
+        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper)
     }
 
     /// Whether rules judge what it gives. No device vouches for a code on paper, for the operator's word or for a
@@ -146,6 +150,7 @@ impl Way {
             Way::Rebind => &[RebindOptions, RebindFinish],
             Way::Console => &[BeginAtConsole, FinishRecovery],
             Way::Workload => &[Mint, LookAtMinted, Mint],
+            Way::Helper => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, HandOn, LookAtMinted, HandOn],
         }
     }
 }
@@ -168,7 +173,7 @@ pub struct Play<'a> {
     reply: Option<RedeemedReply>,
     next: Option<String>,
     tokens: Option<Tokens>,
-    /// The program of [`Way::Workload`].
+    /// The program of [`Way::Workload`] and [`Way::Helper`].
     pub robot: Robot,
     minted: Option<String>,
     /// What belongs to ways back.
@@ -179,7 +184,7 @@ static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
 /// The application that asks about their tokens.
 pub const READER: &str = "life-reader";
 /// Clients, one for each play: what one play does to its client touches no other.
-pub const CLIENTS: u32 = 800;
+pub const CLIENTS: u32 = 1_000;
 
 /// A step that has nothing to try with, because one before it was refused.
 pub(super) fn unmade() -> Fault {
@@ -200,12 +205,17 @@ impl<'a> Play<'a> {
         let place = place();
         let (link, login) = scene.invitation("Wandel").await;
         let mut phone = Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
-        let client = if way.has_client() { NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) } else { CLIENTS };
-        assert!(client < CLIENTS || !way.has_client(), "more plays than clients");
-        let client = format!("life-{client}");
+        let n = if way.has_client() { NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) } else { CLIENTS };
+        assert!(n < CLIENTS || !way.has_client(), "more plays than clients");
+        let client = format!("life-{n}");
         let back = Back::new(scene, way, &mut phone, &login, &place).await;
         let terminal = scene.terminal(&place);
-        let robot = Robot::new();
+        let robot = if way == Way::Helper { Robot::named(&format!("life-helper-{n}")) } else { Robot::new() };
+        if way == Way::Helper {
+            let (link, owner) = scene.invitation("Halter").await;
+            Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
+            robot.register(scene.stage, &owner, serde_json::json!({"audiences": [super::AUDIENCE]})).unwrap();
+        }
         if way == Way::Workload {
             robot.register(scene.stage, &login, serde_json::json!({})).unwrap();
         }
@@ -243,6 +253,11 @@ impl<'a> Play<'a> {
     }
     fn tokens(&self) -> Result<&Tokens, Fault> {
         self.tokens.as_ref().ok_or_else(unmade)
+    }
+
+    /// Whether its client was given tokens.
+    pub fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
     }
 
     async fn arrive(&self) -> Result<(CodeFlow, String), Fault> {
@@ -381,6 +396,14 @@ impl<'a> Play<'a> {
             }
             Step::Mint => {
                 let reply = self.robot.ask(&self.scene.raw(&self.place), &[("scope", "read"), ("resource", STOCK)]).await;
+                self.minted = reply.json()["access_token"].as_str().map(str::to_owned).or(self.minted.take());
+                if reply.status != 200 {
+                    return Err(Fault::ended(CODES.into_iter().find(|c| *c == reply.code()).unwrap_or("another code")));
+                }
+            }
+            Step::HandOn => {
+                let subject = self.tokens()?.access_token.clone();
+                let reply = self.robot.exchange(&self.scene.raw(&self.place), &subject, &[]).await;
                 self.minted = reply.json()["access_token"].as_str().map(str::to_owned).or(self.minted.take());
                 if reply.status != 200 {
                     return Err(Fault::ended(CODES.into_iter().find(|c| *c == reply.code()).unwrap_or("another code")));
