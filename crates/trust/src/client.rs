@@ -140,6 +140,9 @@ pub struct Client {
     /// Audience of access tokens; the issuer if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
+    /// Further audiences that it may ask tokens for by `resource` (RFC 8707).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
     /// Audiences that it answers for: it may look at tokens made for them (RFC 7662 §2).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub introspects: Vec<String>,
@@ -224,6 +227,10 @@ impl Client {
             Refresh::OfflineAccess => scopes.iter().any(|s| s == OFFLINE_ACCESS),
             Refresh::Always => true,
         }
+    }
+    /// Whether its tokens may be for an audience.
+    pub fn may_reach(&self, audience: &str) -> bool {
+        self.audience.as_deref() == Some(audience) || self.resources.iter().any(|r| r == audience)
     }
     /// Whether it may ask decisions about a type.
     pub fn may_ask_about(&self, kind: &str) -> bool {

@@ -49,6 +49,9 @@ pub struct GrantFacts {
     pub details: Vec<serde_json::Value>,
     /// Classes that were asked for: a renewal must still satisfy them.
     pub acr_values: Vec<String>,
+    /// The only audience of its tokens, where one was asked for (RFC 8707).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// The key that its first tokens were bound to.
     pub jkt: Option<Thumbprint>,
 }
@@ -182,6 +185,7 @@ mod tests {
                 scopes: vec![],
                 details: vec![],
                 acr_values: vec![],
+                resource: None,
                 jkt: jkt.map(|t| t.repeat(43).parse().unwrap()),
             },
         }

@@ -98,6 +98,11 @@ async fn a4_a_workload_acts_for_a_person_only_by_their_token_and_within_it() {
     let pairs = [&[("actor_token", of_second.as_str())][..], &actor("read")].concat();
     refused(&scene, &helper.exchange(&raw, subject, &pairs).await, "invalid_request", "bad_proof").await;
     assert_eq!(second.exchange(&raw, subject, &pairs).await.status, 200, "its own may come along");
+    // Not even where it is bound to the key that is proved.
+    let body = second.form(&raw, &[("grant_type", "client_credentials"), ("resource", STOCK)]);
+    let lent = token(&post(&raw, "/token", Some(&helper.dpop), body).await);
+    let pairs = [&[("actor_token", lent.as_str())][..], &actor("read")].concat();
+    refused(&scene, &helper.exchange(&raw, subject, &pairs).await, "invalid_request", "bad_proof").await;
     // It opens nothing of the server's own.
     let nonce = raw.nonce().await;
     let proof = raw.proof(&helper.dpop, "GET", "/userinfo", b"", |c| {

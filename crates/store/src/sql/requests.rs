@@ -39,6 +39,9 @@ pub struct RequestFacts {
     /// Authorization details (RFC 9396), with their words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
+    /// The only audience that its tokens are for, where it names one (RFC 8707).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// PKCE challenge (S256); none for a client that is registered to go without.
     #[serde(default)]
     pub code_challenge: Option<String>,
