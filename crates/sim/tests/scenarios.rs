@@ -22,6 +22,8 @@ mod forward;
 mod guarded;
 #[path = "scenarios/posture.rs"]
 mod posture;
+#[path = "scenarios/resources.rs"]
+mod resources;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/news.rs"]

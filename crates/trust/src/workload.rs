@@ -190,7 +190,7 @@ const LIST: usize = 50;
 
 /// Whether a text is an absolute URI without a fragment (RFC 8707 §2), as far as it matters here:
 /// compared byte by byte, never fetched.
-fn is_absolute(text: &str) -> bool {
+pub fn is_absolute(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let of_scheme = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -3,6 +3,7 @@
 use super::{Attestation, Config};
 use countersign_trust::client::{Client, ClientAuth, Far, Profile, Refresh};
 use countersign_trust::limits;
+use countersign_trust::workload::is_absolute;
 use countersign_wire::jose::Alg;
 use countersign_wire::statement::Boundary;
 
@@ -149,6 +150,9 @@ pub fn client(c: &Client) -> Result<(), String> {
     }
     if c.refresh != Refresh::Never && c.auth == ClientAuth::None && c.danger_allow_bearer {
         return wrong("a public client renews by its key alone: refresh does not go with danger_allow_bearer");
+    }
+    if let Some(odd) = c.resources.iter().find(|r| !is_absolute(r)) {
+        return wrong(&format!("resource `{odd}`: an absolute URI without fragment"));
     }
     if c.privileged_scopes.iter().any(|s| !c.scopes.contains(s)) {
         return wrong("privileged_scopes must be among its scopes");

@@ -63,7 +63,10 @@ impl Meaning {
             let found = if name.starts_with('/') { whole.pointer(name) } else { all.get(name) };
             match found {
                 Some(Value::String(text)) => fits(wanted, text),
-                Some(plain @ (Value::Bool(_) | Value::Number(_))) => *wanted == plain.to_string(),
+                Some(plain @ (Value::Bool(_) | Value::Number(_))) => {
+                    let text = plain.to_string();
+                    *wanted == text
+                }
                 _ => false,
             }
         })

@@ -70,6 +70,7 @@ pub(super) struct Asked {
     prompt: Vec<String>,
     max_age_s: Option<i64>,
     person: Option<PersonId>,
+    resource: Option<String>,
     id_claims: Vec<String>,
     details: Vec<Detail>,
 }
@@ -450,6 +451,7 @@ mod tests {
             ("prompt=create", "invalid_request"),
             ("max_age=-1", "invalid_request"),
             ("dpop_jkt=short", "invalid_request"),
+            ("resource=https%3A%2F%2Fother.example", "invalid_target"),
             ("authorization_details=%5B%7B%22type%22%3A%22payment%22%7D%5D", "invalid_authorization_details"),
             ("acr_values=gold", "unmet_authentication_requirements"),
         ] {

@@ -92,7 +92,7 @@ pub async fn jwks(State(app): State<Arc<App>>) -> Response {
 }
 
 /// Copies may be kept for a time that every rotation allows for.
-fn cached(mut response: Response) -> Response {
+pub(super) fn cached(mut response: Response) -> Response {
     if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={JWKS_CACHE_S}")) {
         response.headers_mut().insert(header::CACHE_CONTROL, value);
     }

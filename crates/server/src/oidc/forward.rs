@@ -390,7 +390,7 @@ async fn take(app: &App, ctx: &Context, client: &ClientId, redirect: &str, verif
         until: session.facts.until,
         access_after: Time(0),
         renewal: None,
-        facts: GrantFacts { txn: f.txn.clone(), scopes: permit.scopes().to_vec(), details: Vec::new(), acr_values: Vec::new(), jkt: None },
+        facts: GrantFacts { txn: f.txn.clone(), scopes: permit.scopes().to_vec(), details: Vec::new(), acr_values: Vec::new(), resource: None, jkt: None },
     };
     let until = now.plus_s(limits::PASS_S).min(session.facts.until);
     let mut event = app.session_event(Kind::PassGiven, &f.txn, &f.session, now).fact("until", until.seconds());

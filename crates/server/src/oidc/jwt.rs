@@ -92,6 +92,8 @@ pub struct Shared<'a> {
     pub client: &'a Client,
     /// Scopes that the gate left.
     pub scopes: &'a [String],
+    /// The only audience, where one was asked for (RFC 8707).
+    pub resource: Option<&'a str>,
     /// Authorization details as approved (RFC 9396 §9.1).
     pub details: &'a [Value],
     /// The client's key; `None` for a client that may use bearer tokens.
@@ -133,8 +135,9 @@ impl Shared<'_> {
     /// Claims of the access token.
     pub fn access(&self, id: &TokenId) -> Value {
         let mut map = self.common();
-        let audience = match &self.client.audience {
-            // The second is for our own userinfo endpoint.
+        let audience = match self.resource.or(self.client.audience.as_deref()) {
+            // The second is for our own userinfo endpoint, which a token for one resource serves only where it may.
+            Some(audience) if self.resource.is_some() && !self.scopes.iter().any(|s| s == "openid") => json!(audience),
             Some(audience) => json!([audience, self.issuer]),
             None => json!(self.issuer),
         };

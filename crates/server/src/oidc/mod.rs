@@ -7,7 +7,7 @@
 //! 4. [`introspect`] answers whether a token counts, [`revoke`] ends what it came from.
 //! 5. [`logout`] ends the session at the client's wish.
 //! 6. [`backchannel`] tells every client that a session ended.
-//! 7. [`discovery`] says what there is.
+//! 7. [`discovery`] and [`protected`] say what there is.
 //!
 //! Refusals become OAuth errors here and in no other place of the server.
 
@@ -29,6 +29,7 @@ pub mod jwt;
 pub mod logout;
 pub mod par;
 pub mod params;
+pub mod protected;
 pub mod revoke;
 pub mod token;
 pub mod userinfo;
@@ -46,6 +47,7 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/.well-known/openid-configuration", get(discovery::configuration))
         .route("/.well-known/oauth-authorization-server", get(discovery::configuration))
+        .route("/.well-known/oauth-protected-resource", get(protected::metadata))
         .route("/jwks", get(discovery::jwks))
         .route("/par", post(par::post))
         .route("/authorize", get(authorize::get).post(authorize::post))

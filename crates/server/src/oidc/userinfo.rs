@@ -143,6 +143,8 @@ async fn refused(app: &App, r: &Incoming, no: No) -> Response {
         None => format!("DPoP algs=\"{algs}\""),
         Some(error) => format!("DPoP error=\"{error}\", error_description=\"see {}\", algs=\"{algs}\"", r.ctx.reference),
     };
+    // RFC 9728 §5.1.
+    let challenge = format!("{challenge}, resource_metadata=\"{}{}\"", app.config.issuer, super::protected::PATH);
     let status = match no.error {
         Some("insufficient_scope") => StatusCode::FORBIDDEN,
         Some("invalid_request") => StatusCode::BAD_REQUEST,

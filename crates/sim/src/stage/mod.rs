@@ -104,7 +104,7 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         // Its tokens may be handed to helpers.
         client("shop", &format!(
             "audience = \"{STOCK}\"\nscopes = [\"profile\", \"read\", \"write\"]\nprivileged_scopes = [\"write\"]\nrefresh = \"always\"\n\
-             detail_types = [\"payment\"]\nmay_act = [{}]\n",
+             detail_types = [\"payment\"]\nresources = [\"https://tools.example/mcp\"]\nmay_act = [{}]\n",
             HELPERS.map(|h| format!("\"{h}\"")).join(", ")
         )),
         client("far-bank", "detail_types = [\"payment\"]\nfar = \"unproven\"\n"),

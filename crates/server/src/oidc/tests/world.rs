@@ -217,6 +217,7 @@ impl World {
         let (app, now) = (&self.app, self.app.now());
         let text = b64::encode(&app.random::<32>());
         let request = RequestFacts {
+            resource: None,
             details: vec![],
             id: RequestId::new(now, app.id10()),
             txn: app.txn(now),

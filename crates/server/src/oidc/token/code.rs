@@ -13,6 +13,7 @@ use crate::oidc::params::Params;
 use countersign_store::sql::StoredCode;
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
+use countersign_trust::client::Client;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::grant::{Grant, GrantFacts, Renewal};
 use countersign_trust::detail;
@@ -28,7 +29,12 @@ use serde_json::Value;
 pub(super) async fn exchange(asked: &Asked<'_>) -> Result<Value, No> {
     let code = asked.params.one("code").ok_or(no("invalid_request", Refusal::Malformed, "code is missing"))?;
     let hash = hashed(code.as_bytes());
-    Ok(asked.app.judged_anew(|n| attempt(asked, &hash, n)).await?)
+    asked.app.judged_anew(|n| attempt(asked, &hash, n)).await.map_err(refusing)
+}
+
+/// RFC 8707 §2 has a word of its own.
+pub(super) fn refusing(fault: Fault) -> No {
+    if fault.because == ANOTHER_RESOURCE { No { error: "invalid_target", fault } } else { fault.into() }
 }
 
 async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault> {
@@ -65,9 +71,10 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     // What would be bound to a key needs one to be bound to.
     let renewable = client.may_refresh(scopes) && (jkt.is_some() || !client.binds_refresh());
     let refresh = renewable.then(|| RefreshToken::first(grant.clone(), app.random(), app.random()));
+    let resource = resource_of(params, client, request.facts.resource.as_deref())?;
     let details: Vec<Value> = request.facts.details.iter().map(|d| d.asked.clone()).collect();
     let shared =
-        Shared { issuer: &app.config.issuer, session: &session.facts, grant: &grant, client, scopes, details: &details, jkt, now };
+        Shared { issuer: &app.config.issuer, session: &session.facts, grant: &grant, client, scopes, resource, details: &details, jkt, now };
     let id = TokenId::new(now, app.id10());
     let mut answer = asked.told(&shared, &id, refresh.as_ref()).await?;
     if scopes.iter().any(|s| s == "openid") {
@@ -94,6 +101,7 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
             scopes: scopes.to_vec(),
             details: details.clone(),
             acr_values: acr_values.clone(),
+            resource: resource.map(str::to_owned),
             jkt: jkt.cloned(),
         },
     };
@@ -104,6 +112,18 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     writes.extend(known.assertion.as_ref().map(Used::burn));
     spend(app, ctx, &code, &session, &vetoes, issued, writes).await?;
     Ok(answer)
+}
+
+/// What is written down where a token is asked for another resource than its grant is for.
+pub(super) const ANOTHER_RESOURCE: &str = "a resource that was not asked for, or that it is not registered for";
+
+/// The one audience that is meant (RFC 8707 §2.2): that of the request, or one that is named now, where the
+/// request named none. The client must be registered for it still.
+pub(super) fn resource_of<'a>(params: &'a Params, client: &Client, granted: Option<&'a str>) -> Result<Option<&'a str>, Fault> {
+    let asked = params.one("resource");
+    let meant = granted.or(asked);
+    let same = asked.is_none() || asked == meant;
+    if same && meant.is_none_or(|m| client.may_reach(m)) { Ok(meant) } else { Err(Fault::because(Refusal::Denied, ANOTHER_RESOURCE)) }
 }
 
 /// Uses the code up, together with what it gives: in one commit that claims the ceremony it came of, if it came

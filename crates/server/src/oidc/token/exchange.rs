@@ -163,7 +163,7 @@ async fn attempt(app: &App, r: &Incoming, known: &KnownWorkload, proof: &Proof, 
     let w = &vetoes.stored.workload;
     let chain = subject.lineage();
     let issuer = &app.config.issuer;
-    let shared = Shared { issuer, session: &session.facts, grant: &grant.id, client, scopes, details, jkt: Some(&proof.jkt), now };
+    let shared = Shared { issuer, session: &session.facts, grant: &grant.id, client, scopes, resource: None, details, jkt: Some(&proof.jkt), now };
     let made = Delegated { shared, workload: w, before: subject.all.get("act"), permit: &given, chain: &chain, parent_until: subject.until() };
     let id = TokenId::new(now, app.id10());
     let mut told = json!({

@@ -7,6 +7,7 @@
 //! 3. Scopes only get fewer. No ID token comes along: nobody was authenticated.
 //! 4. One that was used before ends everything of its session, for good ([`countersign_trust::grant`]).
 
+use super::code::{refusing, resource_of};
 use super::{Asked, No, dead, no};
 use crate::app::Fault;
 use crate::app::issue::{Ground, gate_in_session};
@@ -28,7 +29,7 @@ pub(super) async fn renew(asked: &Asked<'_>) -> Result<Value, No> {
     let missing = no("invalid_request", Refusal::Malformed, "refresh_token is missing");
     let text = asked.params.one("refresh_token").ok_or(missing)?;
     let token = RefreshToken::parse(text).map_err(|_| dead("not a refresh token"))?;
-    asked.app.judged_anew(|n| attempt(asked, &token, n)).await?
+    asked.app.judged_anew(|n| attempt(asked, &token, n)).await.map_err(refusing)?
 }
 
 /// The inner refusal is one that names its own OAuth error.
@@ -66,6 +67,8 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
     let ground = Ground::of(&session, acr_values, &scopes).about(detail::types_asked(&grant.facts.details));
     let (permit, vetoes) =
         gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
+    let granted = grant.facts.resource.as_deref().or(client.audience.as_deref());
+    resource_of(asked.params, client, granted)?;
     let (next, write) = match shown {
         // Asked for again: the same successor, made anew.
         Shown::Again { k } => {
@@ -86,6 +89,7 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
         grant: &grant.id,
         client,
         scopes: permit.scopes(),
+        resource: grant.facts.resource.as_deref(),
         details: &grant.facts.details,
         jkt,
         now,

@@ -1,0 +1,32 @@
+//! What this server says of itself as a protected resource (RFC 9728): its userinfo endpoint takes tokens,
+//! whose audience is the issuer.
+
+use super::discovery;
+use crate::app::App;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use countersign_trust::client::Client;
+use countersign_wire::dpop;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Where it says so, below the issuer.
+pub const PATH: &str = "/.well-known/oauth-protected-resource";
+
+/// `GET /.well-known/oauth-protected-resource` (RFC 9728 §3). The resource is the issuer, which has no path.
+pub async fn metadata(State(app): State<Arc<App>>) -> Response {
+    let issuer = app.config.issuer.as_str();
+    let bearer = |c: &Client| c.danger_allow_bearer && !c.disabled;
+    let document = json!({
+        "resource": issuer,
+        "authorization_servers": [issuer],
+        "jwks_uri": format!("{issuer}/jwks"),
+        "scopes_supported": ["openid", "profile"],
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": dpop::ALGS.map(|a| a.as_str()),
+        "dpop_bound_access_tokens_required": !app.config.clients.iter().any(bearer),
+        "resource_name": app.config.organisation,
+    });
+    discovery::cached(Json(document).into_response())
+}
