@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
 pub struct Public {
     name_alg: u16,
     attributes: u32,
-    /// The key, if it is of a kind that we verify with.
+    /// The key, if it is of a kind that we verify with, and can be one.
     pub key: Option<Jwk>,
 }
 
@@ -93,7 +93,7 @@ impl Public {
             }
             _ => None,
         };
-        f.0.is_empty().then_some(Public { name_alg, attributes, key })
+        f.0.is_empty().then_some(Public { name_alg, attributes, key: key.filter(Jwk::is_sound) })
     }
 
     /// Whether the key was made in its TPM and cannot leave it.

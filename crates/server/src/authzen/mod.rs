@@ -10,7 +10,7 @@
 mod decide;
 mod live;
 mod metadata;
-mod question;
+pub mod question;
 mod search;
 
 use crate::app::{App, Fault};

@@ -3,10 +3,13 @@
 use crate::forge::{self, Forge};
 use countersign_device::SoftwareKey;
 use countersign_device::passkey::{client_data, flag};
-use countersign_sim::fuzz::joined;
+use countersign_sim::fuzz::{evidence, joined};
+use countersign_wire::evidence::binding;
+use countersign_wire::evidence::tpm::{endorsed, secret};
 use countersign_wire::frame::Frame;
 use countersign_wire::jose::{Jwk, jws};
 use countersign_wire::refresh::RefreshToken;
+use countersign_wire::x509::Roots;
 use countersign_wire::{GrantId, Time, b64, dpop, mac};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -24,6 +27,7 @@ pub fn write(corpus: &Path) {
     passkeys(&put);
     signed(&put);
     shipped(&put);
+    health(&put);
 }
 
 /// What a certificate says, damaged where only whoever asks for it looks.
@@ -130,6 +134,58 @@ fn signed(put: Put<'_>) {
     put("client_assertion", "good", &joined(b"", assertion.to_string().as_bytes()));
     put("client_assertion", "basic", &joined(b"Basic YmFuazphJTIwc2VjcmV0", b"grant_type=authorization_code"));
     put("client_assertion", "name", &joined(b"", b"client_id=bank"));
+}
+
+/// Evidence that counts under a root of its own, and evidence with one thing wrong.
+fn health(put: Put<'_>) {
+    let (ca, own) = (forge::Key::new(), forge::Key::new());
+    let root = forge::root("Good root", &ca);
+    let device = evidence::device();
+    let bound = binding(evidence::NONCE, &device);
+    let piece = |name: &str, json: Value| put("piece", name, &joined(&root, json.to_string().as_bytes()));
+    let text = |bytes: &[u8]| b64::encode(bytes);
+    let hardware = [&forge::GOOD_KEY[..], &[0xbf, 0x85, 0x40, 12, 0x30, 10, 4, 2, 1, 1, 1, 1, 0xff, 10, 1, 0], &[0xbf, 0x85, 0x41, 5, 2, 3, 1, 0xfb, 0xd0]].concat();
+    let of = |tag: &[u8], body: &[u8]| forge::tlv(tag, body);
+    let package = of(&[0x30], &[of(&[4], evidence::PACKAGE.as_bytes()), of(&[2], &[1])].concat());
+    let application = of(&[0x30], &[of(&[0x31], &package), of(&[0x31], &of(&[4], &evidence::SIGNER))].concat());
+    let software = of(&[0xbf, 0x85, 0x45], &of(&[4], &application));
+    let described = |challenge: &[u8], level: u8| {
+        let level = of(&[10], &[level]);
+        of(&[0x30], &[of(&[2], &[4]), level.clone(), of(&[2], &[4]), level, of(&[4], challenge), of(&[4], &[]), of(&[0x30], &software), of(&[0x30], &hardware)].concat())
+    };
+    put("android_description", "whole", &described(&bound, 1));
+    for (name, challenge, level) in [("android", bound, 1), ("android-unbound", [0; 32], 1), ("android-software", bound, 0)] {
+        let leaf = forge::described(&ca, &own, &described(&challenge, level));
+        piece(name, json!({"android-key": {"chain": [text(&leaf)]}}));
+    }
+    let ek = forge::endorsement(&ca);
+    put("x509", "endorsement", &ek);
+    let mut roots = Roots::default();
+    roots.add(&root).unwrap();
+    for (name, attributes, nonce) in [("tpm", 0x0005_0072, evidence::NONCE), ("tpm-any-key", 0x0004_0072, evidence::NONCE), ("tpm-unbound", 0x0005_0072, "m")] {
+        let ak = forge::tpm_public(&own.point, attributes);
+        let secret = endorsed(&[text(&ek)], &ak, &roots, Time::from_seconds(NOW)).map_or([0; 32], |e| secret(evidence::K, &e, evidence::NONCE, &device));
+        let attest = forge::tpm_quote(&binding(nonce, &device), &mac::h(&[0; 32]));
+        let signature = forge::tpm_signature(&own, &attest);
+        piece(name, json!({"tpm-quote": {"ek": [text(&ek)], "ak": text(&ak), "secret": text(&secret), "attest": text(&attest), "signature": text(&signature), "pcrs": {"7": text(&[0; 32])}}}));
+        put("tpm_attest", name, &attest);
+        put("tpm_public", name, &ak);
+    }
+    let said = json!({"value": "yes", "source": "sys/class", "confidence": "measured"});
+    let report = json!({
+        "iss": "01931d2b-7a00-7000-8000-000000000003", "aud": ISSUER, "n": 1, "nonce": dpop::nonce(evidence::K, Time::from_seconds(NOW)), "iat": NOW, "why": "start",
+        "beats": true, "facts": {"os": {"value": "linux", "source": "uname", "confidence": "measured"}, "tpm": said},
+    });
+    put("posture_report", "good", report.to_string().as_bytes());
+    for (name, at, value) in [
+        ("managed", "/facts/managed", said), ("attested", "/facts/tpm/confidence", json!("attested")), ("zero", "/n", json!(0)),
+        ("old", "/nonce", json!(dpop::nonce(evidence::K, Time::from_seconds(NOW - 86_400)))), ("evidence", "/evidence", json!([{}, {}, {}])),
+    ] {
+        let mut other = report.clone();
+        let (path, member) = at.rsplit_once('/').unwrap();
+        other.pointer_mut(path).unwrap()[member] = value;
+        put("posture_report", name, other.to_string().as_bytes());
+    }
 }
 
 fn shipped(put: Put<'_>) {

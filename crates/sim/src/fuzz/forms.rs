@@ -70,7 +70,7 @@ fn house() -> &'static House {
              [[clients]]\nid = \"till\"\nname = \"Till\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\n\
              detail_types = [\"payment\"]\nrefresh = \"always\"\n\
              [[clients]]\nid = \"office\"\nname = \"Office\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
-             secret_hash = \"{hash}\"\nintrospects = [\"http://localhost:7310\"]\n",
+             secret_hash = \"{hash}\"\nintrospects = [\"http://localhost:7310\"]\nasks_about = [\"*\"]\n",
             seal.display()
         );
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -128,6 +128,12 @@ fn send(request: Builder, path: &str, data: &[u8], known: bool) -> Reply {
         assert!(!html || !value.contains('<') || value.len() < 4 || !told.contains(&value), "`{value}` comes back as it is");
     }
     reply
+}
+
+/// A question in JSON, by nobody or by a client that may ask about everything.
+pub(super) fn json_asked(path: &str, data: &[u8], known: bool) -> (StatusCode, Value) {
+    let reply = send(Request::post(path).header("content-type", "application/json"), path, data, known);
+    (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }
 
 /// A refusal as RFC 6749 §5.2 words it.

@@ -10,10 +10,12 @@
 mod bytes;
 mod details;
 mod drive;
+pub mod evidence;
 mod forms;
 mod jose;
 mod json;
 mod passkeys;
+mod questions;
 mod signals;
 mod texts;
 
@@ -46,6 +48,8 @@ targets! {
     texts::frame, texts::user_code, texts::recovery_code, texts::id, texts::refresh_token, texts::rfc3339, texts::cookies,
     details::authorization_details,
     signals::subject_identifier, signals::security_event,
+    evidence::tpm_public, evidence::tpm_attest, evidence::android_description, evidence::piece, evidence::posture_report,
+    questions::question, questions::access,
     forms::form, forms::authorize, forms::token, forms::par, forms::introspect, forms::revoke,
 }
 

@@ -7,21 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Targets that ask a whole server.
-pub const DOORS: [&str; 5] = ["authorize", "token", "par", "introspect", "revoke"];
+pub const DOORS: [&str; 6] = ["authorize", "token", "par", "introspect", "revoke", "access"];
 
 /// Public functions of `wire` that answer with a `Result` and read nothing that a stranger sent; the last
 /// two are ways for serde into `object`, gone by `message`.
 const NO_PARSERS: [&str; 6] = ["approval::make", "dpop::make", "posture::make", "jws::encode", "object::member", "object::maybe"];
-/// Parsers without a target: gaps, named here until they are closed. The list only gets shorter.
-const UNREACHED: [&str; 7] = [
-    "Attest::parse",
-    "Description::parse",
-    "Public::parse",
-    "evidence::judge",
-    "posture::parse",
-    "posture::verify",
-    "tpm::endorsed",
-];
 /// What cannot refuse, or never takes, in the hands of a target, and why.
 const ONE_SIDED: [(&str, &str); 4] = [
     ("Der::raw", "an element that cannot be cut out is refused before, by `any`"),
@@ -100,7 +90,7 @@ pub fn check(seen: &Seen) {
     assert!(unread.is_empty(), "no fuzz target reads {unread:?}");
     assert!(parsers.len() > 40, "the sources were not read: {parsers:?}");
     let never: Vec<&String> = parsers.iter().filter(|p| !NO_PARSERS.contains(&p.as_str()) && !called.contains_key(*p)).collect();
-    assert_eq!(never, UNREACHED, "the list of gaps is not what it says");
+    assert!(never.is_empty(), "no fuzz target calls {never:?}");
     let one_sided: Vec<_> = called
         .iter()
         .filter(|(name, (taken, refused))| (*taken == 0 || *refused == 0) && !ONE_SIDED.iter().any(|(n, _)| n == name))

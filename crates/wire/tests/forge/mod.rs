@@ -65,7 +65,7 @@ struct Says<'a> {
     issuer: Vec<u8>,
     subject: Vec<u8>,
     valid: (&'a str, &'a str),
-    point: &'a [u8],
+    key: Vec<u8>,
     extensions: Vec<Vec<u8>>,
     version: u8,
 }
@@ -74,7 +74,6 @@ impl Says<'_> {
     fn signed(self, by: &Key) -> Vec<u8> {
         let algorithm = seq(&[tlv(&[6], ECDSA_SHA256)]);
         let time = |t: &str| tlv(&[24], t.as_bytes());
-        let curve = [tlv(&[6], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]), tlv(&[6], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7])];
         let tbs = seq(&[
             tlv(&[0xa0], &tlv(&[2], &[self.version])),
             tlv(&[2], &[1, 2, 3]),
@@ -82,12 +81,67 @@ impl Says<'_> {
             self.issuer,
             seq(&[time(self.valid.0), time(self.valid.1)]),
             self.subject,
-            seq(&[seq(&curve), tlv(&[3], &[&[0], self.point].concat())]),
+            self.key,
             tlv(&[0xa3], &seq(&self.extensions)),
         ]);
         let signature = tlv(&[3], &[&[0][..], &by.sign(&tbs)].concat());
         seq(&[tbs, algorithm, signature])
     }
+}
+
+/// SubjectPublicKeyInfo of a point.
+fn p256(point: &[u8]) -> Vec<u8> {
+    let curve = [tlv(&[6], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]), tlv(&[6], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7])];
+    seq(&[seq(&curve), tlv(&[3], &[&[0], point].concat())])
+}
+
+/// The certificate of a TPM's endorsement key, an RSA key that nobody has.
+pub fn endorsement(ca: &Key) -> Vec<u8> {
+    let modulus = tlv(&[2], &[&[0][..], &[0xc3; 256]].concat());
+    let pair = seq(&[modulus, tlv(&[2], &[1, 0, 1])]);
+    let kind = seq(&[tlv(&[6], &[0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1]), tlv(&[5], &[])]);
+    certified(ca, seq(&[kind, tlv(&[3], &[&[0][..], &pair].concat())]), extension(PURPOSES, false, &seq(&[tlv(&[6], &[0x67, 0x81, 5, 8, 1])])))
+}
+
+/// The certificate of a key that Android describes so.
+pub fn described(ca: &Key, key: &Key, description: &[u8]) -> Vec<u8> {
+    certified(ca, p256(&key.point), extension(DESCRIPTION, false, description))
+}
+
+fn certified(ca: &Key, key: Vec<u8>, more: Vec<u8>) -> Vec<u8> {
+    Says {
+        issuer: name("Good root", "Roots"),
+        subject: name("A device", "Devices"),
+        valid: ("20240101000000Z", "20340101000000Z"),
+        key,
+        extensions: vec![more, extension(BASIC, true, &seq(&[]))],
+        version: 2,
+    }
+    .signed(ca)
+}
+
+/// A signature of `key` over what a TPM says, TPMT_SIGNATURE.
+pub fn tpm_signature(key: &Key, message: &[u8]) -> Vec<u8> {
+    let der = key.sign(message);
+    let (r, s) = der[4..].split_at(usize::from(der[3]));
+    [&[0, 0x18, 0, 0x0b][..], &sized(r), &sized(&s[2..])].concat()
+}
+
+/// TPMT_PUBLIC of a point, with these attributes.
+pub fn tpm_public(point: &[u8], attributes: u32) -> Vec<u8> {
+    let (x, y) = point[1..].split_at(32);
+    let fixed = [&[0, 0x23, 0, 0x0b][..], &attributes.to_be_bytes(), &[0, 0, 0, 0x10, 0, 0x10, 0, 3, 0, 0x10]].concat();
+    [fixed, sized(x), sized(y)].concat()
+}
+
+/// TPMS_ATTEST: a quote of register 7, for this asker.
+pub fn tpm_quote(extra: &[u8], digest: &[u8]) -> Vec<u8> {
+    [&[0xff, 0x54, 0x43, 0x47, 0x80, 0x18][..], &sized(&[1; 34]), &sized(extra), &[0; 25], &[0, 0, 0, 1, 0, 0x0b, 3, 0x80, 0, 0], &sized(digest)].concat()
+}
+
+/// A TPM2B.
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
 }
 
 fn name(common: &str, unit: &str) -> Vec<u8> {
@@ -106,7 +160,7 @@ pub fn root(common: &str, key: &Key) -> Vec<u8> {
         issuer: own.clone(),
         subject: own,
         valid: ("20240101000000Z", "20440101000000Z"),
-        point: &key.point,
+        key: p256(&key.point),
         extensions: vec![extension(BASIC, true, &seq(&[tlv(&[1], &[0xff])]))],
         version: 2,
     }
@@ -243,7 +297,7 @@ impl Forge {
         if let Some(model) = self.certified {
             extensions.push(extension(MODEL_OID, self.certified_critical, &tlv(&[4], &model)));
         }
-        Says { issuer: name(self.issuer, "Roots"), subject, valid: self.valid, point, extensions, version: self.version }.signed(&self.ca)
+        Says { issuer: name(self.issuer, "Roots"), subject, valid: self.valid, key: p256(point), extensions, version: self.version }.signed(&self.ca)
     }
 
     pub fn made(&self) -> Registration {
@@ -308,12 +362,7 @@ impl Forge {
         alg: (Vec<u8>, Vec<u8>),
         chain: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>),
     ) -> Vec<u8> {
-        let sized = |b: &[u8]| [&(b.len() as u16).to_be_bytes()[..], b].concat();
-        let area = |key: &Key| {
-            let (x, y) = key.point[1..].split_at(32);
-            let fixed = [&[0, 0x23, 0, 0x0b][..], &self.attributes.to_be_bytes(), &[0, 0, 0, 0x10, 0, 0x10, 0, 3, 0, 0x10]].concat();
-            [fixed, sized(x), sized(y)].concat()
-        };
+        let area = |key: &Key| tpm_public(&key.point, self.attributes);
         let public = area(&self.credential);
         let certified = if self.foreign_area { area(&self.leaf) } else { public.clone() };
         let own_name = [&[0, 0x0b][..], digest(&SHA256, &certified).as_ref()].concat();
