@@ -38,6 +38,9 @@ const server = await serve({
     { ...client, id: 'strict', more: strict },
     { ...client, id: 'authlib', name: 'Another foreign client', more: `${keyed}\ndanger_allow_bearer = true\n${more(EARS[1])}` },
     { ...client, id: 'rust', name: 'A foreign program', more: `${basic}\ndanger_allow_bearer = true` },
+    { ...client, id: 'tv', name: 'A television', more: 'device_grant = true\ndetail_types = ["payment"]\nrefresh = "always"' },
+    { ...client, id: 'loose-tv', name: 'An old television', more: 'device_grant = true\ndanger_allow_unbound_collector = true\ndanger_allow_bearer = true' },
+    { ...client, id: 'cabinet', name: 'A cabinet', more: `${basic}\ndevice_grant = true\ndanger_allow_unbound_collector = true\ndanger_allow_bearer = true` },
     { id: 'api', name: 'An interface', redirect: 'http://127.0.0.1/none', scopes: [], more: api },
   ],
 });
@@ -54,7 +57,7 @@ try {
   writeFileSync(registration, JSON.stringify({ id: 'e2e-robot', name: 'Robot', owner: 'admin', until, ...facts }));
   server.command(['workload', 'add', '--file', registration]);
   const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY, WORKLOAD_KEY };
-  const scripts = ['signin', 'pushed', 'session', 'workload'].map((name) => [process.execPath, here(`oidc/${name}.mjs`), EARS[0]]);
+  const scripts = ['signin', 'pushed', 'session', 'workload', 'device'].map((name) => [process.execPath, here(`oidc/${name}.mjs`), EARS[0]]);
   if (process.env.PYTHON) scripts.push([process.env.PYTHON, here('authlib/walk.py'), EARS[1]]);
   if (process.env.RUST) scripts.push([process.env.RUST, '', '']);
   let failed = 0;

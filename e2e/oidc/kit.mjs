@@ -47,6 +47,8 @@ async function play(...words) {
 
 /** Lets the person sign in at `url`; where the browser is sent in the end. */
 export const signsIn = async (url, ...flags) => new URL(await play('authorize', String(url), ...flags));
+/** Lets the person type a code that another screen shows, and decide. */
+export const types = (code, ...flags) => play('code', code, ...flags);
 /** Lets the browser kept in `browser` sign out at `url`; where the page leads. */
 export const signsOut = (url, browser) => play('sign-out', String(url), '--browser', browser);
 

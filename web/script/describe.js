@@ -22,6 +22,7 @@ export function question(said) {
     case 'step-up':
       return registered ? parts('statement.step_up', { screen: plate(said.terminal.name) }) : say('statement.step_up_unknown');
     default:
+      if (said.terminal.kind === 'application') return parts('statement.application', { client: name(said.client.name) });
       return registered ? parts('statement.sign_in', { plate: plate(said.terminal.name) }) : say('statement.sign_in_unknown');
   }
 }

@@ -9,7 +9,7 @@ import { failed } from './refusals.js';
 import { listen, parts, say } from './say.js';
 import { Scanner } from './scan.js';
 import * as shelf from './shelf.js';
-import { hyphenated, parseUserCode } from './user-code.js';
+import { halfOf, hyphenated, parseUserCode } from './user-code.js';
 
 const { kind, host } = document.body.dataset;
 const fragment = globalThis.takeFragment?.() ?? '';
@@ -120,7 +120,10 @@ function typed(asked = false) {
     content: [form],
     dock: [el('button.button.act.wide', { type: 'submit', form: 'code-form' }, say('phone.continue')), button(say('phone.code.scan'), app.scan, { sign: 'camera', extra: 'wide' })],
   });
-  if (asked) input.focus();
+  // Whatever opened this page may know half of the code; the other half is read off the screen in front of the person.
+  const half = halfOf(fragment);
+  if (half) input.value = `${half}-`;
+  if (asked || half) input.focus();
 }
 
 async function start() {

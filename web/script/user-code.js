@@ -8,5 +8,8 @@ export function parseUserCode(typed) {
   return CODE.test(code) ? code : null;
 }
 
+/** The first half of a code that an address brought: the person types the other, so that no address completes anything */
+export const halfOf = (fragment) => parseUserCode(fragment)?.slice(0, 4) ?? null;
+
 /** As screens show it */
 export const hyphenated = (code) => `${code.slice(0, 4)}-${code.slice(4)}`;

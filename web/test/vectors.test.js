@@ -7,7 +7,7 @@ import { Clock, fragment, isPair, parse as parseFrame, payload, seen } from '../
 import { parse as parseStatement } from '../script/jcs.js';
 import { thumbprint } from '../script/keys.js';
 import { assertionHash, challenge, digest, Mismatch, read } from '../script/statement.js';
-import { hyphenated, parseUserCode } from '../script/user-code.js';
+import { halfOf, hyphenated, parseUserCode } from '../script/user-code.js';
 
 const ORIGIN = 'https://id.example';
 const folder = new URL('../../vectors/', import.meta.url);
@@ -80,6 +80,11 @@ test('digits.json: the digits that people carry come out of the same MAC', async
 
 test('thumbprints.json', async () => {
   for (const { jwk, jkt } of vectors.thumbprints.cases) assert.equal(await thumbprint(jwk), jkt);
+});
+
+test('an address brings half of a code at most', () => {
+  assert.equal(halfOf('WDJB-MJHT'), 'WDJB');
+  for (const other of ['', 'WDJB', 'WDJB-MJH', 'WDJB-MJHA', '<b>']) assert.equal(halfOf(other), null);
 });
 
 test('user-codes.json: what was typed is what was meant, or nothing', () => {

@@ -86,6 +86,23 @@ pub async fn sign_out(terminal: &Terminal, url: &Url) -> Result<Option<Url>, Fau
     Ok(next.and_then(|(next, _)| Url::parse(&next.replace("&#38;", "&").replace("&amp;", "&")).ok()))
 }
 
+/// Types `code`, which some other screen shows, and decides: the part of a device grant that is not the
+/// client's (RFC 8628 §3.3).
+pub async fn type_code(phone: &Phone, code: &str, part: Part) -> Result<CeremonyId, Fault> {
+    let checked = phone.scan_code(code).await?;
+    decide(phone, &checked, part).await
+}
+
+async fn decide(phone: &Phone, checked: &Checked, part: Part) -> Result<CeremonyId, Fault> {
+    if part.refuse || part.not_me {
+        let told = if part.not_me { phone.not_me(checked).await } else { phone.refuse(checked).await };
+        told?;
+        return Err(Fault::Person("not approved, nothing was opened".into()));
+    }
+    phone.approve(checked).await?;
+    Ok(checked.statement.cid.clone())
+}
+
 /// The whole part, at the sign-in page `flow`.
 async fn answer(phone: &Phone, terminal: &Terminal, flow: &str, part: Part) -> Result<Played, Fault> {
     if part.cancel {

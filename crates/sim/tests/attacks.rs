@@ -22,6 +22,8 @@ mod doors;
 mod exchange;
 #[path = "attacks/examples.rs"]
 mod examples;
+#[path = "attacks/grants.rs"]
+mod grants;
 #[path = "attacks/greeting.rs"]
 mod greeting;
 #[path = "attacks/guessing.rs"]

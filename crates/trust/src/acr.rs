@@ -15,6 +15,8 @@ pub enum Earned {
     CrossDevice,
     /// The same after a push whose digits were transferred.
     CrossDevicePush,
+    /// The same after a push of which nothing was transferred: worth no class at all.
+    Offered,
     /// By a device that a recovery let in, while its rights are reduced: AAL1, whatever was signed,
     /// because who holds it rests on a code or on two people's word (NIST SP 800-63B-4 §4.2).
     Recovery,
@@ -22,10 +24,12 @@ pub enum Earned {
 
 impl Earned {
     /// What a ceremony over `channel` earns. It is never phishing-resistant (NIST 800-63B-4 §3.2.5).
-    pub fn by_ceremony(channel: Channel) -> Earned {
+    /// `transferred` says whether digits were carried over and matched.
+    pub fn by_ceremony(channel: Channel, transferred: bool) -> Earned {
         match channel {
             Channel::Frame | Channel::Pair | Channel::UserCode => Earned::CrossDevice,
-            Channel::Push => Earned::CrossDevicePush,
+            Channel::Push if transferred => Earned::CrossDevicePush,
+            Channel::Push => Earned::Offered,
         }
     }
     /// The same with a device that a recovery let in: never more than that recovery.
@@ -39,6 +43,7 @@ impl Earned {
             Earned::Passkey => "phr",
             Earned::CrossDevice => "urn:countersign:acr:xd2",
             Earned::CrossDevicePush => "urn:countersign:acr:xd2-push",
+            Earned::Offered => "0",
             Earned::Recovery => "urn:countersign:acr:recovery",
         }
     }
@@ -49,6 +54,8 @@ impl Earned {
             Earned::PasskeyHardware | Earned::Passkey => vec![key, "user", "mfa"],
             Earned::CrossDevice | Earned::CrossDevicePush => vec!["mca", "mfa", "user", key],
             Earned::Recovery => vec!["user", key],
+            // OpenID Connect Core §2: level 0 says that nothing is claimed.
+            Earned::Offered => Vec::new(),
         }
     }
     /// Whether it satisfies one of the classes asked for; an empty list asks for nothing.
@@ -60,6 +67,7 @@ impl Earned {
             Earned::PasskeyHardware => matches!(asked, "phrh" | "phr" | "urn:countersign:acr:xd2"),
             Earned::Passkey => matches!(asked, "phr" | "urn:countersign:acr:xd2"),
             Earned::CrossDevice | Earned::CrossDevicePush | Earned::Recovery => asked == self.acr(),
+            Earned::Offered => false,
         }
     }
     /// Classes that can be asked for.
@@ -75,10 +83,15 @@ mod tests {
     #[test]
     fn a_ceremony_never_earns_a_phishing_resistant_class() {
         for channel in [Channel::Frame, Channel::Pair, Channel::UserCode, Channel::Push] {
-            let e = Earned::by_ceremony(channel);
-            assert!(!e.satisfies(&["phr".into()]) && !e.satisfies(&["phrh".into()]));
-            assert!(!e.amr(false).contains(&"hwk"));
+            for transferred in [true, false] {
+                let e = Earned::by_ceremony(channel, transferred);
+                assert!(!e.satisfies(&["phr".into()]) && !e.satisfies(&["phrh".into()]));
+                assert!(!e.amr(false).contains(&"hwk"));
+            }
         }
+        let bare = Earned::by_ceremony(Channel::Push, false);
+        assert_eq!((bare.acr(), bare.amr(true).len()), ("0", 0));
+        assert!(!Earned::SUPPORTED.iter().any(|class| bare.satisfies(&[(*class).into()])) && !bare.satisfies(&["0".into()]));
         let back = Earned::Passkey.recovering(true);
         assert!(!back.satisfies(&["phr".into()]) && !back.satisfies(&["urn:countersign:acr:xd2".into()]));
         assert!(!back.amr(true).contains(&"mfa"));

@@ -122,6 +122,15 @@ pub struct Client {
     /// Bearer tokens instead of DPoP-bound ones. Lowers security.
     #[serde(default)]
     pub danger_allow_bearer: bool,
+    /// It may use the device grant (RFC 8628).
+    #[serde(default)]
+    pub device_grant: bool,
+    /// It is told an address that fills in half of the code (RFC 8628 §3.3.1).
+    #[serde(default = "yes")]
+    pub verification_uri_complete: bool,
+    /// It may collect what a person approved without a key. Lowers security.
+    #[serde(default)]
+    pub danger_allow_unbound_collector: bool,
     /// Where nothing shows nearness. Lowers security when `unproven`.
     #[serde(default)]
     pub far: Far,
@@ -160,6 +169,9 @@ pub struct Client {
 fn none_auth() -> ClientAuth {
     ClientAuth::None
 }
+fn yes() -> bool {
+    true
+}
 fn tokens() -> Boundary {
     Boundary::Tokens
 }
@@ -196,6 +208,10 @@ impl Client {
         scope == "openid"
             || scope == OFFLINE_ACCESS && self.refresh != Refresh::Never
             || self.scopes.iter().any(|s| s == scope)
+    }
+    /// Whether it may collect at the token endpoint what a person approved elsewhere.
+    pub fn collects(&self) -> bool {
+        self.device_grant
     }
     /// Whether it must push its authorization requests.
     pub fn must_push(&self) -> bool {

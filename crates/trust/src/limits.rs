@@ -11,6 +11,16 @@ pub const PUSHES_PER_PERSON_HOUR: i64 = 10;
 pub const PUSHES_WAITING: usize = 3;
 /// Wrong user codes per device in 10 minutes.
 pub const WRONG_USER_CODES_10_MIN: i64 = 5;
+/// The same from one network: some people type badly at the same place.
+pub const WRONG_USER_CODES_SOURCE_10_MIN: i64 = 50;
+/// The same from everybody. Of 34 bits this many guesses hit one of a thousand living codes once in
+/// twenty-five thousand such spans.
+pub const WRONG_USER_CODES_ALL_10_MIN: i64 = 1_000;
+/// A client asks for its tokens this often, seconds (RFC 8628 §3.2), and so much less often each time it
+/// was quicker (§3.5).
+pub const POLL_S: i64 = 5;
+/// Clients that ask for their tokens and are remembered, on one node.
+pub const POLLING: usize = 100_000;
 /// Wrong digits per person and device in 24 hours; then only a passkey sign-in opens these ways.
 pub const WRONG_DIGITS_DAY: i64 = 10;
 /// Scans without a decision per device in 10 minutes: slows a scanner who blocks others.

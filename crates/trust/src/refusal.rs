@@ -65,11 +65,13 @@ pub enum Refusal {
     PostureOld,
     /// What was to show something about a device does not show it.
     BadEvidence,
+    /// A client asks more often than it was told to (RFC 8628 §3.5).
+    SlowDown,
 }
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 29] = [
+    pub const ALL: [Refusal; 30] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -99,6 +101,7 @@ impl Refusal {
         Refusal::Locked,
         Refusal::PostureOld,
         Refusal::BadEvidence,
+        Refusal::SlowDown,
     ];
 
     /// The stable code.
@@ -133,6 +136,7 @@ impl Refusal {
             Refusal::Locked => "locked",
             Refusal::PostureOld => "posture_old",
             Refusal::BadEvidence => "bad_evidence",
+            Refusal::SlowDown => "slow_down",
         }
     }
 

@@ -1,6 +1,7 @@
 //! Countersign's own session: tethered to the terminal's key and to the device that approved it.
 
 use crate::acr::Earned;
+use crate::ceremony::collect::Collector;
 use crate::signal::Signal;
 use crate::standing::Standing;
 use countersign_wire::{
@@ -64,6 +65,9 @@ pub struct SessionFacts {
     pub agent: String,
     /// What the ceremony showed, for the `cs` claim.
     pub shown: serde_json::Value,
+    /// The client that collected it at the token endpoint; `None` where it stands on a screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<Collector>,
 }
 
 impl Session {

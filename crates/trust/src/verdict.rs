@@ -95,7 +95,9 @@ pub fn verdicts(ceremony: &Ceremony, approved: &Approved, set: &Setting) -> Vec<
     } else {
         v(10, Met::Not, "longer")
     };
-    let bound = if set.bound_tokens {
+    let bound = if ceremony.opening.collects.as_ref().is_some_and(|c| !c.by.bound) {
+        v(12, Met::Not, "bound_to_nothing")
+    } else if set.bound_tokens {
         v(12, Met::Met, "session_and_tokens")
     } else {
         v(12, Met::Partial, "session_only")

@@ -16,6 +16,11 @@ pub const SCANNED_S: i64 = 120;
 pub const SCANNED_MAX_S: i64 = 300;
 /// Time to redeem after an approval, seconds: the page is waiting, so this is ample.
 pub const APPROVED_S: i64 = 30;
+/// The same where a client comes for it: it asks every five seconds, and slower once it was told to.
+pub const COLLECT_S: i64 = 60;
+/// Digits that must be carried over for an approval of an offered request to be worth anything
+/// (NIST 800-63B-4 §3.1.3.2 asks for six).
+pub const PUSH_DIGITS: u8 = 6;
 /// Time to claim what a redemption gave, seconds.
 pub const UNCLAIMED_S: i64 = 60;
 /// No ceremony lives longer than this after its opening, seconds.

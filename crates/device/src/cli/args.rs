@@ -249,6 +249,17 @@ pub enum Play {
         #[arg(long, value_name = "DIR")]
         browser: Option<PathBuf>,
     },
+    /// Type a code that another screen shows, and decide; prints the request's id
+    Code {
+        /// The code (WDJB-MJHT), or the address that brings it
+        code: String,
+        /// Refuse instead of approving
+        #[arg(long)]
+        refuse: bool,
+        /// Refuse, and say that somebody else started it
+        #[arg(long, conflicts_with = "refuse")]
+        not_me: bool,
+    },
     /// Sign out at a client's log-out URL in a kept browser; prints where the page leads
     SignOut {
         /// Where the client sends the browser

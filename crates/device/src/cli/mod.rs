@@ -103,6 +103,13 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
             let part = Part { refuse, wrong_digits, pair, typed_code: *typed_code, passkey: *passkey, cancel: *cancel, not_me: false };
             play_authorize(options, url, part, browser.as_deref()).await
         }
+        Command::Play(Play::Code { code, refuse, not_me }) => {
+            // The address of RFC 8628 §3.3.1 brings it behind `#`.
+            let typed = code.rsplit('#').next().unwrap_or(code);
+            let part = Part { refuse: *refuse, not_me: *not_me, ..Part::default() };
+            let cid = play::type_code(&options.phone()?, typed, part).await?;
+            Ok(Found::new(vec![cid.to_string()], json!({ "cid": cid })))
+        }
         Command::Play(Play::SignOut { url, browser }) => {
             let folder = Folder::open(browser)?;
             let terminal = browser::load(&folder, options.http(), options.phone()?.issuer())?;

@@ -247,6 +247,7 @@ pub(in crate::app) async fn still_vouched(app: &App, all: &[Vouched], now: Time)
             presence: Presence::of(&vouched.near),
             purpose: vouched.purpose,
             details: Vec::new(),
+            collector: None,
         };
         gate(app, Product::EnrolmentTicket, &vetoes, &ground, now)?;
         guards.extend(vetoes.guards());

@@ -6,6 +6,7 @@ use countersign_store::sql::{StoredClient, StoredWorkload};
 use countersign_store::{Commit, Table};
 use countersign_trust::Refusal;
 use countersign_trust::acr::Earned;
+use countersign_trust::ceremony::collect::Collector;
 use countersign_trust::device::{Credential, Device};
 use countersign_trust::issuance::{self, Facts, Permit, Product, WorkloadPermit};
 use countersign_trust::workload::{Behalf, Wish};
@@ -96,6 +97,8 @@ pub struct Ground<'a> {
     pub purpose: Purpose,
     /// Types of the authorization details it is about.
     pub details: Vec<String>,
+    /// The client that collects it, if one does.
+    pub collector: Option<Collector>,
 }
 
 impl<'a> Ground<'a> {
@@ -112,6 +115,7 @@ impl<'a> Ground<'a> {
             presence: Presence::parse(shown("near")).unwrap_or(Presence::Unproven),
             purpose: Purpose::SignIn,
             details: Vec::new(),
+            collector: f.collector,
         }
     }
     /// The same, with authorization details of these types.
@@ -125,6 +129,7 @@ pub fn facts(vetoes: &Vetoes, ground: &Ground<'_>, now: Time) -> policy::Facts {
     let client = vetoes.client.as_ref().map(|c| &c.client);
     policy::Facts::of(&vetoes.person, &vetoes.device, client, ground.purpose, ground.channel, ground.presence, now)
         .with_details(ground.details.clone())
+        .collected(ground.collector)
         .in_session(ground.session, now)
 }
 

@@ -241,7 +241,8 @@ async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
             let registered = client.as_ref().map(|c| &c.client);
             let near = Presence::of(&scan.near);
             let facts = Facts::of(&person, &device, registered, c.opening.purpose, scan.channel.as_str(), near, now)
-                .with_details(detail::types(&c.opening.asked.details));
+                .with_details(detail::types(&c.opening.asked.details))
+            .collected(c.opening.collects.as_ref().map(|c| c.by));
             if let Ruling::Deny(deny) = app.policies.current().rule(Action::Approve, &facts, registered, &scan.rights.scopes) {
                 let why = deny.policies.first().map_or("judged", String::as_str);
                 let (w, e) = ended_along(app, &c, &c.cut(why, now), now);

@@ -18,6 +18,7 @@ pub mod once;
 pub mod passkey;
 pub mod people;
 pub mod policies;
+pub mod polls;
 pub mod posture;
 pub mod rebind;
 pub mod recovery;
@@ -43,6 +44,7 @@ use countersign_wire::{CeremonyId, EventId, SessionId, Time, TxnId, b64, mac};
 use hub::Hub;
 use keys::Keys;
 use noise::Noise;
+use polls::Polls;
 use policies::Policies;
 use silence::Heard;
 use std::sync::Arc;
@@ -81,6 +83,8 @@ pub struct App {
     pub uses: workloads::Uses,
     /// Who spoke, of those who promised to.
     pub heard: Heard,
+    /// How often clients ask for what they wait for.
+    pub polls: Polls,
     /// Whose word about a device's health is taken.
     pub trusted: Trusted,
 }
@@ -127,6 +131,7 @@ impl App {
             signals: crate::ssf::Shared::default(),
             uses: workloads::Uses::default(),
             heard: Heard::default(),
+            polls: Polls::default(),
         }
     }
     /// The store's time: the only clock decisions see.

@@ -89,6 +89,7 @@ async fn attempt(
         presence: Presence::Unproven,
         purpose: Purpose::SignIn,
         details: detail::types(&r.details),
+        collector: None,
     };
     let (permit, allowed) = gate(app, Product::Session, &vetoes, &ground, now)?;
     let raised = sessions::to_raise(app, ctx, former, proof, &r.client).await?;
@@ -111,6 +112,7 @@ async fn attempt(
             session_s: allowed.rights.session_s,
             agent: ctx.agent.clone(),
             shown: json!({"channel": "passkey", "near": "unproven", "terminal": "unknown"}),
+            collector: None,
         },
         raised.as_ref(),
         now,

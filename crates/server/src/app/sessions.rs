@@ -12,6 +12,7 @@ use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::State;
+use countersign_trust::ceremony::collect::Collector;
 use countersign_trust::client::Client;
 use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
@@ -62,6 +63,8 @@ pub struct Started {
     pub agent: String,
     /// What was shown, for the `cs` claim.
     pub shown: serde_json::Value,
+    /// The client that collects, if one does.
+    pub collector: Option<Collector>,
 }
 
 fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
@@ -90,6 +93,7 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
         idle_s,
         agent: s.agent,
         shown: s.shown,
+        collector: s.collector,
     };
     (Session::begun(facts), cookies)
 }

@@ -73,6 +73,12 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         if c.danger_allow_no_nonce {
             add(at("danger_allow_no_nonce"), "a stolen code of this client is told apart by nothing");
         }
+        if c.device_grant {
+            add(at("device_grant"), "a code can be sent to somebody else to be approved; RFC 10027 asks for other ways first");
+        }
+        if c.danger_allow_unbound_collector {
+            add(at("danger_allow_unbound_collector"), "whoever finds a device code or a request id of this client can collect what was approved");
+        }
         if c.refresh_is_activity {
             add(at("refresh_is_activity"), "a program that renews by itself keeps a session open although nobody is there");
         }
@@ -106,8 +112,8 @@ pub fn client(c: &Client) -> Result<(), String> {
     if c.name.is_empty() || c.name.chars().count() > limits::NAME_CHARS || !countersign_wire::jcs::is_plain(&c.name) {
         return wrong("name of 1 to 80 plain characters");
     }
-    if c.redirect_uris.is_empty() && c.introspects.is_empty() && c.asks_about.is_empty() {
-        return wrong("at least one redirect URI, audiences that it introspects, or types that it asks about");
+    if c.redirect_uris.is_empty() && c.introspects.is_empty() && c.asks_about.is_empty() && !c.collects() {
+        return wrong("at least one redirect URI, the device grant, audiences that it introspects, or types that it asks about");
     }
     if !c.asks_about.is_empty() && !matches!(c.auth, ClientAuth::ClientSecretBasic) {
         return wrong("asks_about goes with client_secret_basic");
@@ -138,6 +144,12 @@ pub fn client(c: &Client) -> Result<(), String> {
         if c.auth != ClientAuth::PrivateKeyJwt || lower {
             return wrong("profile fapi2: private_key_jwt, bound tokens, PKCE, and ID tokens by ES256, EdDSA or PS256");
         }
+    }
+    if c.device_grant && (c.profile == Profile::Fapi2 || c.require_signed_request_object || c.boundary < Boundary::Tokens) {
+        return wrong("device_grant goes with boundary = \"tokens\", and never with the profile fapi2 or signed requests");
+    }
+    if c.danger_allow_unbound_collector && (!c.collects() || c.profile == Profile::Fapi2) {
+        return wrong("danger_allow_unbound_collector goes with the device grant, and never with the profile fapi2");
     }
     if c.keys.is_empty() && (c.auth == ClientAuth::PrivateKeyJwt || c.require_signed_request_object) {
         return wrong("private_key_jwt and signed requests need keys");

@@ -21,6 +21,7 @@ pub fn status(refusal: Refusal) -> StatusCode {
         | Refusal::ConfirmFirst
         | Refusal::NotYet
         | Refusal::Pending
+        | Refusal::SlowDown
         | Refusal::Decided
         | Refusal::AlreadyRedeemed
         | Refusal::StepUp

@@ -207,12 +207,8 @@ fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked,
         Some(text) if text.len() == 43 && text.parse::<Thumbprint>().is_ok() => Some(text.to_owned()),
         Some(_) => return Err(No("invalid_request", "dpop_jkt: a SHA-256 thumbprint")),
     };
-    let scope = params.one("scope").unwrap_or_default();
-    if !scope.bytes().all(|b| b == b' ' || (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\') {
-        return Err(No("invalid_scope", "scope: words separated by spaces"));
-    }
     let wanted = claims::read(params.one("claims"))?;
-    let mut scopes = client.scopes_of(scope);
+    let mut scopes = scopes(params, client)?;
     let mut id_claims = wanted.in_id_token;
     // What is asked for one by one is shown to the person as the scope that stands for it.
     if wanted.about_person && client.may_ask(claims::SCOPE) {
@@ -234,17 +230,36 @@ fn asked(params: &Params, client: &Client, types: &DetailTypes) -> Result<Asked,
         prompt,
         max_age_s,
         person: wanted.person,
-        resource: match params.one("resource") {
-            None => None,
-            Some(asked) if client.may_reach(asked) => Some(asked.to_owned()),
-            Some(_) => return Err(No("invalid_target", "resource: none that this client is registered for")),
-        },
+        resource: resource(params, client)?,
         id_claims,
-        details: match params.one("authorization_details") {
-            None => Vec::new(),
-            Some(text) => types.read(text, client).map_err(|why| No("invalid_authorization_details", why))?,
-        },
+        details: details(params, client, types)?,
     })
+}
+
+/// The scopes asked for that the client may have.
+pub(super) fn scopes(params: &Params, client: &Client) -> Result<Vec<String>, No> {
+    let scope = params.one("scope").unwrap_or_default();
+    if !scope.bytes().all(|b| b == b' ' || (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\') {
+        return Err(No("invalid_scope", "scope: words separated by spaces"));
+    }
+    Ok(client.scopes_of(scope))
+}
+
+/// The one resource asked for (RFC 8707 §2.1).
+pub(super) fn resource(params: &Params, client: &Client) -> Result<Option<String>, No> {
+    match params.one("resource") {
+        None => Ok(None),
+        Some(asked) if client.may_reach(asked) => Ok(Some(asked.to_owned())),
+        Some(_) => Err(No("invalid_target", "resource: none that this client is registered for")),
+    }
+}
+
+/// The authorization details asked for, with their words.
+pub(super) fn details(params: &Params, client: &Client, types: &DetailTypes) -> Result<Vec<Detail>, No> {
+    match params.one("authorization_details") {
+        None => Ok(Vec::new()),
+        Some(text) => types.read(text, client).map_err(|why| No("invalid_authorization_details", why)),
+    }
 }
 
 /// The PKCE challenge (RFC 7636): demanded of every client, by S256 alone. One that is registered to
@@ -280,7 +295,7 @@ fn prompt(params: &Params) -> Result<Vec<String>, No> {
 
 /// The classes asked for that exist. If none does, none can be earned, and a lower one never passes
 /// for it in silence.
-fn known_classes(all: Vec<String>) -> Result<Vec<String>, No> {
+pub(super) fn known_classes(all: Vec<String>) -> Result<Vec<String>, No> {
     if all.len() > ACR_VALUES {
         return Err(No("invalid_request", "acr_values: too many"));
     }

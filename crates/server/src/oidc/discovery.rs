@@ -41,6 +41,7 @@ fn document(app: &App) -> Value {
     json!({
         "issuer": issuer,
         "authorization_endpoint": at("/authorize"),
+        "device_authorization_endpoint": at("/device_authorization"),
         "token_endpoint": at("/token"),
         "introspection_endpoint": at("/introspect"),
         "revocation_endpoint": at("/revoke"),

@@ -2,6 +2,7 @@
 //!
 //! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page; [`par`] takes it
 //!    from the client itself, [`back`] brings the answer.
+//!    [`device`] begins where there is no browser.
 //! 2. [`token`] takes the code, once, and gives tokens bound to the client's key.
 //! 3. [`userinfo`] answers about the person while the session lives.
 //! 4. [`introspect`] answers whether a token counts, [`revoke`] ends what it came from.
@@ -18,6 +19,7 @@ pub mod back;
 pub mod backchannel;
 pub mod claims;
 pub mod client_auth;
+pub mod device;
 pub mod discovery;
 pub mod details;
 pub mod egress;
@@ -51,6 +53,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/jwks", get(discovery::jwks))
         .route("/par", post(par::post))
         .route("/authorize", get(authorize::get).post(authorize::post))
+        .route("/device_authorization", post(device::post))
         .route("/token", post(token::post))
         .route("/introspect", post(introspect::post))
         .route("/revoke", post(revoke::post))

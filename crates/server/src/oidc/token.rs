@@ -3,7 +3,8 @@
 //! 1. The client shows who it is, by the one method it registered.
 //! 2. It proves its key with a nonce of ours (RFC 9449 §8); bearer tokens only where a client is
 //!    registered so.
-//! 3. [`code`] takes a code, once; [`refresh`] takes a refresh token, each once. [`workload`] serves
+//! 3. [`code`] takes a code, once; [`collected`] what was approved elsewhere, once; [`refresh`] takes a
+//!    refresh token, each once. [`workload`] serves
 //!    programs that act for themselves, and shares no step with people but the gate. [`exchange`] lets
 //!    one act for a person, and takes the word of its platform ([`platform`]) for who it is.
 //! 4. The one gate re-reads every fact. What was shown is used up, the proof burnt and the grant
@@ -11,7 +12,9 @@
 //! 5. What comes again takes back what it gave.
 
 pub(super) mod code;
+pub(super) mod collected;
 mod exchange;
+mod first;
 mod platform;
 mod refresh;
 mod workload;
@@ -39,7 +42,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The grants there are, for the discovery document.
-pub const GRANTS: [&str; 4] = ["authorization_code", "refresh_token", workload::GRANT, exchange::GRANT];
+pub const GRANTS: [&str; 5] =
+    ["authorization_code", "refresh_token", workload::GRANT, exchange::GRANT, collected::DEVICE];
 
 fn dead(because: &'static str) -> Fault {
     Fault::because(Refusal::Gone, because)
@@ -82,14 +86,19 @@ async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     if grant == "refresh_token" && client.refresh == Refresh::Never {
         return Err(no("unauthorized_client", Refusal::Denied, "this client is not registered for refresh tokens"));
     }
+    let collected = collected::grant(grant);
+    if let Some(one) = collected {
+        collected::may(client, one)?;
+    }
     let proof = answer::proof(app, r, client)?;
     if proof.is_none() && !client.danger_allow_bearer {
         return Err(no("invalid_dpop_proof", Refusal::BadProof, "no proof"));
     }
     let asked = Asked { app, r, params: &params, known: &known, proof: proof.as_ref() };
-    match grant {
-        "refresh_token" => refresh::renew(&asked).await,
-        _ => code::exchange(&asked).await,
+    match (collected, grant) {
+        (Some(one), _) => collected::exchange(&asked, one).await,
+        (None, "refresh_token") => refresh::renew(&asked).await,
+        (None, _) => code::exchange(&asked).await,
     }
 }
 
@@ -97,7 +106,7 @@ async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
 const ASSERTED_AGAIN: &str = "an assertion that was used before";
 
 /// The same message sent twice is told so, without harm to what its first copy got.
-async fn refuse_repetition(app: &App, proof: Option<&Proof>, assertion: Option<&Used>) -> Result<(), Fault> {
+pub(super) async fn refuse_repetition(app: &App, proof: Option<&Proof>, assertion: Option<&Used>) -> Result<(), Fault> {
     if let Some(proof) = proof
         && once::is_burnt(app, proof).await?
     {

@@ -68,7 +68,7 @@ fn house() -> &'static House {
             "issuer = \"http://localhost:7310\"\nlisten = \"127.0.0.1:0\"\ndatabase = \"sqlite::memory:\"\nseal_key_file = \"{}\"\n\
              trusted_proxies = [\"0.0.0.0/32\"]\n\
              [[clients]]\nid = \"till\"\nname = \"Till\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\n\
-             detail_types = [\"payment\"]\nrefresh = \"always\"\n\
+             detail_types = [\"payment\"]\nrefresh = \"always\"\ndevice_grant = true\n\
              [[clients]]\nid = \"office\"\nname = \"Office\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
              secret_hash = \"{hash}\"\nintrospects = [\"http://localhost:7310\"]\nasks_about = [\"*\"]\n",
             seal.display()
@@ -196,6 +196,14 @@ pub fn par(data: &[u8], seen: &mut Seen) {
     if let Some(told) = door("/par", data, false, seen, "/par") {
         assert!(told["request_uri"].as_str().unwrap().starts_with("urn:ietf:params:oauth:request_uri:"));
         assert!(told["expires_in"].as_i64().unwrap() > 0);
+    }
+}
+
+/// `/device_authorization`: what is begun has a code that people can type, and a page for it.
+pub fn device_authorization(data: &[u8], seen: &mut Seen) {
+    if let Some(told) = door("/device_authorization", data, false, seen, "/device_authorization") {
+        assert!(countersign_wire::code::parse_user_code(told["user_code"].as_str().unwrap()).is_ok());
+        assert!(told["device_code"].as_str().unwrap().len() > 43 && told["expires_in"].as_i64() == Some(300));
     }
 }
 

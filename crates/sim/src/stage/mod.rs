@@ -12,11 +12,13 @@ mod ear;
 mod document;
 mod mouth;
 mod raw;
+mod program;
 mod robot;
 mod scene;
 
 pub use mouth::Mouth;
 pub use ear::{Came, Ear, Mood, Receiver};
+pub use program::{DEVICE, Program};
 pub use raw::{Raw, Reply};
 pub use robot::{ACCESS_TOKEN, EXCHANGE, Robot, STOCK, claims, day, introspected, post};
 pub use scene::{Attempt, Line, Scene};
@@ -114,6 +116,11 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("other-desk", &format!("{secret}asks_about = [\"*\"]\n")),
         client("narrow-desk", &format!("{secret}asks_about = [\"session\", \"client\"]\n")),
         client("far", &format!("{scopes}far = \"unproven\"\n")),
+        client("tv", &format!("{scopes}device_grant = true\nrefresh = \"always\"\ndetail_types = [\"payment\"]\n")),
+        client("other-tv", &format!("{scopes}device_grant = true\nverification_uri_complete = false\n")),
+        client("far-tv", &format!("{scopes}device_grant = true\nfar = \"unproven\"\n")),
+        client("cabinet", &format!("{scopes}{secret}device_grant = true\n")),
+        client("loose-tv", &format!("{scopes}device_grant = true\ndetail_types = [\"payment\"]\ndanger_allow_unbound_collector = true\ndanger_allow_bearer = true\n")),
         client("screen", "boundary = \"session\"\n"),
         // For tests that open more than one client may in a minute.
         crowd.join("\n"),

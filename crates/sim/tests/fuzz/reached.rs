@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Targets that ask a whole server.
-pub const DOORS: [&str; 6] = ["authorize", "token", "par", "introspect", "revoke", "access"];
+pub const DOORS: [&str; 7] = ["authorize", "token", "par", "device_authorization", "introspect", "revoke", "access"];
 
 /// Public functions of `wire` that answer with a `Result` and read nothing that a stranger sent; the last
 /// two are ways for serde into `object`, gone by `message`.

@@ -6,13 +6,18 @@ use countersign_wire::{ClientId, GrantId, SessionId, Time, b64};
 impl StoredCode {
     /// The grant that this code gives. It follows from the code, so that one code never gives two.
     pub fn grant(&self) -> GrantId {
-        let digest = b64::decode(&self.hash).unwrap_or_default();
-        let mut chance = [0; 10];
-        for (to, from) in chance.iter_mut().zip(digest) {
-            *to = from;
-        }
-        GrantId::new(self.until, chance)
+        grant_of(&self.hash, self.until)
     }
+}
+
+/// The grant that a secret of this hash gives, whoever comes with it.
+pub fn grant_of(hash: &str, at: Time) -> GrantId {
+    let digest = b64::decode(hash).unwrap_or_default();
+    let mut chance = [0; 10];
+    for (to, from) in chance.iter_mut().zip(digest) {
+        *to = from;
+    }
+    GrantId::new(at, chance)
 }
 
 fn grant(row: &Row) -> Result<Grant, StoreError> {

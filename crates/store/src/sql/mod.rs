@@ -27,6 +27,7 @@ pub use beats::{DeviceBeat, LastReport};
 pub use budgets::{Counter, Quarantine};
 pub use clients::StoredClient;
 pub use judgements::Judgement;
+pub use grants::grant_of;
 pub use devices::{Notice, StoredDevice};
 pub use keys::StoredKey;
 pub use listed::Listed;

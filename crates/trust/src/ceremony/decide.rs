@@ -53,7 +53,8 @@ impl Ceremony {
                     Ruling::Allow(allowed) => allowed,
                     Ruling::Deny(denied) => return self.refused_by_policy(denied, now),
                 };
-                let earned = Earned::by_ceremony(scan.channel).recovering(proof.recovering);
+                let earned = Earned::by_ceremony(scan.channel, scan.transferred()).recovering(proof.recovering);
+                let life_s = if self.opening.collects.is_some() { limits::COLLECT_S } else { limits::APPROVED_S };
                 let approved = Approved {
                     scan: scan.clone(),
                     jws: proof.jws,
@@ -63,7 +64,7 @@ impl Ceremony {
                     attested: proof.attested,
                     earned,
                     at: now,
-                    until: now.plus_s(limits::APPROVED_S).min(self.ceiling()),
+                    until: now.plus_s(life_s).min(self.ceiling()),
                 };
                 let record = Record::of(Kind::CeremonyApproved)
                     .fact("acr", earned.acr())

@@ -10,6 +10,7 @@
 //! Every command takes the ceremony as it was loaded and the time, and answers with a [`Step`]:
 //! what it becomes, what the caller hears, what is written down. Nothing else changes a ceremony.
 
+pub mod collect;
 pub mod confirm;
 pub mod decide;
 pub mod ending;
@@ -17,6 +18,7 @@ pub mod redeem;
 pub mod scan;
 
 use crate::Refusal;
+use crate::ceremony::collect::Collects;
 use crate::acr::Earned;
 use crate::audit::Kind;
 use crate::policy::Denied;
@@ -87,6 +89,9 @@ pub struct Opening {
     /// For a step-up: the session that is to be raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raises: Option<Raises>,
+    /// For a client that collects at the token endpoint; `None` for a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collects: Option<Collects>,
     /// When.
     pub at: Time,
 }
@@ -158,6 +163,13 @@ pub struct Scan {
     pub at: Time,
     /// Until when.
     pub until: Time,
+}
+
+impl Scan {
+    /// Whether digits enough to be worth a class were carried over and matched.
+    pub fn transferred(&self) -> bool {
+        self.demanded.digits >= limits::PUSH_DIGITS && self.done.contains(&Direction::TypedOnDevice)
+    }
 }
 
 /// See [`State::Approved`].
@@ -297,14 +309,16 @@ impl Step {
 impl Ceremony {
     /// A new ceremony, open for as long as its typed code; a QR code dies earlier, by its frames.
     pub fn open(opening: Opening) -> Ceremony {
-        let life_s = if opening.push { limits::PUSH_S } else { limits::USER_CODE_S };
+        let most_s = if opening.push { limits::PUSH_S } else { limits::USER_CODE_S };
+        let life_s = opening.collects.as_ref().map_or(most_s, |c| c.life_s.min(most_s));
         let until = opening.at.plus_s(life_s);
         Ceremony { version: 0, opening, state: State::Opened(Opened { until, denied: 0 }) }
     }
 
-    /// Latest moment of any ceremony opened when this one was.
+    /// Latest moment of any ceremony opened when this one was: a client was told another end.
     pub fn ceiling(&self) -> Time {
-        self.opening.at.plus_s(limits::CEREMONY_MAX_S)
+        let most_s = limits::CEREMONY_MAX_S;
+        self.opening.at.plus_s(self.opening.collects.as_ref().map_or(most_s, |c| c.life_s.min(most_s)))
     }
 
     /// When the present state ends by itself; `None` for what has ended or was claimed.

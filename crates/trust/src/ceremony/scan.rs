@@ -83,7 +83,10 @@ impl Ceremony {
 
     fn scanned(&self, by: &ScanBy, allowed: &Allowed, before: Time, now: Time) -> Step {
         let presence = Presence::of(&by.near);
-        let demanded = demanded(by.channel, presence, self.opening.purpose);
+        let demanded = match &self.opening.collects {
+            Some(collects) => collects.demanded(by.channel),
+            None => demanded(by.channel, presence, self.opening.purpose),
+        };
         let life = by.decide_s.clamp(1, limits::SCANNED_MAX_S);
         let until = now.plus_s(life).min(self.ceiling());
         let o = &self.opening;

@@ -1,5 +1,6 @@
 //! What policies see, and how it is written down so that another set can be asked the same later.
 
+use crate::ceremony::collect::Collector;
 use crate::client::{Client, Far};
 use crate::device::Device;
 use crate::posture::{Answer, Confidence, Name};
@@ -38,6 +39,12 @@ pub struct Facts {
     /// Whether its tokens may be unbound.
     #[serde(skip_serializing_if = "is_false")]
     pub bearer_allowed: bool,
+    /// How the result is collected: `browser`, `device_code` or `ciba`.
+    #[serde(skip_serializing_if = "is_browser")]
+    pub grant: Word,
+    /// By whom: `browser`, `client_key` or `client_only`.
+    #[serde(skip_serializing_if = "is_browser")]
+    pub collector: Word,
     /// Life of the device.
     pub device_state: Word,
     /// Whether its rights are reduced.
@@ -61,6 +68,10 @@ pub struct Facts {
     pub reconfirm: Option<Time>,
 }
 
+fn is_browser(word: &Word) -> bool {
+    word == BROWSER
+}
+
 fn is_false(b: &bool) -> bool {
     !b
 }
@@ -75,6 +86,8 @@ impl Default for Facts {
             presence: Presence::Weak,
             far_allowed: false,
             bearer_allowed: false,
+            grant: BROWSER.into(),
+            collector: BROWSER.into(),
             device_state: "active".into(),
             device_limited: false,
             device_key: "software".into(),
@@ -106,6 +119,8 @@ impl Facts {
             presence,
             far_allowed: client.is_some_and(|c| c.far == Far::Unproven),
             bearer_allowed: client.is_some_and(|c| c.danger_allow_bearer),
+            grant: BROWSER.into(),
+            collector: BROWSER.into(),
             device_state: device.state.as_str().into(),
             device_limited: device.is_limited(now),
             device_key: device.key.as_str().into(),
@@ -116,9 +131,17 @@ impl Facts {
             reconfirm: signal::reconfirm(device.signals.iter().chain(&person.signals), now),
         }
     }
+    /// The same where a client collects.
+    pub fn collected(self, by: Option<Collector>) -> Facts {
+        match by {
+            None => self,
+            Some(by) => Facts { grant: by.grant.as_str().into(), collector: by.as_str().into(), ..self },
+        }
+    }
     /// The same, in a running session.
     pub fn in_session(mut self, session: Option<&Session>, now: Time) -> Facts {
         let Some(session) = session else { return self };
+        self = self.collected(session.facts.collector);
         self.signals.extend(live(&session.signals, now));
         // What is over once its person approved anew says nothing about a session approved since.
         if self.reconfirm.is_some_and(|since| session.facts.auth_time < since) {
@@ -141,7 +164,7 @@ impl Facts {
         RestrictedExpression::new_record(self.pairs("")?).ok()
     }
 
-    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 14]> {
+    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 16]> {
         Some([
             ("purpose".to_owned(), text(self.purpose.as_str())),
             ("channel".to_owned(), text(&self.channel)),
@@ -149,6 +172,8 @@ impl Facts {
             ("terminal".to_owned(), text("unknown")),
             ("far_allowed".to_owned(), RestrictedExpression::new_bool(self.far_allowed)),
             ("bearer_allowed".to_owned(), RestrictedExpression::new_bool(self.bearer_allowed)),
+            ("grant".to_owned(), text(&self.grant)),
+            ("collector".to_owned(), text(&self.collector)),
             ("device_state".to_owned(), text(&self.device_state)),
             ("device_limited".to_owned(), RestrictedExpression::new_bool(self.device_limited)),
             ("device_key".to_owned(), text(&self.device_key)),
@@ -167,6 +192,9 @@ fn text(t: &str) -> RestrictedExpression {
 
 /// In [`Facts::signals`] of a session that was approved before something that asks for a new approval.
 pub const RECONFIRM: &str = "session.reconfirm";
+
+/// In [`Facts::grant`] and [`Facts::collector`] of whatever goes to a screen.
+pub const BROWSER: &str = "browser";
 
 /// Name under which Countersign itself asks, for ceremonies without a client.
 pub const OWN: &str = "countersign";

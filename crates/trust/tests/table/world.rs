@@ -243,6 +243,7 @@ pub fn open(kind: Kind) -> Ceremony {
         jkt: Thumbprint::from_digest(&[3; 32]),
         collector_hash: "y".into(),
         terminal_kind: "browser".into(),
+        collects: None,
         agent: "Chromium".into(),
         source: "192.0.2.1".into(),
         address: "192.0.2.1".into(),

@@ -102,7 +102,8 @@ async fn approve(
                 Presence::of(&scan.near),
                 ctx.now,
             )
-            .with_details(detail::types(&c.opening.asked.details));
+            .with_details(detail::types(&c.opening.asked.details))
+            .collected(c.opening.collects.as_ref().map(|c| c.by));
             let stopped = is_stopped(app, c, &person.id, ctx.now).await?;
             let active = person.state == countersign_trust::principal::PersonState::Active
                 && !client.as_ref().is_some_and(|c| c.client.disabled);

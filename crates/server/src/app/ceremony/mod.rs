@@ -1,6 +1,7 @@
 //! The ceremony, step by step, with its loads and commits. The protocol itself is
 //! `trust::ceremony`; this is where its facts come from and where its steps are kept.
 
+pub mod collect;
 pub mod decide;
 pub mod open;
 mod recover;

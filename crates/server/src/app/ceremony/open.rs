@@ -14,7 +14,7 @@ use countersign_wire::dpop::Proof;
 use countersign_wire::message::{Open, Opened};
 use countersign_wire::statement::{Asked, Asker, Boundary, Purpose};
 use countersign_wire::{
-    CeremonyId, ClientId, PersonId, RequestId, Secret, Time, TxnId, b64, code, frame, limits as protocol, mac,
+    CeremonyId, ClientId, PersonId, RequestId, Secret, Thumbprint, Time, TxnId, b64, code, frame, limits as protocol, mac,
 };
 
 /// Who opens: a browser by its cookie, or a program without one.
@@ -42,18 +42,18 @@ struct Wanted {
 }
 
 /// What is made for one opening. Of handle, collector and typed code the store keeps only hashes.
-struct Minted {
-    id: CeremonyId,
-    handle: [u8; 16],
+pub(super) struct Minted {
+    pub(super) id: CeremonyId,
+    pub(super) handle: [u8; 16],
     /// For a program, which has no cookie.
-    collector: Option<String>,
-    collector_hash: String,
-    user_code: String,
-    k: (i64, Secret),
+    pub(super) collector: Option<String>,
+    pub(super) collector_hash: String,
+    pub(super) user_code: String,
+    pub(super) k: (i64, Secret),
 }
 
 impl Minted {
-    fn new(app: &App, opener: &Opener, now: Time) -> Result<Minted, Fault> {
+    pub(super) fn new(app: &App, opener: &Opener, now: Time) -> Result<Minted, Fault> {
         let (collector, kept) = match opener {
             Opener::Browser(cookie) => (None, cookie.clone()),
             Opener::Program => {
@@ -101,7 +101,7 @@ async fn attempt_open(
     let now = ctx.now;
     let mut wanted = wanted(app, ctx, opener, body).await?;
     raise(app, ctx, proof, cookie, &mut wanted).await?;
-    let budgets = room(app, ctx, proof, &wanted.asker.id).await?;
+    let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, true).await?;
     let minted = Minted::new(app, opener, now)?;
     let (offered, places) = match &body.offer {
         Some(login) => offer(app, login, &wanted.asker.id, &minted.id, now).await?,
@@ -158,18 +158,22 @@ async fn raise(app: &App, ctx: &Context, proof: &Proof, cookie: Option<&str>, wa
 }
 
 /// Whether this source may open for this client now: the budgets that the commit counts.
-async fn room(app: &App, ctx: &Context, proof: &Proof, client: &ClientId) -> Result<[Counter; 2], Fault> {
+pub(super) async fn room(
+    app: &App,
+    ctx: &Context,
+    jkt: &Thumbprint,
+    client: &ClientId,
+    by_source: bool,
+) -> Result<Vec<Counter>, Fault> {
     let source = ctx.source();
-    let budgets = [
-        Counter::new("open/source", &source, 60, limits::OPENS_PER_SOURCE_MIN, ctx.now),
-        Counter::new("open/client", client.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, ctx.now),
-    ];
+    let mut budgets = vec![Counter::new("open/client", client.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, ctx.now)];
+    budgets.extend(by_source.then(|| Counter::new("open/source", &source, 60, limits::OPENS_PER_SOURCE_MIN, ctx.now)));
     for budget in &budgets {
         if app.store.used(budget).await? >= budget.limit {
             return Err(Fault::because(Refusal::TooMany, "opens"));
         }
     }
-    if app.store.is_stopped(&source, proof.jkt.as_str(), client.as_str(), None, ctx.now).await? {
+    if app.store.is_stopped(&source, jkt.as_str(), client.as_str(), None, ctx.now).await? {
         return Err(Fault::because(Refusal::Denied, "source in quarantine"));
     }
     Ok(budgets)
@@ -197,6 +201,7 @@ fn opening(ctx: &Context, proof: &Proof, minted: &Minted, wanted: Wanted) -> Ope
         person: wanted.person,
         recovers: wanted.recovers,
         raises: wanted.raises,
+        collects: None,
         at: ctx.now,
     }
 }
@@ -286,7 +291,7 @@ fn own_wanted(app: &App, ctx: &Context, purpose: Purpose, hash: [u8; 32], messag
 /// Whom a push is offered to, and what it takes: its share of an hour's budget, a place for this
 /// client and one of a few in all. Places stand under the name that was typed, whether anybody has
 /// it or not, and are left when the ceremony ends: the answers tell nothing about names.
-async fn offer(
+pub(super) async fn offer(
     app: &App,
     login: &str,
     client: &ClientId,

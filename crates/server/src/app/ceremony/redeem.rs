@@ -83,7 +83,7 @@ async fn attempt(
 }
 
 /// The approval as it stands here and now: what was near at the scan is not near elsewhere.
-fn here(ctx: &Context, c: &Ceremony, approved: &Approved) -> Approved {
+pub(super) fn here(ctx: &Context, c: &Ceremony, approved: &Approved) -> Approved {
     let mut approved = approved.clone();
     if presence::source(ctx.address) != c.opening.source {
         approved.scan.near.clear();
@@ -112,6 +112,7 @@ pub(super) async fn pass(
         presence: Presence::of(&approved.scan.near),
         purpose: c.opening.purpose,
         details: detail::types(&c.opening.asked.details),
+        collector: c.opening.collects.as_ref().map(|c| c.by),
     };
     gate(app, product, vetoes, &ground, ctx.now)
 }
@@ -177,6 +178,7 @@ async fn sign_in(
             session_s: scan.rights.session_s,
             agent: c.opening.agent.clone(),
             shown: shown(c, approved, &setting),
+            collector: None,
         },
         raised.as_ref(),
         ctx.now,
@@ -289,7 +291,7 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
 }
 
 /// What the ceremony showed, kept with the session and put into the `cs` claim.
-fn shown(c: &Ceremony, approved: &Approved, setting: &verdict::Setting) -> serde_json::Value {
+pub(super) fn shown(c: &Ceremony, approved: &Approved, setting: &verdict::Setting) -> serde_json::Value {
     let scan = &approved.scan;
     let verdicts: Vec<String> = verdict::verdicts(c, approved, setting)
         .iter()

@@ -149,10 +149,17 @@ async fn framed(app: &App, ctx: &Context, first: &str, second: Option<&String>) 
 }
 
 async fn typed_code(app: &App, ctx: &Context, by: &Scanning<'_>, typed: &str) -> Result<Ceremony, Fault> {
-    let count = Counter::new("ucode", by.device.device.id.as_str(), 600, limits::WRONG_USER_CODES_10_MIN, ctx.now);
-    // Counted before anything is looked for: guesses that come at the same moment pay as well.
-    if !app.store.count_first(&count).await? {
-        return Err(Fault::because(Refusal::TooMany, "wrong user codes"));
+    let counts = [
+        Counter::new("ucode", by.device.device.id.as_str(), 600, limits::WRONG_USER_CODES_10_MIN, ctx.now),
+        Counter::new("ucode/source", &ctx.source(), 600, limits::WRONG_USER_CODES_SOURCE_10_MIN, ctx.now),
+        Counter::new("ucode/all", "", 600, limits::WRONG_USER_CODES_ALL_10_MIN, ctx.now),
+    ];
+    // Counted before anything is looked for: guesses that come at the same moment pay as well. What a
+    // wider count refuses was counted in the narrower ones: whoever goes on only pays more.
+    for count in &counts {
+        if !app.store.count_first(count).await? {
+            return Err(Fault::because(Refusal::TooMany, "wrong user codes"));
+        }
     }
     let found = match code::parse_user_code(typed) {
         Ok(code) => app.store.ceremony_by_code(&hashed(code.as_bytes())).await?,
@@ -160,7 +167,9 @@ async fn typed_code(app: &App, ctx: &Context, by: &Scanning<'_>, typed: &str) ->
     };
     match found {
         Some(c) => {
-            app.store.uncount(&count).await?;
+            for count in &counts {
+                app.store.uncount(count).await?;
+            }
             Ok(c)
         }
         None => {
@@ -222,7 +231,8 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     };
     let registered = client.as_ref().map(|c| &c.client);
     let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now)
-        .with_details(detail::types(&c.opening.asked.details));
+        .with_details(detail::types(&c.opening.asked.details))
+            .collected(c.opening.collects.as_ref().map(|c| c.by));
     let ruling = app.policies.current().rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
     let scan_by = ScanBy {
         device: d.id.clone(),

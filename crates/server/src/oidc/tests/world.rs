@@ -168,6 +168,7 @@ impl World {
             idle_s: 900,
             agent: "A program".into(),
             shown: json!({"channel": "frame", "near": "weak"}),
+            collector: None,
         };
         let mut commit = Commit::new(app.event(Kind::SessionOpened, &session.txn, T0));
         commit

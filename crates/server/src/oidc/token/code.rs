@@ -1,28 +1,25 @@
 //! A code becomes tokens, once, for the client it was made for (RFC 6749 §4.1.3). It is bound to
 //! client, redirect URI, PKCE and, if the client named one, to the key.
 
+use super::first::{First, Given};
 use super::{Asked, No, dead, no};
 use crate::app::ceremony::{Around, keep};
 use crate::app::issue::{Ground, Vetoes, gate_in_session};
 use crate::app::once::{burn, hashed};
 use crate::app::{App, Context, Fault};
-use crate::oidc::claims;
 use crate::oidc::client_auth::Used;
-use crate::oidc::jwt::{self, Shared};
 use crate::oidc::params::Params;
 use countersign_store::sql::StoredCode;
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::client::Client;
 use countersign_trust::audit::{Event, Kind};
-use countersign_trust::grant::{Grant, GrantFacts, Renewal};
 use countersign_trust::detail;
 use countersign_trust::issuance::Product;
 use countersign_trust::session::Session;
 use countersign_wire::dpop::Proof;
-use countersign_wire::refresh::RefreshToken;
 use countersign_wire::secret::same;
-use countersign_wire::{Time, TokenId, b64, mac};
+use countersign_wire::{b64, mac};
 use serde_json::Value;
 
 /// Takes the code.
@@ -65,52 +62,24 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     let ground = Ground::of(&session, acr_values, &f.scopes).about(detail::types(&request.facts.details));
     let (permit, vetoes) =
         gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
-    let scopes = permit.scopes();
-    let grant = code.grant();
-    let jkt = proof.map(|p| &p.jkt);
-    // What would be bound to a key needs one to be bound to.
-    let renewable = client.may_refresh(scopes) && (jkt.is_some() || !client.binds_refresh());
-    let refresh = renewable.then(|| RefreshToken::first(grant.clone(), app.random(), app.random()));
     let resource = resource_of(params, client, request.facts.resource.as_deref())?;
-    let details: Vec<Value> = request.facts.details.iter().map(|d| d.asked.clone()).collect();
-    let shared =
-        Shared { issuer: &app.config.issuer, session: &session.facts, grant: &grant, client, scopes, resource, details: &details, jkt, now };
-    let id = TokenId::new(now, app.id10());
-    let mut answer = asked.told(&shared, &id, refresh.as_ref()).await?;
-    if scopes.iter().any(|s| s == "openid") {
-        let mut about = shared.id(f.nonce.as_deref());
-        if !request.facts.id_claims.is_empty() && scopes.iter().any(|s| s == claims::SCOPE) {
-            claims::add(app, &session.facts.person, &request.facts.id_claims, &mut about).await?;
-        }
-        let token = jwt::sign(app, client.id_token_alg, jwt::ID, &about).await?;
-        if let Some(map) = answer.as_object_mut() {
-            map.insert("id_token".into(), token.into());
-        }
-    }
-    let made = Grant {
-        id: grant.clone(),
-        version: 0,
-        session: f.session.clone(),
-        client: client.id.clone(),
-        ended: None,
-        until: session.facts.until,
-        access_after: Time(0),
-        renewal: refresh.as_ref().map(|token| first(token, now)),
-        facts: GrantFacts {
-            txn: f.txn.clone(),
-            scopes: scopes.to_vec(),
-            details: details.clone(),
-            acr_values: acr_values.clone(),
-            resource: resource.map(str::to_owned),
-            jkt: jkt.cloned(),
-        },
+    let first = First {
+        session: &session,
+        txn: &f.txn,
+        grant: code.grant(),
+        hash,
+        scopes: permit.scopes(),
+        details: request.facts.details.iter().map(|d| d.asked.clone()).collect(),
+        acr_values,
+        nonce: f.nonce.as_deref(),
+        id_claims: &request.facts.id_claims,
+        resource,
     };
-    let mut issued = asked.record(Kind::TokensIssued, &f.txn, &session, &shared, &id).fact("refresh", refresh.is_some());
-    issued.ceremony.clone_from(&session.facts.ceremony);
-    let mut writes = vec![Write::grant_made(&made, hash)];
+    let Given { answer, write, event } = asked.first(first, now).await?;
+    let mut writes = vec![write];
     writes.extend(proof.map(burn));
     writes.extend(known.assertion.as_ref().map(Used::burn));
-    spend(app, ctx, &code, &session, &vetoes, issued, writes).await?;
+    spend(app, ctx, &code, &session, &vetoes, event, writes).await?;
     Ok(answer)
 }
 
@@ -149,10 +118,6 @@ pub(in crate::oidc) async fn spend(
         Err(_) => Around::default(),
     };
     keep(app, ctx, &ceremony, step, around).await
-}
-
-fn first(token: &RefreshToken, now: Time) -> Renewal {
-    Renewal { family: token.family_hash(), current: token.own_hash(), former: None, at: now, k: 0 }
 }
 
 /// The code belongs to this redirect URI, this PKCE verifier and, if one was named, this key.

@@ -111,6 +111,8 @@ async fn expire(play: &Play<'_>) -> bool {
         "UPDATE request SET expires_at = 1 WHERE client = $1",
         "UPDATE code SET expires_at = 1 WHERE client = $1",
         "UPDATE oauth_grant SET expires_at = 1 WHERE client = $1",
+        "UPDATE ceremony SET deadline = 1, body = json_set(body, '$.until', 1), version = version + 1 WHERE client = $1 \
+         AND state IN ('opened', 'scanned', 'confirmed', 'approved')",
     ] {
         any |= run(play, sql, &play.client).await;
     }

@@ -73,8 +73,9 @@ const DOORS: &[(&str, Covered)] = &[
     ("/openapi.json", Gives("a document")),
 ];
 
-const ENDPOINTS: [(&str, Covered); 8] = [
+const ENDPOINTS: [(&str, Covered); 9] = [
     ("pushed_authorization_request_endpoint", By(Step::PushRequest)),
+    ("device_authorization_endpoint", By(Step::AskForCode)),
     ("introspection_endpoint", By(Step::Introspect)),
     ("revocation_endpoint", Gives("takes away")),
     ("authorization_endpoint", By(Step::Authorize)),
@@ -101,9 +102,10 @@ const SIGNALS: [(&str, Covered); 6] = [
     ("verification_endpoint", Gives("the same")),
 ];
 
-const GRANTS: [(&str, Covered); 4] = [
+const GRANTS: [(&str, Covered); 5] = [
     ("authorization_code", By(Step::Exchange)),
     ("refresh_token", By(Step::Refresh)),
+    ("urn:ietf:params:oauth:grant-type:device_code", By(Step::CollectTokens)),
     ("client_credentials", By(Step::Mint)),
     ("urn:ietf:params:oauth:grant-type:token-exchange", By(Step::HandOn)),
 ];

@@ -27,7 +27,7 @@ static STAGE: OnceLock<Stage> = OnceLock::new();
 /// A client for each cell: one that was switched off serves no other.
 fn settings() -> Settings {
     let clients: String = (0..CLIENTS)
-        .map(|n| format!("[[clients]]\nid = \"life-{n}\"\nname = \"Life {n}\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\naudience = \"{AUDIENCE}\"\nrefresh = \"always\"\nmay_act = [\"life-helper-{n}\"]\n"))
+        .map(|n| format!("[[clients]]\nid = \"life-{n}\"\nname = \"Life {n}\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\naudience = \"{AUDIENCE}\"\ndevice_grant = true\nrefresh = \"always\"\nmay_act = [\"life-helper-{n}\"]\n"))
         .collect();
     let reader = format!(
         "[[clients]]\nid = \"{READER}\"\nname = \"Reader\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
@@ -132,6 +132,11 @@ async fn x13_between_any_two_steps_of_binding_anew() {
 #[tokio::test]
 async fn x13_between_any_two_steps_of_a_recovered_device() {
     table(Way::Recovered).await;
+}
+
+#[tokio::test]
+async fn x13_between_any_two_steps_of_a_device_grant() {
+    table(Way::DeviceGrant).await;
 }
 
 #[tokio::test]

@@ -8,18 +8,20 @@ use countersign_device::terminal::{Arrival, Ceremony};
 use countersign_device::{Fault, Phone, Terminal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_sim::stage::{REDIRECT, Robot, SECRET, STOCK, Scene, introspected, place};
+use countersign_sim::stage::{DEVICE, REDIRECT, Robot, SECRET, STOCK, Scene, introspected, place};
 use countersign_wire::message::{Open, RedeemedReply};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What may refuse, in the words of doors and of OAuth. A code that is not here is a surprise.
-pub const CODES: [&str; 21] = [
+pub const CODES: [&str; 24] = [
     "bad_proof", "code_not_live", "denied", "expired", "gone", "invalid_client", "invalid_grant", "invalid_token", "invitation_over",
     "no_session", "no_such_ceremony", // what RFC 8693 says of a token that is not taken
     "invalid_request", "no_such_flow", "unauthorized_client",
     // Nothing was approved.
-    "pending",
+    "pending", "authorization_pending",
+    // It was, or could have been, and the gate said no; or its time ran out.
+    "access_denied", "expired_token",
     // The server asks for the person's living passkeys, and this one is none of them: the phone has nothing to sign with.
     "nothing was signed: another passkey was asked for",
     // A way back: one answer for every wrong code, and two approvals that are not there.
@@ -59,6 +61,8 @@ pub enum Way {
     Workload,
     /// A program that another person answers for acts for this one.
     Helper,
+    /// A client without a browser shows a code that is typed on the phone (RFC 8628).
+    DeviceGrant,
 }
 
 /// One step.
@@ -101,6 +105,9 @@ pub enum Step {
     BeginAtConsole,
     FinishRecovery,
     HandOn,
+    AskForCode,
+    TypeCode,
+    CollectTokens,
 }
 
 impl Step {
@@ -112,20 +119,20 @@ impl Step {
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
                 | Introspect | Decide | Forward | Refresh | Resume | Mint | LookAtMinted | HandOn
                 // One approval of two is no way in by itself.
-                | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish
+                | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish | CollectTokens
         )
     }
 }
 
 impl Way {
-    pub const ALL: [Way; 12] = [
+    pub const ALL: [Way; 13] = [
         Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Code, Way::Officers, Way::Console, Way::Rebind, Way::Recovered,
-        Way::Workload, Way::Helper,
+        Way::Workload, Way::Helper, Way::DeviceGrant,
     ];
 
     /// Whether a client of the table takes part.
     pub fn has_client(self) -> bool {
-        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper)
+        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant)
     }
 
     /// Whether rules judge what it gives. No device vouches for a code on paper, for the operator's word or for a
@@ -151,6 +158,7 @@ impl Way {
             Way::Console => &[BeginAtConsole, FinishRecovery],
             Way::Workload => &[Mint, LookAtMinted, Mint],
             Way::Helper => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, HandOn, LookAtMinted, HandOn],
+            Way::DeviceGrant => &[AskForCode, TypeCode, Approve, CollectTokens, UserInfo, Introspect, Decide, Forward, Refresh],
         }
     }
 }
@@ -178,6 +186,8 @@ pub struct Play<'a> {
     minted: Option<String>,
     /// What belongs to ways back.
     pub back: Back,
+    /// `device_code` and `user_code`.
+    codes: Option<(String, String)>,
 }
 
 static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
@@ -239,6 +249,7 @@ impl<'a> Play<'a> {
             robot,
             minted: None,
             back,
+            codes: None,
         }
     }
 
@@ -417,6 +428,23 @@ impl<'a> Play<'a> {
             }
             Step::MakeCodes | Step::UseCode | Step::OpenRecovery | Step::RedeemApproval | Step::Collect | Step::BeginAtConsole
             | Step::FinishRecovery | Step::RebindOptions | Step::RebindFinish => self.recover(step).await?,
+            Step::AskForCode => {
+                let url = self.scene.stage.issuer.join("/device_authorization").map_err(|_| unmade())?;
+                let call = Call::form(url, &[("client_id", &self.client), ("scope", "openid profile")]);
+                let told: Value = self.terminal.http.ask(&call.proved(Prover::terminal(&self.terminal.key))).await?;
+                let text = |name: &str| told[name].as_str().unwrap().to_owned();
+                self.codes = Some((text("device_code"), text("user_code")));
+            }
+            Step::TypeCode => {
+                let (_, typed) = self.codes.as_ref().ok_or_else(unmade)?;
+                self.checked = Some(self.phone.scan_code(typed).await?);
+            }
+            Step::CollectTokens => {
+                let (code, _) = self.codes.as_ref().ok_or_else(unmade)?;
+                let pairs = [("grant_type", DEVICE), ("client_id", &*self.client), ("device_code", code)];
+                let call = Call::form(self.scene.discovery.token_endpoint.clone(), &pairs);
+                self.tokens = Some(self.terminal.http.ask(&call.proved(Prover::terminal(&self.terminal.key))).await?);
+            }
             Step::Resume => {
                 let (_, page) = self.arrive().await?;
                 self.terminal.resume(&page).await?;

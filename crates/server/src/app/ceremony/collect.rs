@@ -1,0 +1,242 @@
+//! Ceremonies that a client opens and collects by itself (RFC 8628; OpenID CIBA Core 1.0): the same
+//! states, the same statement, the same gate. What differs is who comes for the result.
+//!
+//! 1. [`begin`] opens one. The collector is a secret of 256 bits, and the client's key if it showed one.
+//! 2. A person's device meets, confirms and decides as ever ([`super::scan`], [`super::decide`]).
+//! 3. [`find`] knows the secret again, for its own client alone; [`collect`] takes what was approved
+//!    through the gate, once. What comes with it goes into the same commit ([`Collected::keep`]).
+
+use super::open::{Minted, Opener, room};
+use super::redeem::{claimed_at_once, here, pass, setting, shown};
+use super::{Around, keep};
+use crate::app::issue::Vetoes;
+use crate::app::once::{burn, hashed};
+use crate::app::sessions::{self, Begun as Opened, Started};
+use crate::app::{App, Context, Fault};
+use countersign_store::sql::StoredClient;
+use countersign_store::{Commit, Table, Write};
+use countersign_trust::Refusal;
+use countersign_trust::audit::Kind;
+use countersign_trust::ceremony::collect::{ClientGrant, Collects};
+use countersign_trust::ceremony::redeem::Passed;
+use countersign_trust::ceremony::{Approved, Ceremony, End, Opening, State, Step};
+use countersign_trust::client::ClientAuth;
+use countersign_trust::issuance::Product;
+use countersign_trust::policy::Denied;
+use countersign_trust::session::Session;
+use countersign_wire::dpop::Proof;
+use countersign_wire::secret::same;
+use countersign_wire::statement::{Asked, Asker, Purpose};
+use countersign_wire::{CeremonyId, PersonId, SessionId, Thumbprint, code};
+
+/// Every question with the right secret and key is the same one: the proof beside it is new each time.
+const QUESTION: &str = "token";
+
+/// What a client asks for.
+pub struct Asking<'a> {
+    /// Who asks.
+    pub client: &'a StoredClient,
+    /// What for.
+    pub asked: Asked,
+    /// Classes asked for.
+    pub acr_values: Vec<String>,
+    /// How it collects.
+    pub collects: Collects,
+    /// Its key.
+    pub proof: Option<&'a Proof>,
+    /// Whom it is offered to: the only one who may approve.
+    pub person: Option<PersonId>,
+    /// Address of the screen in front of the person, as far as it is known.
+    pub address: String,
+    /// Kind of terminal, for the statement.
+    pub kind: &'static str,
+}
+
+/// What a client is told.
+pub struct Begun {
+    /// `device_code` or `auth_req_id`.
+    pub code: String,
+    /// What a person types, hyphenated.
+    pub user_code: String,
+}
+
+/// Opens one. `around` is what the request itself uses up.
+pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around) -> Result<Begun, Fault> {
+    let now = ctx.now;
+    let client = &asking.client.client;
+    // Without a key of its own nothing may ever pass for the terminal's.
+    let jkt = asking.proof.map_or_else(|| Thumbprint::from_digest(&app.random()), |p| p.jkt.clone());
+    // Who authenticated is counted by its name; a backend asks for many people from one address.
+    let by_source = client.auth == ClientAuth::None;
+    let budgets = room(app, ctx, &jkt, &client.id, by_source).await?;
+    let minted = Minted::new(app, &Opener::Program, now)?;
+    let secret = minted.collector.clone().unwrap_or_default();
+    let push = asking.collects.by.grant == ClientGrant::Ciba;
+    let by = asking.collects.by;
+    let ceremony = Ceremony::open(Opening {
+        id: minted.id.clone(),
+        txn: app.txn(now),
+        purpose: Purpose::SignIn,
+        flow: None,
+        asker: Asker { id: client.id.clone(), name: client.name.clone(), redirect_host: host(client.redirect_uris.first()) },
+        boundary: client.boundary,
+        asked: asking.asked,
+        acr_values: asking.acr_values,
+        jkt,
+        collector_hash: minted.collector_hash.clone(),
+        terminal_kind: asking.kind.to_owned(),
+        agent: ctx.agent.clone(),
+        source: ctx.source(),
+        address: asking.address,
+        k: minted.k.0,
+        offered: asking.person.clone().filter(|_| push),
+        push,
+        person: asking.person,
+        recovers: None,
+        raises: None,
+        collects: Some(asking.collects),
+        at: now,
+    });
+    let o = &ceremony.opening;
+    let mut event = app
+        .event(Kind::CeremonyOpened, &o.txn, now)
+        .fact("purpose", o.purpose.as_str())
+        .fact("boundary", o.boundary.as_str())
+        .fact("push", o.push)
+        .fact("grant", by.grant.as_str())
+        .fact("collector", by.as_str());
+    event.ceremony = Some(o.id.clone());
+    event.client = Some(client.id.clone());
+    let mut commit = Commit::new(event);
+    let code_hash = hashed(minted.user_code.as_bytes());
+    commit.write(Write::ceremony_opened(&ceremony, &hashed(&minted.handle), (!push).then_some(code_hash.as_str())));
+    commit.writes(budgets.iter().map(Write::counted)).writes(asking.proof.map(burn));
+    commit.guard(Table::Client, client.id.as_str(), asking.client.version);
+    commit.also((around.writes, around.events)).guards(around.guards);
+    app.commit(commit).await?;
+    Ok(Begun { code: format!("{}.{secret}", o.id), user_code: code::hyphenated(&minted.user_code) })
+}
+
+fn host(uri: Option<&String>) -> String {
+    uri.and_then(|u| url::Url::parse(u).ok()).and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The ceremony that a client brings the secret of. One answer for everything that is not its own.
+pub async fn find(app: &App, text: &str, grant: ClientGrant, client: &StoredClient, key: Option<&Thumbprint>) -> Result<Ceremony, Fault> {
+    let dead = |why| Fault::because(Refusal::Gone, why);
+    let (id, secret) = text.split_once('.').ok_or(dead("not of the form of ours"))?;
+    let id: CeremonyId = id.parse().map_err(|_| dead("not of the form of ours"))?;
+    let c = app.store.ceremony(&id).await?.ok_or(dead("unknown"))?;
+    let own = c.opening.collects.as_ref().is_some_and(|c| c.by.grant == grant);
+    if !own || !same(c.opening.collector_hash.as_bytes(), hashed(secret.as_bytes()).as_bytes()) {
+        return Err(dead("unknown, or of another grant"));
+    }
+    if c.opening.asker.id != client.client.id {
+        return Err(dead("of another client"));
+    }
+    if is_bound(&c) && key != Some(&c.opening.jkt) {
+        return Err(dead("another key than it began with"));
+    }
+    Ok(c)
+}
+
+/// Whether only the key that began it may collect.
+pub fn is_bound(c: &Ceremony) -> bool {
+    c.opening.collects.as_ref().is_some_and(|c| c.by.bound)
+}
+
+/// What was approved, taken: everything but the tokens.
+pub struct Collected {
+    /// The session that it gives.
+    pub session: Session,
+    /// What could veto it.
+    pub vetoes: Vetoes,
+    step: Step,
+    around: Around,
+}
+
+/// Takes it. Where there is nothing to take yet, or any more, the state answers.
+pub async fn collect(app: &App, ctx: &Context, c: &Ceremony) -> Result<Collected, Fault> {
+    let State::Approved(approved) = &c.state else { return Err(not_there(app, ctx, c).await?) };
+    let approved = &match c.opening.collects.as_ref().map(|c| c.by.grant) {
+        // A server's address says nothing about the person's screen, whatever it is when it collects.
+        Some(ClientGrant::Ciba) => approved.clone(),
+        _ => here(ctx, c, approved),
+    };
+    let scan = &approved.scan;
+    let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, Some(&c.opening.asker.id)).await?;
+    let (permit, allowed) = match pass(app, ctx, c, approved, &vetoes, Product::Session).await {
+        Ok(passed) => passed,
+        Err(fault) => return Err(refused(app, ctx, c, fault).await?),
+    };
+    let setting = setting(app, &vetoes, c, scan);
+    let id = SessionId::new(ctx.now, app.id10());
+    let passed = Passed { allowed: &allowed, setting: &setting, near: &scan.near };
+    let step = claimed_at_once(c.redeem(QUESTION, Some(id.clone()), Ok(passed), ctx.now));
+    if let Err(refusal) = step.answer {
+        keep(app, ctx, c, step, Around::default()).await?;
+        return Err(refusal.into());
+    }
+    let Opened { session, write, event, .. } = sessions::begin(app, &permit, &vetoes, started(c, approved, id, &setting), None, ctx.now);
+    let mut around = Around::by(&scan.person, &scan.device);
+    around.guards.extend(vetoes.guards());
+    around.also((vec![write], vec![event]));
+    Ok(Collected { session, vetoes, step, around })
+}
+
+fn started(c: &Ceremony, approved: &Approved, id: SessionId, setting: &countersign_trust::verdict::Setting) -> Started {
+    Started {
+        id,
+        txn: c.opening.txn.clone(),
+        ceremony: Some(c.opening.id.clone()),
+        jkt: c.opening.jkt.clone(),
+        earned: approved.earned,
+        attested: approved.attested,
+        auth_time: approved.at,
+        session_s: approved.scan.rights.session_s,
+        agent: c.opening.agent.clone(),
+        shown: shown(c, approved, setting),
+        collector: c.opening.collects.as_ref().map(|c| c.by),
+    }
+}
+
+impl Collected {
+    /// Keeps it with what was made of it, or nothing at all.
+    pub async fn keep(mut self, app: &App, ctx: &Context, c: &Ceremony, also: Around) -> Result<(), Fault> {
+        self.around.guards.extend(also.guards);
+        self.around.also((also.writes, also.events));
+        keep(app, ctx, c, self.step, self.around).await
+    }
+}
+
+/// The gate says no: it ends, and nothing was given.
+pub async fn refused(app: &App, ctx: &Context, c: &Ceremony, fault: Fault) -> Result<Fault, Fault> {
+    if fault.store.is_some() {
+        return Err(fault);
+    }
+    let step = c.redeem(QUESTION, None, Err(&Denied::of(fault.refusal)), ctx.now);
+    let told = keep(app, ctx, c, step, Around::default()).await;
+    match told {
+        Err(other) if other.store.is_some() => Err(other),
+        _ => Ok(Fault { recorded: true, ..fault }),
+    }
+}
+
+/// Not approved, or collected before: a second collection takes back what the first gave, unless it
+/// comes at once, as from a client whose answer was lost.
+async fn not_there(app: &App, ctx: &Context, c: &Ceremony) -> Result<Fault, Fault> {
+    let late = c.deadline().is_some_and(|end| ctx.now >= end);
+    if c.is_pending() && !late && !app.polls.may_ask(&c.opening.id, c.ceiling(), ctx.now) {
+        // Counted in the metrics; a line for each would bury the rest.
+        return Ok(Fault::because(Refusal::SlowDown, "asked too early").recorded());
+    }
+    let step = c.redeem(QUESTION, None, Err(&Denied::of(Refusal::Denied)), ctx.now);
+    match keep(app, ctx, c, step, Around::default()).await {
+        Err(fault) if fault.store.is_some() => Err(fault),
+        Err(fault) if fault.refusal == Refusal::Pending => Ok(fault.recorded()),
+        // Given up because policy refused every device that came: to the client that is a refusal.
+        Err(_) if matches!(&c.state, State::Ended(e) if e.end == End::Abandoned) => Ok(Refusal::Denied.into()),
+        Err(fault) => Ok(fault),
+        Ok(()) => Ok(Refusal::Pending.into()),
+    }
+}
