@@ -194,7 +194,7 @@ static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
 /// The application that asks about their tokens.
 pub const READER: &str = "life-reader";
 /// Clients, one for each play: what one play does to its client touches no other.
-pub const CLIENTS: u32 = 1_000;
+pub const CLIENTS: u32 = 1_200;
 
 /// A step that has nothing to try with, because one before it was refused.
 pub(super) fn unmade() -> Fault {
