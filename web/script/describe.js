@@ -19,6 +19,8 @@ export function question(said) {
       return parts('statement.enrol_device', { device: name(newDevice(said)) });
     case 'recover':
       return parts('statement.recover', { name: name(said.request.message ?? '') });
+    case 'tool-call':
+      return parts('statement.tool_call', { agent: name(said.terminal.agent) });
     case 'step-up':
       return registered ? parts('statement.step_up', { screen: plate(said.terminal.name) }) : say('statement.step_up_unknown');
     default:

@@ -4,6 +4,8 @@
 // Real time and this process's settings: these tests stand outside of the program.
 #![allow(clippy::disallowed_methods, clippy::await_holding_lock)]
 
+#[path = "attacks/agents.rs"]
+mod agents;
 #[path = "attacks/changed.rs"]
 mod changed;
 #[path = "attacks/codes.rs"]

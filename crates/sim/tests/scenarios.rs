@@ -4,6 +4,8 @@
 // Real time and this process's settings: these tests stand outside of the program.
 #![allow(clippy::disallowed_methods, clippy::await_holding_lock)]
 
+#[path = "scenarios/agents.rs"]
+mod agents;
 #[path = "scenarios/answers.rs"]
 mod answers;
 #[path = "scenarios/binding.rs"]

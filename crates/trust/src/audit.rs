@@ -154,6 +154,8 @@ kinds! {
     WorkloadToken = "workload.token": ["PR.AA-03", "PR.AA-04", "PR.AA-05", "PR.PS-04"],
     /// A workload got a token to act for a person.
     TokensExchanged = "tokens.exchanged": ["PR.AA-03", "PR.AA-04", "PR.AA-05", "PR.PS-04"],
+    /// An agent was let call a tool.
+    ToolCalled = "tool.called": ["PR.AA-05", "DE.CM-09", "PR.PS-04"],
     /// A key was made.
     KeyMade = "key.made": ["PR.DS-01", "PR.PS-04"],
     /// A key was retired.

@@ -10,7 +10,7 @@ use crate::device::{Credential, Device, DeviceState};
 use crate::policy::{Ruling, WorkloadRuling};
 use crate::principal::{Person, PersonState};
 use crate::session::Session;
-use crate::workload::Wish;
+use crate::workload::{Agent, Wish};
 use countersign_wire::{ClientId, PersonId, Time, WorkloadId};
 
 /// What is to be made.
@@ -30,6 +30,8 @@ pub enum Product {
     Decision,
     /// A ticket to enrol a further device.
     EnrolmentTicket,
+    /// One call of a tool, and nothing else.
+    Approval,
 }
 
 /// Everything that can veto, re-read just now.
@@ -98,9 +100,10 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
         let needs = match product {
             Product::Tokens | Product::Code | Product::UserInfo | Product::Introspection => Boundary::Tokens,
             Product::Session | Product::Decision => Boundary::Session,
+            Product::Approval => Boundary::Approval,
             Product::EnrolmentTicket => return Err(Refusal::Denied),
         };
-        if client.boundary < needs || details.iter().any(|d| !client.detail_types.contains(d)) {
+        if client.boundary < needs || product != Product::Approval && details.iter().any(|d| !client.detail_types.contains(d)) {
             return Err(Refusal::Denied);
         }
     } else if product != Product::EnrolmentTicket {
@@ -111,7 +114,7 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
         if !session.is_live(now) || session.facts.person != person.id || !serves {
             return Err(Refusal::Gone);
         }
-    } else if !matches!(product, Product::Session | Product::EnrolmentTicket) {
+    } else if !matches!(product, Product::Session | Product::EnrolmentTicket | Product::Approval) {
         return Err(Refusal::Gone);
     }
     if !earned.satisfies(acr_values) {
@@ -160,7 +163,7 @@ impl WorkloadPermit {
 /// Judges a workload as [`permit`] judges people: whatever is not plainly good is refused. It gets all
 /// it asks for, or nothing. Where it acts for a person, theirs was judged before: the wish has the permit.
 pub fn permit_workload(wish: &Wish<'_>, ruling: &WorkloadRuling, now: Time) -> Result<WorkloadPermit, Refusal> {
-    let Wish { workload, owner, audience, scopes, bound, behalf } = *wish;
+    let Wish { workload, owner, audience, scopes, bound, behalf, device, call } = *wish;
     if !workload.is_live(now) {
         return Err(Refusal::Gone);
     }
@@ -168,6 +171,11 @@ pub fn permit_workload(wish: &Wish<'_>, ruling: &WorkloadRuling, now: Time) -> R
     let f = &workload.facts;
     let registered = f.audiences.iter().any(|a| a == audience) && scopes.iter().all(|s| f.scopes.contains(s));
     if !answered_for || !registered || !(bound || f.danger_allow_bearer) {
+        return Err(Refusal::Denied);
+    }
+    let runs = |agent: &Agent| device.is_some_and(|d| d.id == agent.device && d.state == DeviceState::Active && d.person == owner.id);
+    let may_call = |tool: &str| f.agent.as_ref().is_some_and(|agent| agent.tools.iter().any(|t| t == tool));
+    if !f.agent.as_ref().is_none_or(runs) || !call.is_none_or(|call| may_call(call.tool)) {
         return Err(Refusal::Denied);
     }
     if let Some(behalf) = &behalf {
@@ -215,7 +223,7 @@ mod tests {
         let deny = WorkloadRuling::Deny(Denied::of(Refusal::TooFar));
         let ask = |w: &Workload, p: &Person, audience: &str, scope: &str, bound, ruling: &WorkloadRuling, now| {
             let scopes = [scope.to_owned()];
-            permit_workload(&Wish { workload: w, owner: p, audience, scopes: &scopes, bound, behalf: None }, ruling, now).map(|p| p.scopes().len())
+            permit_workload(&Wish { workload: w, owner: p, audience, scopes: &scopes, bound, behalf: None, device: None, call: None }, ruling, now).map(|p| p.scopes().len())
         };
         let (w, p, no) = (&workload, &owner, Err(Refusal::Denied));
         assert_eq!(ask(w, p, "https://a", "read", true, &allow, T), Ok(1));
@@ -231,6 +239,37 @@ mod tests {
         }
         let other = Person { id: PersonId::new(T, [9; 10]), ..owner.clone() };
         assert_eq!(ask(w, &other, "https://a", "read", true, &allow, T), no, "somebody else's word");
+    }
+
+    #[test]
+    fn an_agent_acts_on_its_owners_active_device_and_calls_its_tools_alone() {
+        let owner = Person { id: PersonId::new(T, [1; 10]), version: 1, state: PersonState::Active, role: Role::Member, signals: vec![] };
+        let device = crate::policy::case::device(&owner.id, T);
+        let facts = json!({"name": "Agent", "environment": "test", "audiences": ["https://a"], "agent": {"device": device.id, "tools": ["read"]}});
+        let workload = Workload {
+            id: WorkloadId::new(T, [2; 10]),
+            version: 1,
+            client: "agent".parse().unwrap(),
+            owner: owner.id.clone(),
+            until: T.plus_s(60),
+            ended: None,
+            added_at: T,
+            facts: serde_json::from_value(facts).unwrap(),
+        };
+        let allow = WorkloadRuling::Allow { policies: vec![] };
+        let ask = |device: Option<&Device>, tool: Option<&str>| {
+            let call = tool.map(|tool| crate::workload::Call { tool, arguments: &[], ask: false, approved: false });
+            let wish = Wish { workload: &workload, owner: &owner, audience: "https://a", scopes: &[], bound: true, behalf: None, device, call };
+            permit_workload(&wish, &allow, T).is_ok()
+        };
+        assert!(ask(Some(&device), None) && ask(Some(&device), Some("read")));
+        assert!(!ask(None, None) && !ask(Some(&device), Some("write")));
+        for state in [DeviceState::Pending, DeviceState::Suspended, DeviceState::Lost, DeviceState::Revoked, DeviceState::Retired] {
+            assert!(!ask(Some(&Device { state, ..device.clone() }), None), "{state:?}");
+        }
+        let foreign = Device { person: PersonId::new(T, [9; 10]), ..device.clone() };
+        let other = Device { id: countersign_wire::DeviceId::new(T, [9; 10]), ..device.clone() };
+        assert!(!ask(Some(&foreign), None) && !ask(Some(&other), None));
     }
 
     #[test]
@@ -266,7 +305,7 @@ mod tests {
         ] {
             let scopes = [scope.to_owned()];
             let behalf = Some(crate::workload::Behalf { permit, facts: &facts, client, depth });
-            let wish = Wish { workload: &workload, owner: &owner, audience: "https://a", scopes: &scopes, bound, behalf };
+            let wish = Wish { workload: &workload, owner: &owner, audience: "https://a", scopes: &scopes, bound, behalf, device: None, call: None };
             assert_eq!(permit_workload(&wish, &allow, T).is_ok(), good, "{what}");
         }
     }

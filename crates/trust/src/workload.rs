@@ -7,16 +7,19 @@
 //! 2. It is known by its keys alone (RFC 7523), or by the word of the platform that runs it. There is no
 //!    secret that could leak.
 //! 3. It asks for tokens by name of audience and scope, and gets no other ([`crate::issuance`]).
-//! 4. With a person's token it may act for them, within what that token says, and never without
+//! 4. An agent is a workload on a device of its owner. Each call of a tool is judged by what is known of
+//!    that device at this moment, and some need a person each time.
+//! 5. With a person's token it may act for them, within what that token says, and never without
 //!    saying so: another wish ([`Behalf`]), another action of policy, another kind of token.
 
 use crate::client::{Client, OFFLINE_ACCESS};
+use crate::device::Device;
 use crate::issuance::Permit;
 use crate::limits;
 use crate::policy::Facts;
 use crate::principal::Person;
 use countersign_wire::jose::{Alg, Jwk};
-use countersign_wire::{ClientId, PersonId, Time, WorkloadId, jcs};
+use countersign_wire::{ClientId, DeviceId, PersonId, Time, WorkloadId, jcs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -56,6 +59,10 @@ pub struct Wish<'a> {
     pub bound: bool,
     /// For whom it acts; `None` where it acts for itself.
     pub behalf: Option<Behalf<'a>>,
+    /// The device that an agent runs on.
+    pub device: Option<&'a Device>,
+    /// The call that it is about; `None` where it is about a token.
+    pub call: Option<Call<'a>>,
 }
 
 /// A person for whom a workload acts, as they were judged just now (RFC 8693 §1.1).
@@ -106,6 +113,36 @@ pub struct WorkloadFacts {
     /// Bearer tokens instead of DPoP-bound ones. Lowers security.
     #[serde(default)]
     pub danger_allow_bearer: bool,
+    /// What makes it an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
+}
+
+/// An agent: it runs on a device of its owner, and calls tools.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// The device. With it ends what the agent may.
+    pub device: DeviceId,
+    /// Tools that it may call, by name.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// Those of them for which a person is asked, each time.
+    #[serde(default)]
+    pub ask: Vec<String>,
+}
+
+/// One call of a tool by an agent.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The tool.
+    pub tool: &'a str,
+    /// Its plain arguments, as `name=value`.
+    pub arguments: &'a [String],
+    /// Whether a person is to be asked.
+    pub ask: bool,
+    /// Whether a person approved exactly this call.
+    pub approved: bool,
 }
 
 fn token_s() -> i64 {
@@ -178,6 +215,12 @@ impl Registration {
         if f.privileged_scopes.iter().any(|s| !f.scopes.contains(s)) {
             return wrong("privileged_scopes must be among its scopes");
         }
+        if let Some(agent) = &f.agent {
+            let name = |t: &String| (1..=128).contains(&t.len()) && jcs::is_plain(t);
+            if agent.tools.len() > LIST || !agent.tools.iter().all(name) || !agent.ask.iter().all(|t| agent.tools.contains(t)) {
+                return wrong("agent: up to 50 tools with plain names, and `ask` among them");
+            }
+        }
         if !(limits::BEARER_S..=limits::ACCESS_S).contains(&f.token_s) {
             return wrong("token_s from 60 to 300");
         }
@@ -246,6 +289,7 @@ impl Findings {
         };
         let mut over_granted = unused("audience", &w.facts.audiences);
         over_granted.extend(unused("scope", &w.facts.scopes));
+        over_granted.extend(w.facts.agent.iter().flat_map(|agent| unused("tool", &agent.tools)));
         Findings {
             over: !w.is_live(now),
             without_owner: !owner_acts,

@@ -19,6 +19,8 @@ pub enum Purpose {
     EnrolDevice,
     /// Let somebody back in who has no device left: one of two approvals.
     Recover,
+    /// Let an agent call a tool once, with these arguments.
+    ToolCall,
 }
 
 impl Purpose {
@@ -29,6 +31,7 @@ impl Purpose {
             Purpose::StepUp => "step-up",
             Purpose::EnrolDevice => "enrol-device",
             Purpose::Recover => "recover",
+            Purpose::ToolCall => "tool-call",
         }
     }
     /// Whether this server itself asks, and no client.

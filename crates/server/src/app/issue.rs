@@ -9,7 +9,7 @@ use countersign_trust::acr::Earned;
 use countersign_trust::ceremony::collect::Collector;
 use countersign_trust::device::{Credential, Device};
 use countersign_trust::issuance::{self, Facts, Permit, Product, WorkloadPermit};
-use countersign_trust::workload::{Behalf, Wish};
+use countersign_trust::workload::{Behalf, Call, Wish};
 use countersign_trust::policy::{self, Action, Allowed, Ruling, WorkloadRuling};
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
@@ -143,7 +143,7 @@ pub fn gate(
 ) -> Result<(Permit, Allowed), Fault> {
     let client = vetoes.client.as_ref().map(|c| &c.client);
     let action = match product {
-        Product::Session | Product::EnrolmentTicket => Action::Redeem,
+        Product::Session | Product::EnrolmentTicket | Product::Approval => Action::Redeem,
         Product::Code | Product::Tokens => Action::Issue,
         Product::UserInfo | Product::Introspection | Product::Decision => Action::Continue,
     };
@@ -190,6 +190,22 @@ pub struct WorkloadVetoes {
     pub stored: StoredWorkload,
     /// Who answers for it.
     pub owner: Person,
+    /// The device that it runs on, where it is an agent.
+    pub device: Option<Device>,
+}
+
+/// What a workload asks the gate for.
+pub struct Asking<'a> {
+    /// Whom it is for.
+    pub audience: &'a str,
+    /// With which scopes.
+    pub scopes: &'a [String],
+    /// Whether bound to a key.
+    pub bound: bool,
+    /// For whom it acts, where it acts for somebody.
+    pub behalf: Option<Behalf<'a>>,
+    /// Which call of a tool it is about, where it is about one.
+    pub call: Option<Call<'a>>,
 }
 
 impl WorkloadVetoes {
@@ -197,27 +213,34 @@ impl WorkloadVetoes {
     pub async fn of(app: &App, stored: StoredWorkload) -> Result<WorkloadVetoes, Fault> {
         let gone = || Fault::because(Refusal::Denied, "a workload without owner");
         let owner = app.store.person(&stored.workload.owner).await?.ok_or_else(gone)?;
-        Ok(WorkloadVetoes { stored, owner })
+        let device = match &stored.workload.facts.agent {
+            Some(agent) => app.store.device(&agent.device).await?.map(|d| d.device),
+            None => None,
+        };
+        Ok(WorkloadVetoes { stored, owner, device })
     }
     /// Whatever rests on them holds only if none has moved, and not beyond the workload's end.
     pub fn guard(&self, commit: &mut Commit) {
+        commit.before(self.stored.workload.until);
+        commit.guards(self.guards());
+    }
+    /// The versions of them.
+    pub fn guards(&self) -> Vec<(Table, String, i64)> {
         let w = &self.stored.workload;
-        commit.guard(Table::Workload, w.id.as_str(), w.version).before(w.until);
-        commit.guard(Table::Person, self.owner.id.as_str(), self.owner.version);
+        let mut all = vec![
+            (Table::Workload, w.id.to_string(), w.version),
+            (Table::Person, self.owner.id.to_string(), self.owner.version),
+        ];
+        all.extend(self.device.iter().map(|d| (Table::Device, d.id.to_string(), d.version)));
+        all
     }
 }
 
 /// Judges what a workload asks for, for itself or for a person; with the rules that decided.
-pub fn gate_workload(
-    app: &App,
-    vetoes: &WorkloadVetoes,
-    audience: &str,
-    scopes: &[String],
-    bound: bool,
-    behalf: Option<Behalf<'_>>,
-    now: Time,
-) -> Result<(WorkloadPermit, Vec<String>), Fault> {
-    let wish = Wish { workload: &vetoes.stored.workload, owner: &vetoes.owner, audience, scopes, bound, behalf };
+pub fn gate_workload(app: &App, vetoes: &WorkloadVetoes, asking: &Asking<'_>, now: Time) -> Result<(WorkloadPermit, Vec<String>), Fault> {
+    let Asking { audience, scopes, bound, behalf, call } = *asking;
+    let (workload, owner, device) = (&vetoes.stored.workload, &vetoes.owner, vetoes.device.as_ref());
+    let wish = Wish { workload, owner, audience, scopes, bound, behalf, device, call };
     let ruling = app.policies.current().rule_workload(&wish, now);
     let permit = issuance::permit_workload(&wish, &ruling, now)?;
     match ruling {

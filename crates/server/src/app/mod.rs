@@ -26,6 +26,7 @@ pub mod sessions;
 pub mod signals;
 pub mod silence;
 pub mod startup;
+pub mod tools;
 pub mod touched;
 pub mod workloads;
 

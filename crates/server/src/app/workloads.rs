@@ -5,6 +5,7 @@ use super::{App, Fault, startup};
 use countersign_store::sql::StoredWorkload;
 use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::audit::{Event, Kind};
+use countersign_trust::device::DeviceState;
 use countersign_trust::principal::PersonState;
 use countersign_trust::workload::{Registration, Use, Workload};
 use countersign_trust::{Refusal, limits};
@@ -41,6 +42,12 @@ pub async fn register(app: &App, r: &Registration, source: &str) -> Result<Workl
         }
         if app.store.client(&r.client).await?.is_some() {
             return Err(denied("a client has this id"));
+        }
+        if let Some(agent) = &r.facts.agent {
+            let device = app.store.device(&agent.device).await?.ok_or(denied("a device that nobody knows"))?.device;
+            if device.person != owner.id || device.state != DeviceState::Active {
+                return Err(denied("an agent runs on an active device of its owner"));
+            }
         }
         keys_are_its_own(app, r).await?;
         let old = app.store.workload_by_client(&r.client).await?;
@@ -214,6 +221,12 @@ impl Uses {
         for scope in scopes {
             uses.insert((id.clone(), "scope", scope.clone()), now);
         }
+    }
+
+    /// An agent called a tool.
+    pub fn called(&self, id: &WorkloadId, tool: &str, now: Time) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.insert((id.clone(), "tool", tool.to_owned()), now);
     }
 
     /// Writes down what there is.

@@ -12,6 +12,7 @@ mod live;
 mod metadata;
 pub mod question;
 mod search;
+mod tools;
 
 use crate::app::{App, Fault};
 use crate::http::answer;
@@ -89,10 +90,16 @@ async fn respond(app: &App, r: &Incoming, act: impl Future<Output = Result<Value
     }
 }
 
-/// One question, its fault told as the fault of the whole request.
-async fn one(app: &App, set: &AccessSet, caller: &Client, all: &Map<String, Value>, item: &Map<String, Value>, r: &Incoming) -> Result<Value, Fault> {
+/// One question, its fault told as the fault of the whole request. `all` is what is true for every item of a list,
+/// if there is one.
+async fn one(app: &App, set: &AccessSet, caller: &Client, all: Option<&Map<String, Value>>, item: &Map<String, Value>, r: &Incoming) -> Result<Value, Fault> {
+    let none = Map::new();
+    let (alone, all) = (all.is_none(), all.unwrap_or(&none));
     let q = Question::read(all, item, Open::Nothing).map_err(malformed)?;
     decide::may_ask(caller, &q).map_err(|m| Fault::because(Refusal::Denied, "a type that it may not ask about").saying(Some(m)))?;
+    if tools::is_call(&q) {
+        return tools::told(app, r, caller, &q, alone).await;
+    }
     let verdict = decide::verdict(app, set, caller, &q, r.ctx.now).await?;
     count(&verdict);
     Ok(decide::told(app, &q, &verdict, r.ctx.now))
@@ -106,7 +113,7 @@ fn count(verdict: &Verdict) {
 async fn evaluation(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Response {
     let act = async {
         let caller = caller(&app, &r).await?;
-        one(&app, &app.access.set(), &caller, &Map::new(), &object(&r, &body)?, &r).await
+        one(&app, &app.access.set(), &caller, None, &object(&r, &body)?, &r).await
     };
     respond(&app, &r, act).await
 }
@@ -122,7 +129,7 @@ async fn evaluations(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> R
             Some(_) => return Err(malformed("`evaluations` is not an array".to_owned())),
         };
         if items.is_empty() {
-            return one(&app, &set, &caller, &Map::new(), &all, &r).await;
+            return one(&app, &set, &caller, None, &all, &r).await;
         }
         if items.len() > QUESTIONS {
             return Err(malformed(format!("more than {QUESTIONS} evaluations")));
@@ -131,7 +138,7 @@ async fn evaluations(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> R
         let mut told = Vec::with_capacity(items.len());
         for item in items {
             let answer = match item.as_object() {
-                Some(item) => one(&app, &set, &caller, &all, item, &r).await,
+                Some(item) => one(&app, &set, &caller, Some(&all), item, &r).await,
                 None => Err(malformed("an evaluation is not an object".to_owned())),
             };
             let answer = match answer {

@@ -90,10 +90,15 @@ fn body(app: &App, ctx: &Context, refusal: Refusal, fault: &Fault) -> Response {
     response
 }
 
+/// A fresh DPoP nonce.
+pub fn nonce(app: &App) -> String {
+    let (_, k) = app.keys.k();
+    dpop::nonce(k.expose(), app.now())
+}
+
 /// Gives a fresh DPoP nonce along.
 pub fn put_nonce(app: &App, response: &mut Response) {
-    let (_, k) = app.keys.k();
-    if let Ok(value) = HeaderValue::from_str(&dpop::nonce(k.expose(), app.now())) {
+    if let Ok(value) = HeaderValue::from_str(&nonce(app)) {
         response.headers_mut().insert("dpop-nonce", value);
     }
 }

@@ -2,10 +2,9 @@
 //! workload acts for a person counts as long as the person's own would, and each workload of its chain may.
 
 use super::jwt::{self, Audience};
-use crate::app::issue::{Ground, Vetoes, WorkloadVetoes, facts, gate_in_session, gate_workload};
+use crate::app::issue::{Asking, Ground, Vetoes, WorkloadVetoes, facts, gate_in_session, gate_workload};
 use crate::app::{App, Fault};
 use countersign_store::{Commit, Table, Write};
-use countersign_store::sql::StoredWorkload;
 use countersign_trust::Refusal;
 use countersign_trust::grant::Grant;
 use countersign_trust::issuance::{Permit, Product};
@@ -185,7 +184,8 @@ impl Access {
             }
             let vetoes = WorkloadVetoes::of(app, stored).await?;
             let behalf = Behalf { permit: &standing.permit, facts: &standing.facts, client, depth };
-            gate_workload(app, &vetoes, audience, standing.permit.scopes(), c.cnf.is_some(), Some(behalf), now)?;
+            let asking = Asking { audience, scopes: standing.permit.scopes(), bound: c.cnf.is_some(), behalf: Some(behalf), call: None };
+            gate_workload(app, &vetoes, &asking, now)?;
             standing.actors.push(vetoes);
         }
         Ok(standing)
@@ -211,11 +211,16 @@ pub struct Standing {
 impl Standing {
     /// Whatever rests on it holds only if nothing of it has moved.
     pub fn guard(&self, commit: &mut Commit) {
-        self.vetoes.guard(commit);
-        commit.guard(Table::Session, self.session.facts.id.as_str(), self.session.version);
-        commit.guard(Table::Grant, self.grant.id.as_str(), self.grant.version);
         commit.before(self.grant.until.min(self.session.idle_until));
-        self.actors.iter().for_each(|one| one.guard(commit));
+        commit.guards(self.guards());
+    }
+    /// The versions of all of it.
+    pub fn guards(&self) -> Vec<(Table, String, i64)> {
+        let mut all = self.vetoes.guards();
+        all.push((Table::Session, self.session.facts.id.to_string(), self.session.version));
+        all.push((Table::Grant, self.grant.id.to_string(), self.grant.version));
+        all.extend(self.actors.iter().flat_map(WorkloadVetoes::guards));
+        all
     }
 }
 
@@ -289,8 +294,17 @@ impl WorkloadAccess {
         given_back(&self.claims.jti, &self.claims.exp)
     }
 
+    /// Its scopes.
+    pub fn scopes(&self) -> Vec<String> {
+        words(&self.claims.scope)
+    }
+    /// Whom it is for.
+    pub fn audience(&self) -> &str {
+        &self.claims.aud
+    }
+
     /// Whether it counts now: its time, its workload, and the one gate.
-    pub async fn permit(&self, app: &App, now: Time) -> Result<StoredWorkload, Fault> {
+    pub async fn permit(&self, app: &App, now: Time) -> Result<WorkloadVetoes, Fault> {
         let dead = |why| Fault::because(Refusal::Gone, why);
         let c = &self.claims;
         if !self.is_open(app, now).await? {
@@ -301,7 +315,8 @@ impl WorkloadAccess {
             return Err(dead("a token that was revoked"));
         }
         let vetoes = WorkloadVetoes::of(app, stored).await?;
-        gate_workload(app, &vetoes, &c.aud, &words(&c.scope), c.cnf.is_some(), None, now)?;
-        Ok(vetoes.stored)
+        let asking = Asking { audience: &c.aud, scopes: &self.scopes(), bound: c.cnf.is_some(), behalf: None, call: None };
+        gate_workload(app, &vetoes, &asking, now)?;
+        Ok(vetoes)
     }
 }

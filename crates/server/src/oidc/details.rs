@@ -66,6 +66,15 @@ impl DetailTypes {
         Ok(details)
     }
 
+    /// One call of a tool, in words.
+    pub fn call(&self, asked: &Value) -> Result<Detail, Why> {
+        let (wording, validator) = self.0.get("tool_call").ok_or("tool_call: no such type")?;
+        if !validator.is_valid(asked) {
+            return Err("a call that cannot be put into words");
+        }
+        wording.describe(asked).map_err(|m| m.0)
+    }
+
     fn one(&self, asked: &Value, client: &Client) -> Result<Detail, Why> {
         let name = asked.get("type").and_then(Value::as_str).ok_or("a detail without `type`")?;
         let listed = client.detail_types.iter().any(|t| t == name);

@@ -11,11 +11,13 @@
 mod ear;
 mod document;
 mod mouth;
+mod agent;
 mod raw;
 mod program;
 mod robot;
 mod scene;
 
+pub use agent::{Agent, decided, health, question, runs_on};
 pub use mouth::Mouth;
 pub use ear::{Came, Ear, Mood, Receiver};
 pub use program::{DEVICE, Program};
@@ -114,6 +116,7 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("ledger", &secret),
         client("desk", &format!("{secret}introspects = [\"{issuer}\"]\nasks_about = [\"*\"]\n")),
         client("other-desk", &format!("{secret}asks_about = [\"*\"]\n")),
+        client("gate", &format!("{secret}introspects = [\"{STOCK}\"]\nasks_about = [\"identity\", \"tool\", \"mcp_server\", \"resource\"]\n")),
         client("narrow-desk", &format!("{secret}asks_about = [\"session\", \"client\"]\n")),
         client("far", &format!("{scopes}far = \"unproven\"\n")),
         client("tv", &format!("{scopes}device_grant = true\nrefresh = \"always\"\ndetail_types = [\"payment\"]\n")),

@@ -36,6 +36,8 @@ pub struct ScanBy {
 pub fn demanded(channel: Channel, presence: Presence, purpose: Purpose) -> Demanded {
     let unproven = presence == Presence::Unproven;
     let (directions, digits) = match (channel, purpose) {
+        // There is no screen: the agent is known by its key, and asks whom its registration names.
+        (_, Purpose::ToolCall) => (Vec::new(), 0),
         (Channel::Push, _) => (vec![Direction::TypedOnDevice], 6),
         (_, Purpose::EnrolDevice | Purpose::Recover) => (vec![Direction::TypedOnTerminal], 4),
         _ if unproven => (vec![Direction::TypedOnTerminal, Direction::TypedOnDevice], 4),

@@ -140,3 +140,25 @@ pub fn untested<'a>(text: &'a str, decided: &BTreeSet<String>) -> Vec<&'a str> {
     let ids = text.lines().filter_map(|l| l.trim().strip_prefix("@id(\"")).filter_map(|l| l.split('"').next());
     ids.filter(|id| !decided.contains(*id)).collect()
 }
+
+/// A device for tests.
+#[cfg(test)]
+pub(crate) fn device(person: &countersign_wire::PersonId, now: countersign_wire::Time) -> crate::device::Device {
+    let dk: countersign_wire::jose::Jwk = serde_json::from_value(json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}))
+        .unwrap_or_else(|e| unreachable!("{e}"));
+    crate::device::Device {
+        id: countersign_wire::DeviceId::new(now, [4; 10]),
+        version: 1,
+        person: person.clone(),
+        state: crate::device::DeviceState::Active,
+        jkt: dk.thumbprint(),
+        dk,
+        key: crate::device::KeyClass::Software,
+        limited_until: None,
+        added_at: now,
+        posture: crate::posture::Posture::default(),
+        seen_at: None,
+        signals: Vec::new(),
+        recovered: false,
+    }
+}

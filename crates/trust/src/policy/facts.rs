@@ -304,7 +304,7 @@ impl Health {
     fn is_unknown(&self) -> bool {
         *self == Health::default()
     }
-    fn record(&self) -> Option<RestrictedExpression> {
+    pub(super) fn record(&self) -> Option<RestrictedExpression> {
         let answers = QUESTIONS.iter().zip(&self.answers.0).map(|(n, a)| (n.as_str().to_owned(), text(a.as_str())));
         let rest = [
             ("os".to_owned(), text(&self.os)),

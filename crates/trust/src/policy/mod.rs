@@ -58,12 +58,15 @@ pub enum Action {
     Mint,
     /// A workload gets a token to act for a person.
     Delegate,
+    /// An agent calls a tool.
+    Call,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 8] = [
+    pub const ALL: [Action; 9] = [
         Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue, Action::Mint, Action::Delegate,
+        Action::Call,
     ];
     /// Name in policies.
     pub fn as_str(self) -> &'static str {
@@ -76,6 +79,7 @@ impl Action {
             Action::Continue => "continue",
             Action::Mint => "mint",
             Action::Delegate => "delegate",
+            Action::Call => "call",
         }
     }
 }
@@ -163,6 +167,7 @@ struct Names {
     client: EntityTypeName,
     workload: EntityTypeName,
     audience: EntityTypeName,
+    tool: EntityTypeName,
     actions: HashMap<Action, EntityUid>,
 }
 
@@ -175,6 +180,7 @@ impl Names {
             client: EntityTypeName::from_str("Client")?,
             workload: EntityTypeName::from_str("Workload")?,
             audience: EntityTypeName::from_str("Audience")?,
+            tool: EntityTypeName::from_str("Tool")?,
             actions: Action::ALL.into_iter().map(|a| (a, uid(a))).collect(),
         })
     }

@@ -98,7 +98,7 @@ impl Filed {
 }
 
 /// What only workloads do.
-const OF_WORKLOADS: [super::Action; 2] = [super::Action::Mint, super::Action::Delegate];
+const OF_WORKLOADS: [super::Action; 3] = [super::Action::Mint, super::Action::Delegate, super::Action::Call];
 
 /// Whether a permit says for which kind of principal it is, by itself or by its actions: nothing that
 /// is allowed to people is allowed to workloads by the way, nor the reverse. A forbid may be for all.

@@ -1,6 +1,6 @@
 //! What workloads are judged by. They share no action and no facts with people.
 
-use super::{Action, Decision, Denied, PolicySet, uid};
+use super::{Action, Decision, Denied, Health, PolicySet, uid};
 use crate::workload::Wish;
 use cedar_policy::{Context, RestrictedExpression};
 use countersign_wire::Time;
@@ -29,8 +29,12 @@ impl PolicySet {
     }
 
     fn decide_workload(&self, wish: &Wish<'_>, now: Time) -> Decision {
-        let who = (uid(&self.names.workload, wish.workload.id.as_str()), uid(&self.names.audience, wish.audience));
-        let action = if wish.behalf.is_some() { Action::Delegate } else { Action::Mint };
+        let (action, to) = match (&wish.call, &wish.behalf) {
+            (Some(call), _) => (Action::Call, uid(&self.names.tool, call.tool)),
+            (None, Some(_)) => (Action::Delegate, uid(&self.names.audience, wish.audience)),
+            (None, None) => (Action::Mint, uid(&self.names.audience, wish.audience)),
+        };
+        let who = (uid(&self.names.workload, wish.workload.id.as_str()), to);
         self.judge(action, who, context(wish, now), false)
     }
 }
@@ -46,7 +50,19 @@ fn context(wish: &Wish<'_>, now: Time) -> Option<Context> {
         ("privileged".to_owned(), RestrictedExpression::new_bool(wish.opens_privileged())),
         ("owner_signals".to_owned(), RestrictedExpression::new_set(news.into_iter().map(text))),
     ];
-    if let Some(behalf) = &wish.behalf {
+    // What is no agent runs nowhere that we know of, and no rule may take that for health.
+    let health = wish.device.map_or_else(Health::default, |d| Health::of(d, now));
+    let news = wish.device.into_iter().flat_map(|d| &d.signals).filter(|s| s.is_live(now)).map(|s| text(s.kind.as_str()));
+    all.push(("agent".to_owned(), RestrictedExpression::new_bool(wish.workload.facts.agent.is_some())));
+    all.push(("device_signals".to_owned(), RestrictedExpression::new_set(news)));
+    all.push(("posture".to_owned(), health.record()?));
+    if let Some(call) = &wish.call {
+        all.push(("audience".to_owned(), text(wish.audience)));
+        all.push(("arguments".to_owned(), RestrictedExpression::new_set(call.arguments.iter().map(|a| text(a)))));
+        all.push(("ask".to_owned(), RestrictedExpression::new_bool(call.ask)));
+        all.push(("approved".to_owned(), RestrictedExpression::new_bool(call.approved)));
+        all.push(("acts_for".to_owned(), RestrictedExpression::new_bool(wish.behalf.is_some())));
+    } else if let Some(behalf) = &wish.behalf {
         let own = *behalf.permit.person() == wish.owner.id;
         all.push(("own_person".to_owned(), RestrictedExpression::new_bool(own)));
         all.push(("depth".to_owned(), RestrictedExpression::new_long(i64::try_from(behalf.depth).ok()?)));
@@ -64,7 +80,7 @@ mod tests {
     use crate::policy::{Facts, case};
     use crate::principal::{Person, PersonState, Role, Workload};
     use crate::signal::{Kind, Signal};
-    use crate::workload::Behalf;
+    use crate::workload::{Behalf, Call};
     use countersign_wire::{PersonId, WorkloadId};
     use serde_json::{Value, json};
 
@@ -83,10 +99,35 @@ mod tests {
         }
     }
 
+    /// What a case says of the device that an agent runs on, and of a call.
+    #[derive(Default)]
+    struct Run {
+        device: Option<crate::device::Device>,
+        call: Option<(Vec<String>, bool, bool)>,
+    }
+
+    fn run(facts: &Value) -> Run {
+        let device = facts.get("device").map(|said| {
+            let mut device = case::device(&PersonId::new(Time(0), [8; 10]), Time(0));
+            device.seen_at = said["age_s"].as_i64().map(|age| Time(1).plus_s(-age));
+            let kinds: Vec<String> = serde_json::from_value(said["signals"].clone()).unwrap_or_default();
+            device.signals = kinds.iter().map(|k| Signal { kind: Kind::parse(k).unwrap(), source: "test".into(), at: Time(0), until: None }).collect();
+            device
+        });
+        let flag = |name: &str| facts[name].as_bool().unwrap_or(false);
+        let arguments = || serde_json::from_value(facts["arguments"].clone()).unwrap_or_default();
+        Run { device, call: facts.get("tool").map(|_| (arguments(), flag("ask"), flag("approved"))) }
+    }
+
     /// `of` is whom it acts for, and how many do.
     fn wished(set: &PolicySet, scopes: &[String], bound: bool, news: &[String], of: Option<(&Facts, usize)>) -> Decision {
+        wished_by(set, scopes, bound, news, of, &Run::default())
+    }
+
+    fn wished_by(set: &PolicySet, scopes: &[String], bound: bool, news: &[String], of: Option<(&Facts, usize)>, by: &Run) -> Decision {
         let signal = |kind: &String| Signal { kind: Kind::parse(kind).unwrap(), source: "test".into(), at: Time(0), until: None };
-        let workload = workload();
+        let mut workload = workload();
+        workload.facts.agent = by.device.as_ref().map(|d| serde_json::from_value(json!({"device": d.id})).unwrap());
         let owner = Person {
             id: workload.owner.clone(),
             version: 1,
@@ -96,8 +137,10 @@ mod tests {
         };
         let client: Client = serde_json::from_value(json!({"id": "till", "name": "Till", "redirect_uris": []})).unwrap();
         let permit = Permit::for_tests(workload.owner.clone());
+        let device = by.device.as_ref();
+        let call = by.call.as_ref().map(|(arguments, ask, approved)| Call { tool: "refund", arguments, ask: *ask, approved: *approved });
         let behalf = of.map(|(facts, depth)| Behalf { permit: &permit, facts, client: &client, depth });
-        set.decide_workload(&Wish { workload: &workload, owner: &owner, audience: "https://stock.example", scopes, bound, behalf }, Time(1))
+        set.decide_workload(&Wish { workload: &workload, owner: &owner, audience: "https://stock.example", scopes, bound, behalf, device, call }, Time(1))
     }
 
     #[test]
@@ -111,7 +154,7 @@ mod tests {
             let of: Option<Facts> = facts.get("for").map(|of| serde_json::from_value(of.clone()).unwrap());
             let depth = facts["depth"].as_u64().map_or(1, |n| usize::try_from(n).unwrap());
             let of = of.as_ref().map(|of| (of, depth));
-            let got = wished(&set, &list("scopes"), facts["bound"].as_bool().unwrap_or(true), &list("owner_signals"), of);
+            let got = wished_by(&set, &list("scopes"), facts["bound"].as_bool().unwrap_or(true), &list("owner_signals"), of, &run(facts));
             let word = if got.allowed { "allow" } else { got.refusal.code() };
             assert_eq!(word, case["expect"], "{}: {got:?}", case["name"]);
             assert!(case["by"].as_str().is_none_or(|by| got.policies.iter().any(|p| p == by)), "{}: {got:?}", case["name"]);

@@ -2,6 +2,7 @@
 //! `trust::ceremony`; this is where its facts come from and where its steps are kept.
 
 pub mod collect;
+pub mod call;
 pub mod decide;
 pub mod open;
 mod recover;

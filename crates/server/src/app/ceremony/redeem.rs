@@ -77,6 +77,8 @@ async fn attempt(
     let approved = &here(ctx, &c, approved);
     match c.opening.purpose {
         Purpose::EnrolDevice => ticket(app, ctx, &c, approved, proof).await,
+        // It has no screen: the decision point spends it.
+        Purpose::ToolCall => Err(Fault::because(Refusal::NoSuchCeremony, "an approval of a call")),
         Purpose::Recover => recover::approval(app, ctx, &c, approved, proof).await,
         Purpose::SignIn | Purpose::StepUp => sign_in(app, ctx, &c, approved, holder, proof, former).await,
     }

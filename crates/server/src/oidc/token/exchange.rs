@@ -16,7 +16,7 @@
 
 use super::workload::{refusing, scopes};
 use super::{No, no, platform, refuse_repetition};
-use crate::app::issue::{WorkloadVetoes, gate_workload};
+use crate::app::issue::{Asking, WorkloadVetoes, gate_workload};
 use crate::app::once::burn;
 use crate::app::{App, Fault};
 use crate::http::request::Incoming;
@@ -159,7 +159,7 @@ async fn attempt(app: &App, r: &Incoming, known: &KnownWorkload, proof: &Proof, 
     let client = &standing.vetoes.client.as_ref().ok_or(Fault::because(Refusal::Denied, "no client"))?.client;
     let vetoes = WorkloadVetoes::of(app, stored).await?;
     let behalf = Behalf { permit, facts, client, depth: actors.len() + 1 };
-    let (given, policies) = gate_workload(app, &vetoes, audience, scopes, true, Some(behalf), now)?;
+    let (given, policies) = gate_workload(app, &vetoes, &Asking { audience, scopes, bound: true, behalf: Some(behalf), call: None }, now)?;
     let w = &vetoes.stored.workload;
     let chain = subject.lineage();
     let issuer = &app.config.issuer;

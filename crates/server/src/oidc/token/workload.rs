@@ -9,7 +9,7 @@
 
 use super::platform::{self, PlatformToken};
 use super::{ASSERTED_AGAIN, No, no, refuse_repetition, token_type};
-use crate::app::issue::{WorkloadVetoes, gate_workload};
+use crate::app::issue::{Asking, WorkloadVetoes, gate_workload};
 use crate::app::once::burn;
 use crate::app::{App, Fault, workloads};
 use crate::http::request::Incoming;
@@ -101,7 +101,7 @@ async fn attempt(
     };
     let vetoes = WorkloadVetoes::of(app, stored).await?;
     let w = &vetoes.stored.workload;
-    let (permit, policies) = gate_workload(app, &vetoes, audience, scopes, proof.is_some(), None, now)?;
+    let (permit, policies) = gate_workload(app, &vetoes, &Asking { audience, scopes, bound: proof.is_some(), behalf: None, call: None }, now)?;
     let jkt = proof.map(|p| &p.jkt);
     let shared = WorkloadShared { issuer: &app.config.issuer, workload: w, permit: &permit, jkt, now };
     let id = TokenId::new(now, app.id10());

@@ -62,6 +62,8 @@ impl Play<'_> {
             Way::Code if !self.back.codes.is_empty() => None,
             // It takes no device to come back.
             Way::Console | Way::Workload => None,
+            // Until somebody is asked it rests on the device that it runs on.
+            Way::Agent if self.asked.is_none() => None,
             _ => Some(&self.phone),
         }
     }

@@ -28,10 +28,12 @@ pub enum Change {
     SecondOfficerRevoked,
     /// The program that acts for the person was ended.
     HelperEnded,
+    /// The device that an agent runs on was ended.
+    LaptopRevoked,
 }
 
 impl Change {
-    pub const ALL: [Change; 11] = [
+    pub const ALL: [Change; 12] = [
         Change::PersonLocked,
         Change::PersonEnded,
         Change::DeviceSuspended,
@@ -43,16 +45,18 @@ impl Change {
         Change::OfficerLocked,
         Change::SecondOfficerRevoked,
         Change::HelperEnded,
+        Change::LaptopRevoked,
     ];
 
     /// Whether it can mean something on a way.
     pub fn concerns(self, way: Way) -> bool {
         match self {
-            Change::ClientDisabled => way.has_client() || way == Way::Workload,
+            Change::ClientDisabled => way.has_client() || matches!(way, Way::Workload | Way::Agent),
             Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved => !matches!(way, Way::Workload | Way::Console),
             Change::Stopped => matches!(way, Way::Code | Way::Officers | Way::Console | Way::Recovered),
             Change::OfficerLocked | Change::SecondOfficerRevoked => way == Way::Officers,
             Change::HelperEnded => way == Way::Helper,
+            Change::LaptopRevoked => way == Way::Agent,
             Change::PersonLocked | Change::PersonEnded | Change::Expired => true,
         }
     }
@@ -69,7 +73,11 @@ impl Change {
             Change::PersonEnded => command(&["person", "end", &play.login]),
             Change::DeviceSuspended => command(&["device", "suspend", &device.unwrap_or_default()]),
             Change::DeviceRevoked => command(&["device", "revoke", &device.unwrap_or_default()]),
-            Change::ClientDisabled if play.way == Way::Workload => command(&["workload", "end", &play.robot.client]),
+            Change::LaptopRevoked => match &play.laptop {
+                Some(laptop) => command(&["device", "revoke", laptop.kept().device_id.as_str()]),
+                None => return false,
+            },
+            Change::ClientDisabled if matches!(play.way, Way::Workload | Way::Agent) => command(&["workload", "end", &play.robot.client]),
             Change::ClientDisabled => command(&["client", "disable", &play.client]),
             // Nothing in the program removes a passkey alone yet: done to the row, as that would.
             Change::PasskeyRemoved => {
@@ -82,7 +90,11 @@ impl Change {
             // Before there is something to hand on, it is nobody's business.
             Change::HelperEnded if !play.has_tokens() => return false,
             Change::HelperEnded => command(&["workload", "end", &play.robot.client]),
-            Change::Expired if play.way == Way::Workload => {
+            Change::Expired if play.asked.is_some() => {
+                let sql = "UPDATE ceremony SET deadline = 1, body = json_set(body, '$.until', 1), version = version + 1 WHERE id = $1";
+                return run(play, sql, play.asked.as_ref().map_or("", |id| id.as_str())).await;
+            }
+            Change::Expired if matches!(play.way, Way::Workload | Way::Agent) => {
                 return run(play, "UPDATE workload SET until = 1 WHERE client = $1 AND ended IS NULL", &play.robot.client).await;
             }
             Change::Expired => return expire(play).await,

@@ -31,7 +31,7 @@ fn settings() -> Settings {
         .collect();
     let reader = format!(
         "[[clients]]\nid = \"{READER}\"\nname = \"Reader\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
-         secret_hash = \"{}\"\nintrospects = [\"{AUDIENCE}\", \"{STOCK}\"]\nasks_about = [\"token\", \"client\"]\n",
+         secret_hash = \"{}\"\nintrospects = [\"{AUDIENCE}\", \"{STOCK}\"]\nasks_about = [\"token\", \"client\", \"identity\", \"tool\"]\n",
         b64::encode(&mac::h(SECRET.as_bytes()))
     );
     Settings { more: format!("recovery_delay_s = 0\n{clients}{reader}"), ..Settings::default() }
@@ -137,6 +137,11 @@ async fn x13_between_any_two_steps_of_a_recovered_device() {
 #[tokio::test]
 async fn x13_between_any_two_steps_of_a_device_grant() {
     table(Way::DeviceGrant).await;
+}
+
+#[tokio::test]
+async fn x13_between_any_two_steps_of_an_agents_call() {
+    table(Way::Agent).await;
 }
 
 #[tokio::test]

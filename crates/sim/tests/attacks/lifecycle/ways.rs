@@ -8,18 +8,19 @@ use countersign_device::terminal::{Arrival, Ceremony};
 use countersign_device::{Fault, Phone, Terminal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_sim::stage::{DEVICE, REDIRECT, Robot, SECRET, STOCK, Scene, introspected, place};
+use countersign_sim::stage::{DEVICE, REDIRECT, Robot, SECRET, STOCK, Scene, decided, health, introspected, place, question, runs_on};
+use countersign_wire::CeremonyId;
 use countersign_wire::message::{Open, RedeemedReply};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What may refuse, in the words of doors and of OAuth. A code that is not here is a surprise.
-pub const CODES: [&str; 24] = [
+pub const CODES: [&str; 25] = [
     "bad_proof", "code_not_live", "denied", "expired", "gone", "invalid_client", "invalid_grant", "invalid_token", "invitation_over",
     "no_session", "no_such_ceremony", // what RFC 8693 says of a token that is not taken
     "invalid_request", "no_such_flow", "unauthorized_client",
-    // Nothing was approved.
-    "pending", "authorization_pending",
+    // Nothing was approved; or an approval ran out, and its place is not free again yet.
+    "pending", "authorization_pending", "too_many",
     // It was, or could have been, and the gate said no; or its time ran out.
     "access_denied", "expired_token",
     // The server asks for the person's living passkeys, and this one is none of them: the phone has nothing to sign with.
@@ -63,6 +64,8 @@ pub enum Way {
     Helper,
     /// A client without a browser shows a code that is typed on the phone (RFC 8628).
     DeviceGrant,
+    /// An agent calls a tool for which its owner is asked.
+    Agent,
 }
 
 /// One step.
@@ -108,6 +111,9 @@ pub enum Step {
     AskForCode,
     TypeCode,
     CollectTokens,
+    AskForCall,
+    TakeCall,
+    CallTool,
 }
 
 impl Step {
@@ -119,15 +125,15 @@ impl Step {
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
                 | Introspect | Decide | Forward | Refresh | Resume | Mint | LookAtMinted | HandOn
                 // One approval of two is no way in by itself.
-                | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish | CollectTokens
+                | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish | CollectTokens | CallTool
         )
     }
 }
 
 impl Way {
-    pub const ALL: [Way; 13] = [
+    pub const ALL: [Way; 14] = [
         Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Code, Way::Officers, Way::Console, Way::Rebind, Way::Recovered,
-        Way::Workload, Way::Helper, Way::DeviceGrant,
+        Way::Workload, Way::Helper, Way::DeviceGrant, Way::Agent,
     ];
 
     /// Whether a client of the table takes part.
@@ -158,6 +164,7 @@ impl Way {
             Way::Console => &[BeginAtConsole, FinishRecovery],
             Way::Workload => &[Mint, LookAtMinted, Mint],
             Way::Helper => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, HandOn, LookAtMinted, HandOn],
+            Way::Agent => &[Mint, AskForCall, TakeCall, Approve, CallTool],
             Way::DeviceGrant => &[AskForCode, TypeCode, Approve, CollectTokens, UserInfo, Introspect, Decide, Forward, Refresh],
         }
     }
@@ -181,8 +188,12 @@ pub struct Play<'a> {
     reply: Option<RedeemedReply>,
     next: Option<String>,
     tokens: Option<Tokens>,
-    /// The program of [`Way::Workload`] and [`Way::Helper`].
+    /// The program of [`Way::Workload`], [`Way::Helper`] and [`Way::Agent`].
     pub robot: Robot,
+    /// What the agent runs on.
+    pub laptop: Option<Phone>,
+    /// What its owner is asked.
+    pub asked: Option<CeremonyId>,
     minted: Option<String>,
     /// What belongs to ways back.
     pub back: Back,
@@ -229,6 +240,13 @@ impl<'a> Play<'a> {
         if way == Way::Workload {
             robot.register(scene.stage, &login, serde_json::json!({})).unwrap();
         }
+        let mut laptop = None;
+        if way == Way::Agent {
+            let second = scene.second_phone(&phone, &place).await;
+            health(&second).await;
+            robot.register(scene.stage, &login, runs_on(&second, &["refund"])).unwrap();
+            laptop = Some(second);
+        }
         Play {
             scene,
             way,
@@ -247,6 +265,8 @@ impl<'a> Play<'a> {
             next: None,
             tokens: None,
             robot,
+            laptop,
+            asked: None,
             minted: None,
             back,
             codes: None,
@@ -420,6 +440,18 @@ impl<'a> Play<'a> {
                     return Err(Fault::ended(CODES.into_iter().find(|c| *c == reply.code()).unwrap_or("another code")));
                 }
             }
+            Step::AskForCall | Step::CallTool => {
+                let (raw, token) = (self.scene.raw(&self.place), self.minted.as_deref().ok_or_else(unmade)?);
+                let what = ("tools/call", "tool", "refund");
+                let told = decided(&raw, READER, &question(&raw, &self.robot.dpop, token, STOCK, what, &serde_json::json!({})).await).await.json();
+                let reason = told["context"]["reason"].as_str().unwrap_or("none");
+                self.asked = told["context"]["approval"]["id"].as_str().and_then(|id| id.parse().ok()).or(self.asked.take());
+                let wanted = if step == Step::AskForCall { reason == "pending" } else { told["decision"] == true };
+                if !wanted {
+                    return Err(Fault::ended(CODES.into_iter().find(|c| *c == reason).unwrap_or("another code")));
+                }
+            }
+            Step::TakeCall => self.checked = Some(self.phone.take(self.asked.as_ref().ok_or_else(unmade)?).await?),
             Step::LookAtMinted => {
                 let token = self.minted.as_deref().ok_or_else(unmade)?;
                 if introspected(&self.scene.raw(&self.place), READER, token).await["active"] != true {
