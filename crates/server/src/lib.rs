@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod jobs;
+pub mod mcp;
 pub mod oidc;
 pub mod pages;
 pub mod seal;

@@ -5,7 +5,7 @@ use crate::app::policies::Policies;
 use crate::app::keys::Keys;
 use crate::app::{App, BEAT, Fault, Made, startup, workloads};
 use crate::chance::{self, Chance};
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::oidc::details::DetailTypes;
 use crate::seal::Seal;
 use crate::{http, jobs};
@@ -131,37 +131,8 @@ pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
     startup::record_start(&app).await.map_err(stopped(&app, "log"))?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = jobs::spawn(&app, &stopped);
-    let listener = std::net::TcpListener::bind(app.config.listen).map_err(fault("listen"))?;
-    listener.set_nonblocking(true).map_err(fault("listen"))?;
-    let address = listener.local_addr().map_err(fault("listen"))?;
-    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let handle = axum_server::Handle::new();
-    let ending = handle.clone();
-    let mut told = stopped.clone();
-    tasks.push(tokio::spawn(async move {
-        let _ = told.wait_for(|s| *s).await;
-        ending.graceful_shutdown(Some(std::time::Duration::from_secs(5)));
-    }));
-    let ended = |result: std::io::Result<()>| {
-        if let Err(e) = result {
-            tracing::error!(error = %e, "the listener ended");
-        }
-    };
-    match &app.config.tls {
-        Some(tls) => {
-            // Installed once; a second install in one process changes nothing.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-            let config = axum_server::tls_rustls::RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
-                .await
-                .map_err(fault("certificate"))?;
-            let server = axum_server::from_tcp_rustls(listener, config).map_err(fault("listen"))?.handle(handle);
-            tasks.push(tokio::spawn(async move { ended(server.serve(service).await) }));
-        }
-        None => {
-            let server = axum_server::from_tcp(listener).map_err(fault("listen"))?.handle(handle);
-            tasks.push(tokio::spawn(async move { ended(server.serve(service).await) }));
-        }
-    }
+    let (address, serving) = listen(app.config.listen, app.config.tls.as_ref(), http::router(app.clone()), stopped.clone()).await?;
+    tasks.extend(serving);
     if let Some(at) = app.config.metrics_listen {
         let listener = tokio::net::TcpListener::bind(at).await.map_err(fault("metrics_listen"))?;
         let router = http::health::metrics(app.clone(), recorder()?);
@@ -170,6 +141,46 @@ pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
         }));
     }
     Ok(Running { address, app, first_link, stop, tasks })
+}
+
+/// Listens, with TLS where there is a certificate, until it is told to stop; requests under way may end.
+pub async fn listen(
+    at: SocketAddr,
+    tls: Option<&Tls>,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(SocketAddr, [JoinHandle<()>; 2]), StartFault> {
+    let listener = std::net::TcpListener::bind(at).map_err(fault("listen"))?;
+    listener.set_nonblocking(true).map_err(fault("listen"))?;
+    let address = listener.local_addr().map_err(fault("listen"))?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let handle = axum_server::Handle::new();
+    let ending = handle.clone();
+    let stops = tokio::spawn(async move {
+        let _ = stopped.wait_for(|s| *s).await;
+        ending.graceful_shutdown(Some(std::time::Duration::from_secs(5)));
+    });
+    let ended = |result: std::io::Result<()>| {
+        if let Err(e) = result {
+            tracing::error!(error = %e, "the listener ended");
+        }
+    };
+    let serves = match tls {
+        Some(tls) => {
+            // Installed once; a second install in one process changes nothing.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let config = axum_server::tls_rustls::RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
+                .await
+                .map_err(fault("certificate"))?;
+            let server = axum_server::from_tcp_rustls(listener, config).map_err(fault("listen"))?.handle(handle);
+            tokio::spawn(async move { ended(server.serve(service).await) })
+        }
+        None => {
+            let server = axum_server::from_tcp(listener).map_err(fault("listen"))?.handle(handle);
+            tokio::spawn(async move { ended(server.serve(service).await) })
+        }
+    };
+    Ok((address, [stops, serves]))
 }
 
 /// One recorder a process.

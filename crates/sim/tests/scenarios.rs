@@ -6,6 +6,8 @@
 
 #[path = "scenarios/agents.rs"]
 mod agents;
+#[path = "scenarios/gate.rs"]
+mod gate;
 #[path = "scenarios/answers.rs"]
 mod answers;
 #[path = "scenarios/binding.rs"]

@@ -12,11 +12,12 @@ mod workload;
 
 use crate::app::policies::Policies;
 use crate::config::{self, Config};
+use crate::mcp::{self, settings::Settings};
 use crate::serve::{self, StartFault};
 use clap::{CommandFactory, Parser, Subcommand};
 use countersign_store::{OpenError, StoreError};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -123,6 +124,12 @@ enum Command {
         #[command(subcommand)]
         what: verify::VerifyCommand,
     },
+    /// Stand before an MCP server and let each call go on only if the decision point says so; without
+    /// configuration or store (docs/agents.md).
+    McpGate {
+        /// The gate's settings.
+        file: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -227,8 +234,12 @@ async fn run(cli: Cli) -> Result<(), Ended> {
     if let Command::Verify { what } = &cli.command {
         return verify::run(what, cli.json);
     }
+    if let Command::McpGate { file } = &cli.command {
+        logging(cli.json);
+        return gate(file).await;
+    }
     let config = load(&cli)?;
-    logging(&config);
+    logging(config.log_json);
     let json = cli.json;
     match cli.command {
         Command::Serve => serving(config).await,
@@ -244,7 +255,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,
-        Command::Completions { .. } | Command::Verify { .. } | Command::Config { what: ConfigCommand::Template } => Ok(()),
+        Command::Completions { .. } | Command::Verify { .. } | Command::McpGate { .. } | Command::Config { what: ConfigCommand::Template } => Ok(()),
     }
 }
 
@@ -286,6 +297,24 @@ async fn serving(config: Config) -> Result<(), Ended> {
     Ok(())
 }
 
+async fn gate(file: &Path) -> Result<(), Ended> {
+    let settings = Settings::load(file).map_err(|e| Ended::usage(format!("gate: {e}")))?;
+    let (at, tls, resource) = (settings.listen, settings.tls.clone(), settings.audience());
+    if !settings.is_near() && settings.danger_allow_plain_upstream {
+        tracing::warn!("danger_allow_plain_upstream: whoever is between the gate and its server reads and changes every call");
+    }
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (address, tasks) = serve::listen(at, tls.as_ref(), mcp::router(settings)?, stopped).await?;
+    println!("The gate of {resource} listens on {address}");
+    stop_signal().await;
+    // Nobody listening means everybody has stopped already.
+    let _ = stop.send(true);
+    for task in tasks {
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(10), task).await;
+    }
+    Ok(())
+}
+
 async fn stop_signal() {
     let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(signal) => signal,
@@ -301,14 +330,14 @@ async fn stop_signal() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the log level is set by the environment alone")]
-fn logging(config: &Config) {
+fn logging(as_json: bool) {
     let level = std::env::var("COUNTERSIGN_LOG").unwrap_or_else(|_| "warn,countersign_server=info".to_owned());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // A second subscriber in one process is refused; the first one stays.
-    let _ = if config.log_json { builder.json().try_init() } else { builder.try_init() };
+    let _ = if as_json { builder.json().try_init() } else { builder.try_init() };
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod ear;
+mod gate;
 mod document;
 mod mouth;
 mod agent;
@@ -18,6 +19,7 @@ mod robot;
 mod scene;
 
 pub use agent::{Agent, decided, health, question, runs_on};
+pub use gate::{Gate, OWN_TOKEN, message};
 pub use mouth::Mouth;
 pub use ear::{Came, Ear, Mood, Receiver};
 pub use program::{DEVICE, Program};

@@ -2,7 +2,7 @@
 
 use super::stage;
 use countersign_device::SoftwareKey;
-use countersign_sim::stage::{Agent, Robot, STOCK, Scene, decided, place, question};
+use countersign_sim::stage::{Agent, Gate, Robot, SECRET, STOCK, Scene, decided, message, place, question};
 use serde_json::{Value, json};
 
 async fn recorded(scene: &Scene<'_>, answer: &Value, reason: &str) {
@@ -105,5 +105,82 @@ async fn x33_a_token_that_was_passed_on_opens_no_other_tool_and_serves_no_other_
         agent.phone.approve(&checked).await.unwrap();
         scene.stage.command(&["device", "revoke", agent.phone.kept().device_id.as_str()]).unwrap();
         assert_eq!(agent.call(&raw, &token, "refund", &json!({"order": "A-19"})).await["decision"], false);
+    }
+}
+
+#[tokio::test]
+async fn x33_nothing_gets_through_a_gate_that_it_did_not_read_ask_about_and_write_anew() {
+    let scene = stage().scene().await;
+    let here = place();
+    let raw = scene.raw(&here);
+    let agent = Agent::new(&scene, &here).await;
+    agent.robot.register(scene.stage, &agent.owner, json!({"audiences": [STOCK, "https://other.example"], "agent": agent.facts(&["stock.read"])["agent"]})).unwrap();
+    let token = agent.robot.ask(&raw, &[("resource", STOCK)]).await.json()["access_token"].as_str().unwrap().to_owned();
+    let elsewhere = agent.robot.ask(&raw, &[("resource", "https://other.example")]).await.json()["access_token"].as_str().unwrap().to_owned();
+    let gate = Gate::open(scene.stage, &raw, "").await;
+    let call = message("tools/call", &json!({"name": "stock.read", "arguments": {}}));
+    assert_eq!(gate.says(&raw, &agent, &token, &call, &[]).await.status, 200);
+    let reached = gate.came().len();
+    // Other bodies, other methods, other sites, headers that say something else.
+    let ping = message("ping", &json!({}));
+    let (batch, huge) = (format!("[{ping},{call}]"), message("tools/call", &json!({"name": "stock.read", "arguments": {"a": "x".repeat(50_000)}})));
+    for (body, more, status) in [
+        (batch.as_str(), [("x-a", "")], 400),
+        ("{", [("x-a", "")], 400),
+        (r#"{"jsonrpc":"2.0","id":"m-1","result":{}}"#, [("x-a", "")], 400),
+        (&huge, [("x-a", "")], 413),
+        (&call, [("origin", "https://evil.example")], 403),
+        (&call, [("mcp-name", "refund")], 400),
+        (&call, [("mcp-method", "tools/list")], 400),
+        (&ping, [("mcp-name", "stock.read")], 400),
+        (&call, [("mcp-session-id", "guessed")], 404),
+    ] {
+        let reply = gate.says(&raw, &agent, &token, body, &more).await;
+        assert_eq!(reply.status, status, "{} {more:?}", &body[..body.len().min(80)]);
+    }
+    let unknown = gate.says(&raw, &agent, &token, &message("sampling/createMessage", &json!({})), &[]).await.json();
+    assert_eq!(unknown["error"]["code"], -32001, "{unknown}");
+    let silent = json!({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "stock.read"}}).to_string();
+    assert_eq!(gate.says(&raw, &agent, &token, &silent, &[]).await.status, 403, "a call that wants no answer");
+    for method in ["GET", "DELETE", "PUT"] {
+        let headers = gate.shown(&raw, &agent.robot.dpop, &token).await;
+        assert_eq!(gate.send(method, "/api", &headers, "").await.status, 405);
+    }
+    // Tokens: of another server, by another key, without their proof, used before, twice in one request, ended, made up.
+    let other = gate.says(&raw, &agent, &elsewhere, &call, &[]).await.json();
+    assert_eq!(other["error"]["data"]["reason"], "denied", "{other}");
+    let thief = SoftwareKey::generate().unwrap();
+    let good = gate.shown(&raw, &agent.robot.dpop, &token).await;
+    let bearer = ("authorization", format!("Bearer {token}"));
+    let kind = good[2].clone();
+    let forged = format!("{}A", &token[..token.len() - 1]);
+    for (headers, error) in [
+        (gate.shown(&raw, &thief, &token).await, "invalid_dpop_proof"),
+        (vec![bearer.clone(), kind.clone()], "invalid_dpop_proof"),
+        (vec![good[0].clone(), bearer.clone(), good[1].clone(), kind.clone()], "invalid_token"),
+        (vec![good[0].clone(), good[1].clone(), good[1].clone(), kind.clone()], "invalid_dpop_proof"),
+        (vec![("authorization", "DPoP nothing".to_owned()), kind.clone()], "invalid_token"),
+        (gate.shown(&raw, &agent.robot.dpop, &forged).await, "invalid_token"),
+    ] {
+        let reply = gate.send("POST", "/api", &headers, &call).await;
+        let said: Vec<&str> = reply.headers.get_all("www-authenticate").iter().map(|v| v.to_str().unwrap()).collect();
+        assert!(reply.status == 401 && said.iter().any(|s| s.contains(&format!("error=\"{error}\""))), "{error}: {} {said:?}", reply.status);
+    }
+    assert_eq!(gate.came().len(), reached, "nothing of it went on");
+    assert_eq!(gate.send("POST", "/api", &good, &call).await.status, 200);
+    assert_eq!(gate.send("POST", "/api", &good, &call).await.status, 401, "a proof serves once");
+    // What the server behind it says of the gate, or where it sends it, is not passed on.
+    let reached = gate.came().len();
+    for status in [401, 403, 302, 307, 500] {
+        gate.turn(status);
+        let reply = gate.says(&raw, &agent, &token, &call, &[]).await;
+        assert_eq!((reply.status, &reply.json()["error"]["code"]), (502, &json!(-32603)), "{status}");
+    }
+    assert_eq!(gate.came().len(), reached + 5, "no redirection is followed");
+    // Nobody decides, or not for this gate: closed.
+    for who in [("http://localhost:9", SECRET), (&raw.origin(), "not its secret")] {
+        let gate = Gate::open_as(scene.stage, &raw, who, "").await;
+        let reply = gate.says(&raw, &agent, &token, &call, &[]).await;
+        assert_eq!((reply.status, &reply.json()["error"]["code"], gate.came().len()), (503, &json!(-32603), 0), "{who:?}");
     }
 }

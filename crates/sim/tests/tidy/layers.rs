@@ -63,7 +63,7 @@ fn only_the_store_speaks_sql() {
 
 #[test]
 fn refusals_become_a_status_in_one_file_for_each_protocol() {
-    let speaking = ["http", "oidc", "authzen", "ssf"].map(|part| format!("crates/server/src/{part}/"));
+    let speaking = ["http", "oidc", "authzen", "ssf", "mcp"].map(|part| format!("crates/server/src/{part}/"));
     let speaks = |f: &File| f.path.starts_with("crates/server/src/") && !speaking.iter().any(|part| f.path.starts_with(part));
     none(found_in(speaks, &["StatusCode", "axum::response"]).into_iter().filter(|l| !l.contains("/pages/") && !l.contains("/jobs/") && !l.contains("/serve.rs")).collect(), "HTTP outside the protocols");
 }
