@@ -42,6 +42,7 @@ const SCOPES = {
   profile: 'scope.profile',
   email: 'scope.email',
   offline_access: 'scope.offline_access',
+  operate: 'scope.operate',
 };
 
 /** What the approval is worth to whoever asks */

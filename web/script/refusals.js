@@ -88,7 +88,7 @@ export function failed(fault, app) {
       return;
     }
     if (TABLE[fault.code]) {
-      refusedAs(fault.code, app, { ref: fault.ref, sentence: fault.code === 'denied' ? fault.say : '' });
+      refusedAs(fault.code, app, { ref: fault.ref, sentence: ['denied', 'gone'].includes(fault.code) ? fault.say : '' });
       return;
     }
   }

@@ -1,7 +1,7 @@
 // "You are signed in here": ending it needs the key that opened it, so nobody else's page can.
 import { beat } from './beat.js';
 import { call, Refusal } from './call.js';
-import { announce, el, ground, headline, show } from './dom.js';
+import { announce, el, ground, headline, icon, show } from './dom.js';
 import { listen, say } from './say.js';
 import { Countdown } from './countdown.js';
 import { Deadline } from './frame.js';
@@ -20,7 +20,7 @@ let leaving = false;
 function ended([head, body] = HERE) {
   if (over) return;
   over = true;
-  show(place('card'), ground('lock', 'good'), headline('h1', say(head)), el('p.quiet', {}, say(body)));
+  show(place('card'), ground('lock', head === HERE[0] ? 'good' : 'warn'), headline('h1', say(head)), el('p.quiet', {}, say(body)));
   announce(say(head), true);
 }
 
@@ -42,6 +42,7 @@ async function signOut(press) {
     }
     const problem = place('problem');
     problem.hidden = false;
+    problem.className = 'wrong';
     problem.textContent = say(!kept ? 'session.no_key' : fault instanceof Refusal ? 'session.failed' : 'phone.offline.headline');
   }
 }
@@ -76,7 +77,8 @@ function stands(standing) {
   const problem = place('problem');
   if (!problem) return;
   problem.hidden = standing === 'good';
-  problem.textContent = problem.hidden ? '' : say(RESTS[standing]);
+  problem.className = 'notice warn';
+  problem.replaceChildren(...(problem.hidden ? [] : [icon('lock'), el('span', {}, el('strong', {}, say(RESTS[standing])), ' ', say('session.rests'))]));
 }
 
 start();

@@ -1,6 +1,8 @@
 //! The life of devices and people, against the real program and its commands.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "people/operator.rs"]
+mod operator;
 #[path = "people/rebind.rs"]
 mod rebind;
 #[path = "people/recovery.rs"]

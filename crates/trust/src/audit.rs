@@ -144,6 +144,12 @@ kinds! {
     NoticeAnswered = "notice.answered": ["RS.CO-02", "PR.PS-04"],
     /// A person was added or changed.
     PersonChanged = "person.changed": ["PR.AA-01", "PR.PS-04"],
+    /// An operator came to the operator's page.
+    OperatorEntered = "operator.entered": ["PR.AA-03", "PR.AA-05", "PR.PS-04"],
+    /// An operator looked at a person by name.
+    OperatorLooked = "operator.looked": ["PR.AA-05", "DE.CM-03", "PR.PS-04"],
+    /// An operator ended, stopped or began something.
+    OperatorActed = "operator.acted": ["PR.AA-05", "RS.MI-01", "PR.PS-04"],
     /// A client was registered or changed.
     ClientChanged = "client.changed": ["PR.AA-01", "ID.AM-02", "PR.PS-04"],
     /// Another set of access policies took effect.

@@ -15,6 +15,7 @@ pub mod enrolment;
 pub mod grant;
 pub mod issuance;
 pub mod limits;
+pub mod operator;
 pub mod policy;
 pub mod posture;
 pub mod presence;

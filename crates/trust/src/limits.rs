@@ -101,6 +101,13 @@ pub const CHALLENGE_S: i64 = 300;
 pub const K_ROTATE_S: i64 = 24 * 3600;
 /// Server key K: an old one stays good for, seconds; longer than any ceremony.
 pub const K_KEEP_S: i64 = 15 * 60;
+/// An operator acts for this long after approving, seconds: long enough to look into one case, short enough that a
+/// screen that was left stops nobody.
+pub const OPERATE_S: i64 = 600;
+/// Newest events among which the operator's page looks for what to show: older ones are found by command.
+pub const OPERATOR_EVENTS: i64 = 20_000;
+/// How far back the operator's page looks for what a device touched, seconds.
+pub const TOUCHED_S: i64 = 90 * 24 * 3600;
 /// Longest name of a person or a device, characters.
 pub const NAME_CHARS: usize = 80;
 /// Longest request body, bytes.

@@ -48,20 +48,26 @@ pub enum Role {
     RecoveryOfficer,
     /// Invites people as well, and is one of the two who let somebody back in; never approves for them. To lock or end somebody is for the operator.
     Administrator,
+    /// Signs in to the operator's page, and takes away there what should not go on. Lets nobody in: the hand that
+    /// stops is not the one that vouches.
+    Operator,
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Role; 4] = [Role::Member, Role::RecoveryOfficer, Role::Administrator, Role::Operator];
     /// Name in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Member => "member",
             Role::RecoveryOfficer => "recovery_officer",
             Role::Administrator => "administrator",
+            Role::Operator => "operator",
         }
     }
     /// From the store.
     pub fn parse(text: &str) -> Option<Role> {
-        [Role::Member, Role::RecoveryOfficer, Role::Administrator].into_iter().find(|r| r.as_str() == text)
+        Role::ALL.into_iter().find(|r| r.as_str() == text)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod judge;
 pub mod keys;
 pub mod noise;
 pub mod once;
+pub mod operator;
 pub mod passkey;
 pub mod people;
 pub mod policies;
@@ -105,7 +106,7 @@ pub struct Made {
 
 /// Whether an event of this kind comes with something to be judged again.
 pub(crate) fn asks_for_judgement(kind: &str) -> bool {
-    [Kind::SignalRaised, Kind::SignalCleared, Kind::PostureChanged, Kind::PolicyChanged].iter().any(|k| k.as_str() == kind)
+    [Kind::SignalRaised, Kind::SignalCleared, Kind::PostureChanged, Kind::PolicyChanged, Kind::PersonChanged].iter().any(|k| k.as_str() == kind)
 }
 
 /// Longest silence of the sequencer that is still trusted.

@@ -10,6 +10,7 @@ use countersign_trust::device::DeviceState;
 use countersign_trust::enrolment::Why;
 use countersign_trust::limits;
 use countersign_trust::principal::{PersonState, Role};
+use countersign_trust::signal::Subject;
 use countersign_wire::message::{Invitation, Invite};
 use countersign_wire::{PersonId, Time, TxnId, jcs};
 
@@ -123,7 +124,34 @@ pub async fn invite_by_device(app: &App, ctx: &Context, device: &StoredDevice, b
         None => Role::Member,
         Some(word) => Role::parse(word).ok_or(Fault::because(Refusal::Malformed, "role"))?,
     };
+    if role == Role::Operator {
+        return Err(denied("operators are named by command alone"));
+    }
     invite(app, &body.name, &body.login, role, Some(&Inviter { named: &named, device })).await
+}
+
+/// Gives a person another role. What they have open is judged again: a session that rested on the old role ends.
+pub async fn give_role(app: &App, login: &str, role: Role) -> Result<(), Fault> {
+    app.judged_anew(|_| async {
+        let now = app.now();
+        let named = app.store.person_by_login(login).await?.ok_or(Fault::because(Refusal::NoSuchThing, "no such login"))?;
+        let person = named.person;
+        if person.state == PersonState::Ended || person.role == role {
+            return Err(Fault::because(Refusal::Denied, "ended, or of that role already"));
+        }
+        let txn = app.txn(now);
+        let mut event = app
+            .event(Kind::PersonChanged, &txn, now)
+            .fact("role", role.as_str())
+            .fact("was", person.role.as_str());
+        event.person = Some(person.id.clone());
+        let mut commit = Commit::new(event);
+        commit.write(Write::person_role(&person, role));
+        commit.write(Write::to_judge(Some(&Subject::Person(person.id)), &txn, now));
+        app.commit(commit).await?;
+        Ok(())
+    })
+    .await
 }
 
 /// Locks, unlocks or ends a person. Whatever they have open ends with them, and so does what they

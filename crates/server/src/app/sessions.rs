@@ -18,7 +18,7 @@ use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::signal::{self, Subject};
-use countersign_trust::{Refusal, limits};
+use countersign_trust::{Refusal, limits, operator};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{BeatTaken, Next};
 use countersign_wire::{
@@ -183,7 +183,7 @@ pub async fn take_over(
 }
 
 /// The code that answers a request in a session, through the gate: the place to go, the writes,
-/// the record. Where the client's boundary stops at a session, there is no code.
+/// the record. A page of our own asks for nothing but the session: there is no code.
 pub fn code(
     app: &App,
     session: &Session,
@@ -196,13 +196,26 @@ pub fn code(
     let r = &request.facts;
     let scopes: Vec<String> = r.scopes.iter().filter(|s| f.scopes.contains(s)).cloned().collect();
     let ground = Ground::of(session, &r.acr_values, &scopes).about(detail::types(&r.details));
-    let (permit, _) = gate(app, Product::Code, vetoes, &ground, now)?;
+    let own = r.client.as_str() == operator::CLIENT;
+    let (permit, _) = gate(app, if own { Product::Decision } else { Product::Code }, vetoes, &ground, now)?;
     if r.person.as_ref().is_some_and(|p| *p != f.person) {
         return Err(Fault::because(Refusal::Denied, "another person than the request is for"));
     }
     // Where the code goes was registered when it was asked for; it must be registered still.
     if !vetoes.client.as_ref().is_some_and(|c| c.client.allows_redirect(&r.redirect_uri)) {
         return Err(Fault::because(Refusal::Denied, "a redirect URI that is registered no more"));
+    }
+    let client = &vetoes.client.as_ref().ok_or(Refusal::Denied)?.client;
+    let answered = |kind| {
+        let mut event = app.session_event(kind, &r.txn, &f.id, now);
+        event.person = Some(f.person.clone());
+        event.client = Some(r.client.clone());
+        event.ceremony = f.ceremony.clone();
+        event
+    };
+    if own {
+        let next = Way::of(r, client).url(app, &r.id, &[], now)?;
+        return Ok((next, vec![Write::request_done(request)], answered(Kind::OperatorEntered)));
     }
     let text = b64::encode(&app.random::<32>());
     let facts = CodeFacts {
@@ -221,13 +234,8 @@ pub fn code(
         Write::request_done(request),
         Write::code_made(&hashed(text.as_bytes()), &facts, now.plus_s(limits::CODE_S)),
     ];
-    let mut event = app.session_event(Kind::CodeIssued, &r.txn, &f.id, now);
-    event.person = Some(f.person.clone());
-    event.client = Some(r.client.clone());
-    event.ceremony = f.ceremony.clone();
-    let client = vetoes.client.as_ref().ok_or(Refusal::Denied)?;
-    let next = Way::of(r, &client.client).url(app, &r.id, &[("code", &text)], now)?;
-    Ok((next, writes, event))
+    let next = Way::of(r, client).url(app, &r.id, &[("code", &text)], now)?;
+    Ok((next, writes, answered(Kind::CodeIssued)))
 }
 
 /// The live session of a browser, if its cookie and the proof by its terminal key agree.
@@ -299,7 +307,7 @@ pub fn reaches(session: &Session, client: Option<&Client>, r: &RequestFacts, now
 
 /// The ceremony whose result was not used yet, for the code that will claim it. While its greeting
 /// waits for an answer the session serves nobody: "You are …?" has no way around.
-async fn unclaimed(app: &App, session: &Session) -> Result<Option<CeremonyId>, Fault> {
+pub(super) async fn unclaimed(app: &App, session: &Session) -> Result<Option<CeremonyId>, Fault> {
     let Some(id) = &session.facts.ceremony else { return Ok(None) };
     let Some(c) = app.store.ceremony(id).await? else { return Ok(None) };
     match &c.state {

@@ -34,7 +34,9 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
         event.client = Some(id.clone());
         Commit::new(event)
     };
-    for client in &app.config.clients {
+    let page = super::operator::client(&app.config.issuer)?;
+    let listed: Vec<&Client> = app.config.clients.iter().chain([&page]).collect();
+    for client in &listed {
         let commit = match stored.iter().find(|s| s.client.id == client.id) {
             Some(old) => {
                 let Some(new) = configured(old, client) else { continue };
@@ -55,7 +57,7 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
         app.commit(commit).await?;
     }
     for old in stored.iter().filter(|s| s.source == CONFIGURATION && !s.client.disabled) {
-        if !app.config.clients.iter().any(|c| c.id == old.client.id) {
+        if !listed.iter().any(|c| c.id == old.client.id) {
             let gone = Client { disabled: true, ..old.client.clone() };
             let mut commit = change(&gone.id, "disabled");
             commit.write(Write::client_changed(old, &gone, CONFIGURATION));

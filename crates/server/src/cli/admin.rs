@@ -26,6 +26,8 @@ pub enum PersonCommand {
     Unlock { login: String },
     /// End a person for good, with all their devices.
     End { login: String },
+    /// Give a person another role: member, recovery_officer, administrator or operator.
+    Role { login: String, role: String },
 }
 
 #[derive(clap::Subcommand)]
@@ -109,7 +111,7 @@ fn context(app: &App) -> Context {
 
 /// `countersign invite`.
 pub async fn invite(app: &App, name: &str, login: &str, role: &str, json: bool) -> Result<(), Ended> {
-    let role = Role::parse(role).ok_or_else(|| Ended::usage("role: member, recovery_officer or administrator"))?;
+    let role = named_role(role)?;
     let made = people::invite(app, name, login, role, None).await?;
     if json {
         println!("{}", json!({"link": made.link, "left_ms": made.left_ms}));
@@ -118,6 +120,10 @@ pub async fn invite(app: &App, name: &str, login: &str, role: &str, json: bool) 
     println!("Show this to {name}, on a screen, not by mail. It works once, for 10 minutes.");
     show(&made.link);
     Ok(())
+}
+
+fn named_role(word: &str) -> Result<Role, Ended> {
+    Role::parse(word).ok_or_else(|| Ended::usage(format!("role: {}", Role::ALL.map(Role::as_str).join(", "))))
 }
 
 fn show(link: &str) {
@@ -162,6 +168,7 @@ pub async fn person(app: &App, what: PersonCommand, json: bool) -> Result<(), En
         PersonCommand::Lock { login } => change(&login, PersonState::Locked).await,
         PersonCommand::Unlock { login } => change(&login, PersonState::Active).await,
         PersonCommand::End { login } => change(&login, PersonState::Ended).await,
+        PersonCommand::Role { login, role } => Ok(people::give_role(app, &login, named_role(&role)?).await?),
     }
 }
 

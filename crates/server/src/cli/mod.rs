@@ -53,7 +53,7 @@ enum Command {
         name: String,
         /// Login name: a-z 0-9 . _ - @ +
         login: String,
-        /// member, recovery_officer or administrator.
+        /// member, recovery_officer, administrator or operator.
         #[arg(long, default_value = "member")]
         role: String,
     },

@@ -2,8 +2,8 @@
 
 use super::{Attestation, Config};
 use countersign_trust::client::{Client, ClientAuth, Far, Profile, Refresh};
-use countersign_trust::limits;
 use countersign_trust::workload::is_absolute;
+use countersign_trust::{limits, operator};
 use countersign_wire::jose::Alg;
 use countersign_wire::statement::Boundary;
 
@@ -109,6 +109,9 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
 /// What makes a registration impossible.
 pub fn client(c: &Client) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("client `{}`: {what}", c.id));
+    if c.id.as_str() == operator::CLIENT {
+        return wrong("the name of the operator's page");
+    }
     if c.name.is_empty() || c.name.chars().count() > limits::NAME_CHARS || !countersign_wire::jcs::is_plain(&c.name) {
         return wrong("name of 1 to 80 plain characters");
     }

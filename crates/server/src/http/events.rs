@@ -23,7 +23,7 @@ use std::time::Duration;
 /// A page that let go may come back within this.
 const GONE: Duration = Duration::from_secs(10);
 /// How long one poll may hang.
-const POLL: Duration = Duration::from_secs(25);
+pub(super) const POLL: Duration = Duration::from_secs(25);
 /// Something is sent at least this often, so that a dead line is noticed.
 const TICK: Duration = Duration::from_secs(5);
 

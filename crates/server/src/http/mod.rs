@@ -10,6 +10,7 @@ pub mod enrolment;
 pub mod events;
 pub mod health;
 pub mod openapi;
+pub mod operator;
 pub mod recovery;
 pub mod request;
 pub mod shells;
@@ -86,6 +87,16 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/enrolments/finish", post(enrolment::finish))
         .route("/rebind/options", post(enrolment::rebind_options))
         .route("/rebind/finish", post(enrolment::rebind_finish))
+        .route("/operator", get(operator::page))
+        .route("/operator/enter", get(operator::enter))
+        .route("/operator/lines", get(operator::lines))
+        .route("/operator/refusals/{reference}", get(operator::refusal))
+        .route("/operator/people/look", post(operator::look))
+        .route("/operator/people/recovery", post(operator::recovery))
+        .route("/operator/sessions/{id}/end", post(operator::end_session))
+        .route("/operator/devices/{id}/suspend", post(operator::suspend))
+        .route("/operator/devices/{id}/touched", get(operator::touched))
+        .route("/operator/devices/{id}/touched/end", post(operator::end_touched))
         .route("/recover", get(shells::recover))
         .route("/recovery/code", post(recovery::code))
         .route("/recovery/standing", post(recovery::standing))

@@ -88,7 +88,7 @@ fn put_cookies(response: &mut Response, fresh: &sessions::Fresh) {
     cookies::set(response, cookies::SESSION, &fresh.session, fresh.session_s);
 }
 
-fn no_session() -> Fault {
+pub(super) fn no_session() -> Fault {
     Fault::because(Refusal::NoSession, "no session cookie")
 }
 

@@ -339,6 +339,13 @@ pub(super) fn facts(app: &App, ctx: &Context, target: Target, asked: Asked, hash
     }
 }
 
+/// The request of a page of our own: kept for this browser, which goes to the sign-in page.
+pub async fn own(app: &App, r: &Incoming, facts: &RequestFacts) -> Result<Response, Fault> {
+    app.in_order()?;
+    noise::admit(app, &r.ctx, What::Request, "request")?;
+    accept(app, r, facts, |browser, until| Write::request_added(facts, browser, until)).await
+}
+
 async fn keep(app: &App, r: &Incoming, target: Target, asked: Asked, hash: String) -> Result<Response, Fault> {
     noise::admit(app, &r.ctx, What::Request, "request")?;
     jwt::ensure(app, target.client.id_token_alg).await?;

@@ -73,7 +73,7 @@ pub(crate) async fn record(app: &App, ctx: &Context, step: &str, fault: &Fault) 
 }
 
 /// A refusal that a person sees, where nothing may be sent to the client.
-async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fault) -> Response {
+pub(crate) async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fault) -> Response {
     let (status, headline, body) = match record(app, ctx, step, &fault).await.err().unwrap_or(fault.refusal) {
         Refusal::Unavailable | Refusal::Clock => (StatusCode::SERVICE_UNAVAILABLE, "error.headline", "error.help"),
         Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many.headline", "error.body_bare"),

@@ -140,6 +140,15 @@ struct SessionTemplate<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "operator.html")]
+struct OperatorTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    nonce: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "logout.html")]
 struct LogoutTemplate<'a> {
     assets: &'a str,
@@ -212,6 +221,11 @@ pub fn session(organisation: &str, nonce: &str, live: Option<&Live>) -> String {
     rendered(&SessionTemplate { assets: root(), script, organisation, nonce, live })
 }
 
+/// `GET /operator`: the same bytes for everybody, but for the nonce.
+pub fn operator(organisation: &str, nonce: &str) -> String {
+    rendered(&OperatorTemplate { assets: root(), script: "operator.js", organisation, nonce })
+}
+
 /// `GET /logout`: asks first. `fields` are sent back as they are, with `confirm=yes`.
 pub fn logout_confirm(organisation: &str, client: Option<&str>, fields: &[(String, String)]) -> String {
     rendered(&LogoutTemplate { assets: root(), script: "", organisation, client, fields })
@@ -277,6 +291,7 @@ mod tests {
         pages.push(silent("Harbour", "f-1", "n-1"));
         pages.push(session("Harbour", "n", Some(&live)));
         pages.push(session("Harbour", "n", None));
+        pages.push(operator("Harbour", "n"));
         pages.push(logout_confirm("Harbour", Some("Till"), &[("state".into(), "\"><x".into())]));
         pages.push(logout_confirm("Harbour", None, &[]));
         pages.push(logged_out("Harbour", Some("https://till.example/?a=1&b=2")));
@@ -298,7 +313,7 @@ mod tests {
         for html in all() {
             assert!(html.starts_with("<!doctype html>"), "{html}");
             assert!(html.ends_with("</html>"), "{html}");
-            for bad in ["<style", " style=", "onclick", "javascript:", "http://", ">sign_in.", ">phone.", ">page.", ">session.", ">logout.", ">error."] {
+            for bad in ["<style", " style=", "onclick", "javascript:", "http://", ">sign_in.", ">phone.", ">page.", ">session.", ">logout.", ">error.", ">operator."] {
                 assert!(!html.contains(bad), "`{bad}` in {html}");
             }
             for script in html.split("<script").skip(1) {

@@ -72,6 +72,21 @@ impl Store {
         .long();
         self.one(q, line).await
     }
+    /// What an operator wants to see among the events after a number, newest first.
+    pub async fn notable(&self, after: i64, limit: i64) -> Result<Vec<Line>, StoreError> {
+        let q = Query::new(
+            event_query!(
+                "WHERE seq > $1 AND kind IN ('step.refused', 'ceremony.refused', 'ceremony.revoked', 'session.judged', \
+                 'session.ended', 'person.not_me', 'source.quarantined', 'device.changed', 'signal.raised', 'signal.cleared', \
+                 'refresh.replayed', 'code.replayed', 'recovery.begun', 'recovery.approved', 'recovery.stopped', \
+                 'recovery.taken', 'recovery.code_used', 'person.changed', 'operator.entered', 'operator.acted') \
+                 ORDER BY seq DESC LIMIT $2"
+            ),
+            [after.into(), limit.into()],
+        )
+        .long();
+        self.many(q, line).await
+    }
     /// Newest events, newest first.
     pub async fn latest(&self, limit: i64) -> Result<Vec<Line>, StoreError> {
         let q = Query::new(

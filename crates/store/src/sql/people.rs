@@ -108,6 +108,13 @@ impl Write {
             [person.id.as_str().into(), person.version.into(), json(&signals).into()],
         ))
     }
+    /// A person gets another role.
+    pub fn person_role(person: &Person, role: Role) -> Write {
+        Write(Statement::one(
+            "UPDATE person SET role = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [person.id.as_str().into(), person.version.into(), role.as_str().into()],
+        ))
+    }
     /// A person's state goes on.
     pub fn person_moved(person: &Person, state: PersonState) -> Write {
         Write(Statement::one(

@@ -242,6 +242,11 @@ impl PolicySet {
         &self.version
     }
 
+    /// What a rule of this set says to people.
+    pub fn sentence(&self, rule: &str) -> Option<&str> {
+        self.notes.values().find(|n| n.id == rule).and_then(|n| n.say.as_deref())
+    }
+
     /// The rules shipped with the program.
     pub fn shipped() -> Result<PolicySet, PolicyFault> {
         PolicySet::compile(DEFAULT)

@@ -131,6 +131,12 @@ async fn approve(
         around.writes.push(Write::uncounted(&scan_counter(&device.id, scan.at)));
     }
     keep(app, ctx, c, step, around).await.map_err(|fault| match &ruling {
+        // A rule ended it after the scan: whoever scanned hears which.
+        _ if let State::Ended(ended) = &c.state
+            && c.scan_facts().is_some_and(|s| s.device == device.id) =>
+        {
+            fault.saying(app.policies.current().sentence(&ended.reason).map(str::to_owned))
+        }
         Ruling::Deny(d) if fault.refusal == Refusal::Denied => fault.saying(d.say.clone()),
         _ => fault,
     })

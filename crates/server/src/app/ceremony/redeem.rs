@@ -14,7 +14,7 @@ use countersign_trust::audit::Kind;
 use countersign_trust::ceremony::redeem::Passed;
 use countersign_trust::policy::{Allowed, Denied};
 use countersign_trust::presence::{self, Presence};
-use countersign_trust::{Refusal, verdict};
+use countersign_trust::{Refusal, operator, verdict};
 use countersign_trust::session::Session;
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{Next, RedeemedReply};
@@ -188,8 +188,10 @@ async fn sign_in(
     let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.guards.extend(vetoes.guards());
     around.also((vec![write], vec![event]));
-    // A session that was there before is not taken back because its client was slow.
-    let step = if raised.is_some() { claimed_at_once(step) } else { step };
+    // A session that was there before is not taken back because its client was slow; a page of our own has nothing
+    // to fetch.
+    let own = client.as_ref().is_some_and(|c| c.as_str() == operator::CLIENT) && !greet;
+    let step = if raised.is_some() || own { claimed_at_once(step) } else { step };
     let mut next = None;
     if let (false, Some(request)) = (greet, &request) {
         let (code, writes, event) = sessions::code(app, &session, request, raised.is_none().then_some(&c.opening.id), &vetoes, ctx.now)?;

@@ -1,15 +1,16 @@
 //! The operator at the machine's console lets a person back in: the way for the only administrator.
 //! It takes the configuration, the store and the key that seals the server's keys; no door of the
-//! server leads here.
+//! server leads there. From the operator's page a recovery is only announced.
 
-use super::{asked, ticket};
+use super::{active, asked, ticket};
 use crate::app::people::uninvited;
 use crate::app::{App, Context, Fault, devices};
 use countersign_store::{Commit, Table, Write};
-use countersign_trust::Refusal;
+use countersign_trust::{Refusal, limits};
 use countersign_trust::audit::Kind;
 use countersign_trust::device::DeviceState;
 use countersign_trust::principal::PersonState;
+use countersign_wire::PersonId;
 use countersign_wire::message::Invitation;
 
 /// A link for one new device of a person who has none left; `lost` ones end with all they opened.
@@ -43,6 +44,23 @@ pub async fn begin(app: &App, ctx: &Context, login: &str, lost: &[String]) -> Re
         commit.guard(Table::Person, person.id.as_str(), person.version);
         app.commit(commit).await?;
         Ok(Invitation { link: format!("{}/enrol#{}", app.config.issuer, given.ticket), left_ms: given.left_ms })
+    })
+    .await
+}
+
+/// Tells a person's devices that somebody is about to get back in as them; any of them can stop what comes of it. No
+/// ticket, no approval: it only makes sure that the person hears of it before anything is asked.
+pub async fn announce(app: &App, ctx: &Context, person: &PersonId, by: &PersonId) -> Result<(), Fault> {
+    app.judged_anew(|n| async move {
+        let now = ctx.anew(app, n).now;
+        let who = active(app, person).await?;
+        let mut event = app.event(Kind::RecoveryBegun, &ctx.txn, now).fact("by", by.as_str());
+        event.person = Some(who.id.clone());
+        let mut commit = Commit::new(event);
+        commit.write(Write::notice_given(&asked(app, &who.id, now.plus_s(limits::RECOVERY_S), now)));
+        commit.guard(Table::Person, who.id.as_str(), who.version);
+        app.commit(commit).await?;
+        Ok(())
     })
     .await
 }
