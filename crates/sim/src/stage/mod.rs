@@ -86,6 +86,14 @@ pub fn program() -> PathBuf {
     built
 }
 
+/// Without the variables of the environment that would be read as configuration.
+fn unnamed(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|n| n.starts_with("COUNTERSIGN_"))) {
+        command.env_remove(name);
+    }
+    command
+}
+
 fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, database: &str) -> String {
     let hash = b64::encode(&mac::h(SECRET.as_bytes()));
     let logout = settings.logout.as_ref().map(|uri| format!("backchannel_logout_uri = \"{uri}\"\n")).unwrap_or_default();
@@ -178,12 +186,7 @@ impl Stage {
                 command
             }
         };
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|n| n.starts_with("COUNTERSIGN_")) {
-                command.env_remove(name);
-            }
-        }
-        let mut child = command
+        let mut child = unnamed(&mut command)
             .args(["serve", "--config"])
             .arg(self.dir.join("countersign.toml"))
             .current_dir(&self.dir)
@@ -290,7 +293,7 @@ impl Stage {
     /// Runs one of the server's commands beside it; answers what it printed, or what it complained of.
     pub fn command(&self, words: &[&str]) -> Result<String, String> {
         let config = self.dir.join("countersign.toml");
-        let out = Command::new(program()).args(words).arg("--config").arg(config).current_dir(&self.dir).output().unwrap();
+        let out = unnamed(&mut Command::new(program())).args(words).arg("--config").arg(config).current_dir(&self.dir).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
     }

@@ -8,15 +8,18 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the monotonic clock")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod ends;
 mod growth;
 mod peer;
 mod process;
 mod sign_in;
 mod tokens;
 mod waiting;
+mod workload;
 
 use clap::Parser;
 use countersign_device::Phone;
+use countersign_sim::decisions;
 use countersign_sim::stage::{Scene, Settings, Stage, place};
 use process::{Cost, cost, memory, ms};
 use serde_json::Value;
@@ -45,6 +48,15 @@ struct Options {
     /// People in the store; above the few that sign in, they are added, and everything is measured once more.
     #[arg(long, default_value_t = 0)]
     people: i64,
+    /// Ends of sessions that are measured; none leaves them out.
+    #[arg(long, default_value_t = 200)]
+    ends: usize,
+    /// Measures nothing else.
+    #[arg(long)]
+    ends_only: bool,
+    /// Sessions of the one device that falls.
+    #[arg(long, default_value_t = 10_000)]
+    falls: i64,
     /// Holds streams to this port; for the benchmark itself.
     #[arg(long, hide = true)]
     hold: Option<u16>,
@@ -56,7 +68,12 @@ struct Costs {
     refresh: Cost,
     introspect: Cost,
     poll: Cost,
+    /// About a device, µs of CPU.
+    decision_us: f64,
 }
+
+/// People that a small store holds at least, where a large one is measured.
+const FEW: i64 = 1_000;
 
 #[tokio::main]
 async fn main() {
@@ -64,11 +81,14 @@ async fn main() {
     if let Some(port) = options.hold {
         return waiting::hold(port).await;
     }
+    let core = process::can_pin().then_some(0);
+    if options.ends_only {
+        return ends(core, &options).await;
+    }
     let mut more = String::new();
     for n in 0..sign_in::CLIENTS {
         let _ = writeln!(more, "[[clients]]\nid = \"bench-{n}\"\nname = \"Bench {n}\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\nscopes = [\"profile\"]");
     }
-    let core = process::can_pin().then_some(0);
     let begun = Instant::now();
     let stage = Stage::set(Settings { more, core, ..Settings::default() }).await;
     let first_start = begun.elapsed();
@@ -86,9 +106,17 @@ async fn main() {
     for n in 0..options.screens {
         players.push(scene.phone(&format!("Person {n}"), &place()).await);
     }
+    if options.people > FEW {
+        growth::grow(&scene.engine, 0, FEW).await;
+        stage.restart().await;
+    }
     let small = costs(&scene, &mut players, &options, "").await;
     let alone = sign_in::round(&scene, &mut players[..1], 100, 2).await;
     row("approval sent → terminal redeemed, one screen", &format!("p50 {} ms, p99 {} ms", ms(alone[alone.len() / 2]), ms(alone[alone.len() * 99 / 100])));
+    let (bare, bound) = workload::measure(&scene, options.screens, options.times / options.screens).await;
+    for (name, cost) in [("client credentials", bare), ("client credentials with DPoP", bound)] {
+        row(&format!("CPU for {name}"), &figure(cost));
+    }
     row("memory of the server, idle / after the run", &format!("{idle:.1} MiB / {:.1} MiB", memory(stage.pid().unwrap())));
     row("start / first start, until it listens", &format!("{} ms / {} ms", ms(start), ms(first_start)));
     if options.waiting > 0 {
@@ -96,17 +124,25 @@ async fn main() {
         row(&format!("memory for a screen that waits, {} of them", w.screens), &format!("{:.1} KiB and {:.1} KiB of the kernel", w.user_kib, w.kernel_kib));
     }
     if options.people > 0 {
-        growth::grow(&scene.engine, 0, options.people).await;
+        growth::grow(&scene.engine, FEW.min(options.people), options.people).await;
         stage.restart().await;
         let name = format!(", {} people, devices, sessions", options.people);
         let large = costs(&scene, &mut players, &options, &name).await;
+        let decision = format!("{:+.0} %", (large.decision_us / small.decision_us - 1.0) * 100.0);
         let pairs = [(small.sign_in, large.sign_in), (small.refresh, large.refresh), (small.introspect, large.introspect), (small.poll, large.poll)];
         let grown: Vec<String> = pairs.iter().map(|(a, b)| format!("{:+.0} %", (b.cpu_us / a.cpu_us - 1.0) * 100.0)).collect();
-        row("growth of CPU: sign-in, refresh, introspection, poll", &grown.join(", "));
+        row("growth of CPU: sign-in, refresh, introspection, poll, decision", &[grown.join(", "), decision].join(", "));
     }
+    drop(scene);
+    drop(stage);
+    let f = decisions::measure(1_000, options.times, core).await;
+    row("CPU for an access decision over HTTP, 1,000 policies of which 11 can apply, properties come along and are checked", &format!("{:.0} µs", f.told_us));
+    row("the same where everything is stored / about an enrolled device, live", &format!("{:.0} µs / {:.0} µs", f.stored_us, f.live_us));
+    row("the first without HTTP, candidates chosen / every policy evaluated, as Cedar alone does", &format!("{:.0} µs / {:.0} µs", f.bare_us, f.plain_us));
+    ends(core, &options).await;
     if options.flows > 0 {
         match peer::measure(options.flows) {
-            Ok(told) => beside(&told, &small),
+            Ok(told) => beside(&told, &small, bare, bound),
             Err(why) => println!("\nthe peer was left out: {why}"),
         }
     }
@@ -128,17 +164,33 @@ async fn costs(scene: &Scene<'_>, players: &mut [Phone], options: &Options, size
     let (refresh, ()) = cost(pid, count, tokens::refresh(scene, &mut holders, each)).await;
     let (introspect, ()) = cost(pid, count, tokens::introspect(scene, &holders, each)).await;
     let poll = tokens::poll(scene, players.len(), each).await;
-    let costs = Costs { sign_in, refresh, introspect, poll };
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let about = decisions::live(&players[0].kept().device_id.to_string());
+    let (decision_us, _) = decisions::cost(&client, scene.stage, &about, true, options.times).await;
+    let costs = Costs { sign_in, refresh, introspect, poll, decision_us };
     for (name, cost) in [
         ("a complete sign-in", costs.sign_in),
         ("a refresh with rotation and a DPoP proof", costs.refresh),
         ("an introspection of an access token", costs.introspect),
         ("a poll of a screen that waits", costs.poll),
     ] {
-        row(&format!("CPU for {name}{size}"), &format!("{:.0} µs ({:.0} a second)", cost.cpu_us, cost.per_second));
+        row(&format!("CPU for {name}{size}"), &figure(cost));
     }
+    row(&format!("CPU for a decision about a device, live, over HTTP{size}"), &format!("{decision_us:.0} µs"));
     row(&format!("approval sent → terminal redeemed, all screens at once{size}"), &format!("p50 {} ms, p99 {} ms", at(50), at(99)));
     costs
+}
+
+async fn ends(core: Option<usize>, options: &Options) {
+    if options.ends > 0 {
+        for (what, figure) in ends::measure(core, options.ends, options.falls).await {
+            row(&what, &figure);
+        }
+    }
+}
+
+fn figure(cost: Cost) -> String {
+    format!("{:.0} µs ({:.0} a second)", cost.cpu_us, cost.per_second)
 }
 
 fn row(what: &str, figure: &str) {
@@ -146,7 +198,7 @@ fn row(what: &str, figure: &str) {
 }
 
 /// The peer's operations, and how many times ours they cost.
-fn beside(told: &Value, ours: &Costs) {
+fn beside(told: &Value, ours: &Costs, bare: Cost, bound: Cost) {
     let Some(all) = told.as_object() else { return };
     for (name, figure) in all {
         let (Some(cpu), Some(rate)) = (figure["cpu_us"].as_f64(), figure["per_second"].as_f64()) else { continue };
@@ -155,6 +207,8 @@ fn beside(told: &Value, ours: &Costs) {
             "refresh with DPoP" => Some(ours.refresh),
             "introspection" => Some(ours.introspect),
             "pending poll" => Some(ours.poll),
+            "client credentials" => Some(bare),
+            "client credentials with DPoP" => Some(bound),
             _ => None,
         };
         let times = own.map(|own| format!(", {:.2} times ours", cpu / own.cpu_us)).unwrap_or_default();

@@ -186,6 +186,11 @@ impl AccessSet {
         self.decide_among(ask, false)
     }
 
+    /// The same answer by evaluating every rule there is: what choosing candidates is measured against.
+    pub fn decide_by_all(&self, ask: &Ask<'_>) -> Verdict {
+        self.decide_among(ask, true)
+    }
+
     fn decide_among(&self, ask: &Ask<'_>, all: bool) -> Verdict {
         let not_covered = || Verdict::no(NOT_COVERED, None);
         let Some((n, act)) = self.names.get(ask.action).and_then(|n| Some((*n, self.actions.get(*n)?))) else { return not_covered() };
