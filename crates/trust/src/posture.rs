@@ -27,7 +27,7 @@ pub const EVIDENCE_S: i64 = 24 * 3600;
 pub const FACTS: usize = 96;
 
 /// An answer that may be missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// It is so.
     Yes,

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 
 /// Sessions judged in one commit.
-const PAGE: i64 = 200;
+const PAGE: i64 = 400;
 /// Changes taken up at once.
 const CHANGES: i64 = 100;
 /// How long a change waits at most where nobody woke this node: another node wrote it and fell.
@@ -86,17 +86,21 @@ async fn judge(app: &App, change: &Judgement) -> Result<(), Fault> {
         let session = app.store.session(id).await?.filter(|s| s.ended.is_none());
         return judge_page(app, session.as_slice(), &change.txn).await;
     }
-    let mut after = String::new();
-    loop {
-        let page = match &change.subject {
-            Some(Subject::Device(id)) => app.store.sessions_of_device_after(id, &after, PAGE).await?,
-            Some(Subject::Person(id)) => app.store.sessions_of_person_after(id, &after, PAGE).await?,
-            _ => app.store.sessions_after(&after, PAGE).await?,
-        };
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.facts.id.to_string();
-        judge_page(app, &page, &change.txn).await?;
+    let after = |id: String| async move {
+        match &change.subject {
+            Some(Subject::Device(of)) => app.store.sessions_of_device_after(of, &id, PAGE).await,
+            Some(Subject::Person(of)) => app.store.sessions_of_person_after(of, &id, PAGE).await,
+            _ => app.store.sessions_after(&id, PAGE).await,
+        }
+    };
+    let mut page = after(String::new()).await?;
+    while let Some(last) = page.last() {
+        // The next page is read while this one is written.
+        let (judged, next) = tokio::join!(judge_page(app, &page, &change.txn), after(last.facts.id.to_string()));
+        judged?;
+        page = next?;
     }
+    Ok(())
 }
 
 /// Judges these in one commit; where one of them moved meanwhile, each in its own.

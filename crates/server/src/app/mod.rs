@@ -198,6 +198,10 @@ impl App {
         }
         if owed {
             self.owed.notify_one();
+            // Whoever must refuse from now on does not wait for the next look at the log.
+            if done.seq.is_some() {
+                self.signals.wake();
+            }
         }
         if to_judge {
             self.to_judge.notify_one();

@@ -14,7 +14,7 @@ use countersign_store::{Commit, StoreError, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::limits;
 use countersign_trust::shared::stream::{Delivery, Status};
-use countersign_wire::{StreamId, b64, set};
+use countersign_wire::{StreamId, Time, b64, set};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -76,11 +76,11 @@ impl Sender {
     /// One stream, as long as it is pushed.
     async fn run(self: Arc<Sender>, id: StreamId, mut stopped: watch::Receiver<bool>) {
         let (mut told, mut set) = (self.app.signals.told.subscribe(), self.app.signals.set.subscribe());
-        let mut tries = 0;
+        let (mut tries, mut held) = (0, Time(0));
         loop {
             told.mark_unchanged();
             set.mark_unchanged();
-            let wait = match self.round(&id, &mut tries).await {
+            let wait = match self.round(&id, &mut tries, &mut held).await {
                 Ok(Some(wait)) => wait,
                 // Gone, or not pushed any more.
                 Ok(None) => return,
@@ -101,7 +101,7 @@ impl Sender {
     }
 
     /// Sends what waits; answers how long to wait, or `None` where the stream is not to be pushed.
-    async fn round(&self, id: &StreamId, tries: &mut usize) -> Result<Option<Duration>, Fault> {
+    async fn round(&self, id: &StreamId, tries: &mut usize, held: &mut Time) -> Result<Option<Duration>, Fault> {
         let app = &self.app;
         let Some(stored) = app.store.stream(id).await? else { return Ok(None) };
         let Some(receiver) = app.config.signals.receiver(&stored.stream.receiver) else { return Ok(None) };
@@ -109,8 +109,12 @@ impl Sender {
             return Ok(None);
         }
         let now = app.now();
-        if !app.store.hold_stream(id, &self.node, now, now.plus_s(HOLD_S)).await? {
-            return Ok(Some(TICK));
+        // Nobody else takes it before the time is over, so it is not asked for anew at each round.
+        if now.plus_s(HOLD_S / 2) >= *held {
+            if !app.store.hold_stream(id, &self.node, now, now.plus_s(HOLD_S)).await? {
+                return Ok(Some(TICK));
+            }
+            *held = now.plus_s(HOLD_S);
         }
         let outbox = outbox::read(app, &stored, receiver).await?;
         if outbox.out.is_empty() {

@@ -20,7 +20,7 @@ type Word = Cow<'static, str>;
 
 /// What policies see. What is missing in a text is as in [`Facts::default`]: an active device with all its
 /// rights at a near screen, nothing known of its health, nothing said against it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Facts {
     /// Pseudonym of the person.
@@ -200,7 +200,7 @@ pub const BROWSER: &str = "browser";
 pub const OWN: &str = "countersign";
 
 /// Posture as policies see it: words and an age. Unknown is a word of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Health {
     /// Operating system, empty where unknown.
@@ -237,7 +237,7 @@ pub const QUESTIONS: [Name; 8] = [
 pub const NEVER_S: i64 = 1 << 40;
 
 /// Answers by the place of their question. Written down, only those are named that are known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Answers([Answer; 8]);
 

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod case;
 mod facts;
+mod memo;
 mod select;
 mod workload;
 
@@ -25,6 +26,7 @@ use countersign_wire::statement::Rights;
 use countersign_wire::{ClientId, b64, mac};
 use select::{Index, Known};
 use case::judged;
+use memo::Memo;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -149,6 +151,7 @@ pub struct PolicySet {
     index: Index<Action>,
     authorizer: Authorizer,
     entities: Entities,
+    memo: Memo,
     notes: HashMap<PolicyId, Notes>,
     names: Names,
 }
@@ -233,6 +236,7 @@ impl PolicySet {
             index: Index::build(&set, &known.collect::<Vec<_>>())?,
             authorizer: Authorizer::new(),
             entities: Entities::empty(),
+            memo: Memo::of(&set, &names.person, &names.client),
             names,
         })
     }
@@ -254,7 +258,13 @@ impl PolicySet {
 
     /// Judges one action. Any fault of evaluation denies.
     pub fn decide(&self, action: Action, facts: &Facts, scope: &str) -> Decision {
-        self.decide_among(action, facts, scope, false)
+        let question = self.memo.question(action, facts, scope);
+        if let Some(made) = self.memo.find(&question) {
+            return made;
+        }
+        let decision = self.decide_among(action, facts, scope, false);
+        self.memo.keep(question, &decision);
+        decision
     }
 
     fn decide_among(&self, action: Action, facts: &Facts, scope: &str, all: bool) -> Decision {

@@ -90,15 +90,40 @@ proptest! {
     fn candidates_decide_as_the_full_set_does(
         policies in proptest::collection::vec(scopes(), 1..12),
         limited in any::<bool>(),
-        client in prop_oneof![Just("till"), Just("other"), Just("third")],
-        person in prop_oneof![Just("p"), Just("q"), Just("r")],
     ) {
         let set = PolicySet::compile(&policies.concat()).unwrap();
-        let facts = Facts { device_limited: limited, client: client.into(), person: person.into(), ..Facts::default() };
-        for action in Action::ALL {
-            let chosen = set.decide_among(action, &facts, "", false);
-            let full = set.decide_among(action, &facts, "", true);
-            prop_assert_eq!(chosen, full);
+        for (client, person) in ["till", "other", "third"].into_iter().flat_map(|c| ["p", "q", "r"].map(|p| (c, p))) {
+            let facts = Facts { device_limited: limited, client: client.into(), person: person.into(), ..Facts::default() };
+            for action in Action::ALL {
+                let full = set.decide_among(action, &facts, "", true);
+                prop_assert_eq!(&set.decide_among(action, &facts, "", false), &full);
+                // The same again, and as it is remembered from whoever asked before.
+                prop_assert_eq!(&set.decide(action, &facts, ""), &full);
+                prop_assert_eq!(&set.decide(action, &facts, ""), &full);
+            }
+        }
+    }
+
+    /// What is remembered of one question answers no other.
+    #[test]
+    fn a_decision_is_remembered_for_its_own_facts_alone(
+        asked in proptest::collection::vec((any::<[bool; 3]>(), 0..3_i64, 0..3_usize, 0..2_usize), 2..12),
+    ) {
+        let text = "permit (principal is Person, action, resource);
+            forbid (principal is Person, action == Action::\"scan\", resource) when { context.device_limited };
+            forbid (principal is Person, action, resource) when { context.far_allowed && context.posture.age_s > 1 };
+            forbid (principal is Person, action == Action::\"unlock\", resource) when { context.scope == \"refund\" && context.signals.contains(\"s1\") };
+            forbid (principal is Person, action, resource) when { context.posture.managed == \"yes\" || context.signals.contains(\"s2\") };";
+        let set = PolicySet::compile(text).unwrap();
+        for ([limited, far, managed], age_s, signal, scope) in asked {
+            let answer = if managed { Answer::Yes } else { Answer::No };
+            let posture = Health { age_s, answers: Answers::default().with(Name::Managed, answer), ..Health::default() };
+            let signals = BTreeSet::from([format!("s{signal}").into()]);
+            let facts = Facts { device_limited: limited, far_allowed: far, posture, signals, ..Facts::default() };
+            for action in [Action::Scan, Action::Unlock] {
+                let scope = ["refund", ""][scope];
+                prop_assert_eq!(set.decide(action, &facts, scope), set.decide_among(action, &facts, scope, true));
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Jws<'a> {
 }
 
 /// A JWS whose signature was checked: the only way to its claims.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Claims(Vec<u8>);
 
 /// Why a JWS was not taken by a key that came as JSON. The code is interface.

@@ -120,6 +120,8 @@ pub async fn measure(core: Option<usize>, rounds: usize, sessions: i64) -> Vec<(
     let mut phone = scene.phone("Ende", &place()).await;
     let asking = house.refusals(&scene, &house.guard(Ask::EveryRequest), &mut phone, rounds).await;
     rows.push(("end of a session accepted → refused at a guarded door that asks".to_owned(), parts(&asking)));
+    // Before anybody is told of it: each event that is pushed costs a signature more (RS256).
+    rows.extend(fall(&house, &scene, &mut scene.phone("Fall", &place()).await, sessions).await);
     let guard = house.guard(Ask::WithNonces);
     let hearing = guard.clone();
     let hear = move |body: String| {
@@ -131,7 +133,6 @@ pub async fn measure(core: Option<usize>, rounds: usize, sessions: i64) -> Vec<(
     Receiver::new(&house.stage, "records", &place()).stream(Some(&format!("{}/events", house.address))).await;
     let pushed = house.refusals(&scene, &guard, &mut phone, rounds).await;
     rows.push(("the same, refused because the event was pushed to it".to_owned(), parts(&pushed)));
-    rows.extend(fall(&house, &scene, &mut phone, sessions).await);
     rows.push(silence(&house, &scene).await);
     rows
 }
