@@ -55,6 +55,13 @@ const BOUNDARIES = {
 /** Rights as people read them: known ones in words, others by their registered name */
 export const rights = (scopes) => scopes.map((scope) => (SCOPES[scope] ? say(SCOPES[scope]) : name(scope)));
 
+/** What is opened for a while only, each with its time */
+const timed = ({ rights: { timed: list = [] } }) =>
+  list.map(({ scope, for_s }) => row('clock', say('statement.timed'), rights([scope])[0], el('dd.detail', {}, say('statement.timed_for', { span: span(for_s) }))));
+
+/** Scopes that last as long as the session */
+const lasting = ({ rights: { scopes, timed: list = [] } }) => scopes.filter((scope) => !list.some((one) => one.scope === scope));
+
 const listed = (items) => items.flatMap((item, at) => (at === 0 ? [item] : [', ', item]));
 
 const row = (sign, label, value, ...details) =>
@@ -85,7 +92,7 @@ export function card(said, me) {
     say('statement.opens'),
     name(said.client.name),
     said.client.redirect_host && name(said.client.redirect_host),
-    said.rights.scopes.length > 0 && el('dd.detail', {}, listed(rights(said.rights.scopes))),
+    lasting(said).length > 0 && el('dd.detail', {}, listed(rights(lasting(said)))),
     BOUNDARIES[said.boundary] && el('dd.detail', {}, say(BOUNDARIES[said.boundary])),
     said.request.message && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
   );
@@ -96,6 +103,7 @@ export function card(said, me) {
     back && row('person', say('statement.recover_who'), name(said.request.message ?? ''), say('statement.recover_look')),
     screen,
     asDevice ? null : opens,
+    timed(said),
     asDevice || said.rights.session_s <= 0 ? null : row('clock', say('statement.for'), say('statement.for_until', { span: span(said.rights.session_s), time: until })),
     row('person', say('statement.as'), name(me ?? '')),
   );

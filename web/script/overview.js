@@ -141,7 +141,21 @@ function sessions(list) {
 /** Why it does not simply go on, in the words of the rule or in ours. */
 const rests = ({ effect, say: said }) => el('p.notice.warn', {}, icon('lock'), el('span', {}, said || say(RESTS[effect])));
 
-function session({ id, screen: where, client, rights: scopes, opened_at, until, left_s, by, standing }) {
+/** A right that was given for a while: what, how long still, and its end */
+function timed({ id, scope, until, left_s, reason }, where) {
+  const [called] = rights([scope]);
+  const text = say('rights.left', { n: Math.max(1, Math.round(left_s / 60)), time: timeOfDay(moment(until)) });
+  const end = then(async () => {
+    await act(`/device/rights/${encodeURIComponent(id)}/end`);
+    announce(say('rights.ended'), true);
+  });
+  const why = reason && el('p.small.quiet', {}, parts('rights.reason', { reason: name(reason) }));
+  const stop = pressing(say('rights.end'), end, { extra: 'slim', 'aria-label': say('rights.end_named', { right: scope, screen: where }) });
+  return el('li', {}, icon('clock'), el('div', {}, el('p', {}, called), el('p.small.quiet', {}, text), why), stop);
+}
+
+function session({ id, screen: where, client, rights: all, timed: list = [], opened_at, until, left_s, by, standing }) {
+  const scopes = all.filter((scope) => !list.some((one) => one.scope === scope));
   const tally = new Tally(24);
   tally.set(left_s / Math.max(1, until - opened_at));
   const n = Math.max(1, Math.round(left_s / 60));
@@ -163,6 +177,7 @@ function session({ id, screen: where, client, rights: scopes, opened_at, until, 
     el('p.small.quiet', {}, name(client), '. ', rights(scopes).flatMap((one, at) => (at ? [', ', one] : [one])), scopes.length ? '.' : ''),
     by && el('p.small.quiet', {}, parts('sessions.opened_with', { device: name(by), time: timeOfDay(moment(opened_at)) })),
     standing && rests(standing),
+    list.length > 0 && el('ul.timed', {}, list.map((one) => timed(one, where))),
   ];
   box.append(
     ground('laptop'),

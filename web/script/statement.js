@@ -15,7 +15,7 @@ const MEMBERS = {
   request: { hash: text, scopes: text, message: text, details: { type: text, title: text, rows: { label: text, value: text }, asked: text } },
   terminal: { jkt: text, kind: text, agent: text, opened_at: text },
   confirm: { directions: text, digits: text },
-  rights: { scopes: text, session_s: text, clients: text },
+  rights: { scopes: text, session_s: text, clients: text, timed: { scope: text, for_s: text } },
 };
 
 function known(value, members) {

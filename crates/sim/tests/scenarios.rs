@@ -38,6 +38,8 @@ mod signals;
 mod stepup;
 #[path = "scenarios/tether.rs"]
 mod tether;
+#[path = "scenarios/timed.rs"]
+mod timed;
 #[path = "scenarios/tpm.rs"]
 mod tpm;
 #[path = "scenarios/trust.rs"]

@@ -66,6 +66,10 @@ kinds! {
     SessionRaised = "session.raised": ["PR.AA-03", "PR.AA-05", "PR.PS-04"],
     /// A session was judged again, and stands otherwise than before.
     SessionJudged = "session.judged": ["PR.AA-05", "RS.MI-01", "PR.PS-04"],
+    /// A right was given for a while, by somebody else's approval; by one's own it goes with the session's line.
+    RightGiven = "right.given": ["PR.AA-05", "PR.PS-04"],
+    /// A right ended before its time.
+    RightEnded = "right.ended": ["PR.AA-05", "RS.MI-01", "PR.PS-04"],
     /// A session went on after a proof.
     SessionResumed = "session.resumed": ["PR.AA-03", "PR.PS-04"],
     /// A session ended.

@@ -1,5 +1,6 @@
 //! Registered clients: applications that ask for sign-ins.
 
+use crate::right::Offered;
 use countersign_wire::jose::{Alg, Jwk};
 use countersign_wire::statement::Boundary;
 use countersign_wire::{ClientId, Time};
@@ -91,6 +92,9 @@ pub struct Client {
     /// Those of them that policy must allow one by one.
     #[serde(default)]
     pub privileged_scopes: Vec<String>,
+    /// Those of them that are given just in time: asked for by a role, for minutes, in one session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub just_in_time: Vec<Offered>,
     /// Types of `authorization_details` it may ask for (RFC 9396 §10).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detail_types: Vec<String>,
@@ -254,7 +258,11 @@ impl Client {
     }
     /// Whether policy must allow this scope by itself.
     pub fn is_privileged(&self, scope: &str) -> bool {
-        self.privileged_scopes.iter().any(|s| s == scope)
+        self.privileged_scopes.iter().any(|s| s == scope) || self.offers(scope).is_some()
+    }
+    /// How this scope is given just in time, if it is.
+    pub fn offers(&self, scope: &str) -> Option<&Offered> {
+        self.just_in_time.iter().find(|o| o.scope == scope)
     }
 }
 

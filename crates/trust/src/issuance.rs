@@ -11,6 +11,7 @@ use crate::policy::{Ruling, WorkloadRuling};
 use crate::principal::{Person, PersonState};
 use crate::session::Session;
 use crate::workload::{Agent, Wish};
+use countersign_wire::statement::Timed;
 use countersign_wire::{ClientId, PersonId, Time, WorkloadId};
 
 /// What is to be made.
@@ -62,6 +63,7 @@ pub struct Permit {
     person: PersonId,
     client: Option<ClientId>,
     scopes: Vec<String>,
+    timed: Vec<Timed>,
 }
 
 impl Permit {
@@ -79,7 +81,11 @@ impl Permit {
     }
     #[cfg(test)]
     pub(crate) fn for_tests(person: PersonId) -> Permit {
-        Permit { person, client: None, scopes: vec!["read".to_owned(), "write".to_owned()] }
+        Permit { person, client: None, scopes: vec!["read".to_owned(), "write".to_owned()], timed: Vec::new() }
+    }
+    /// Those of them that a session which begins or is raised now gets for a while only.
+    pub fn timed(&self) -> &[Timed] {
+        &self.timed
     }
 }
 
@@ -122,12 +128,16 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
     }
     match ruling {
         Ruling::Deny(deny) => Err(deny.refusal),
-        Ruling::Allow(allow) => Ok(Permit {
-            person: person.id.clone(),
-            client: client.map(|c| c.id.clone()),
-            // A registration that lost a scope since the request gives it no more.
-            scopes: allow.rights.scopes.iter().filter(|s| client.is_none_or(|c| c.may_ask(s))).cloned().collect(),
-        }),
+        Ruling::Allow(allow) => {
+            // A registration that lost a scope since the request gives it no more; and what is given just in
+            // time is there only while the session holds the right to it.
+            let right = |scope: &str| session.zip(*client).map(|(s, c)| s.facts.right(&c.id, scope, now));
+            let given = |scope: &str| client.and_then(|c| c.offers(scope)).is_none() || right(scope).is_none_or(|r| r.is_some());
+            let may = |s: &&String| client.is_none_or(|c| c.may_ask(s)) && given(s);
+            let scopes: Vec<String> = allow.rights.scopes.iter().filter(may).cloned().collect();
+            let timed: Vec<Timed> = allow.rights.timed.iter().filter(|t| scopes.contains(&t.scope)).cloned().collect();
+            Ok(Permit { person: person.id.clone(), client: client.map(|c| c.id.clone()), scopes, timed })
+        }
     }
 }
 

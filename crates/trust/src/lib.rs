@@ -22,6 +22,7 @@ pub mod presence;
 pub mod principal;
 pub mod recovery;
 pub mod refusal;
+pub mod right;
 pub mod session;
 pub mod shared;
 pub mod signal;

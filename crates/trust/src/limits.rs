@@ -66,6 +66,8 @@ pub const PUSHED_S: i64 = 60;
 pub const RESPONSE_S: i64 = 120;
 /// Longest life of a signed request object, seconds (FAPI 2.0 Message Signing §5.3.1).
 pub const REQUEST_OBJECT_S: i64 = 3_600;
+/// Longest time that a right is given for, seconds: whoever needs it longer asks again.
+pub const RIGHT_S: i64 = 3_600;
 /// Authorization code, seconds (RFC 6749 §4.1.2 allows ten minutes; a page needs far less).
 pub const CODE_S: i64 = 60;
 /// Access token for people, seconds.

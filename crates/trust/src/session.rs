@@ -2,6 +2,8 @@
 
 use crate::acr::Earned;
 use crate::ceremony::collect::Collector;
+use crate::client::Client;
+use crate::right::Right;
 use crate::signal::Signal;
 use crate::standing::Standing;
 use countersign_wire::{
@@ -68,6 +70,29 @@ pub struct SessionFacts {
     /// The client that collected it at the token endpoint; `None` where it stands on a screen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collector: Option<Collector>,
+    /// Rights that were given just in time, those that are over among them until the next one is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rights: Vec<Right>,
+}
+
+impl SessionFacts {
+    /// The right to a scope that lives now, if the scope is given just in time to a client of this session.
+    pub fn right(&self, client: &ClientId, scope: &str, now: Time) -> Option<&Right> {
+        self.rights.iter().find(|r| r.client == *client && r.scope == scope && r.is_live(now))
+    }
+    /// The same session with one more right, without those that are over.
+    pub fn with_rights(mut self, given: impl IntoIterator<Item = Right>, now: Time) -> SessionFacts {
+        for one in given {
+            self.rights.retain(|r| r.is_live(now) && !(r.client == one.client && r.scope == one.scope));
+            self.rights.push(one);
+        }
+        self
+    }
+    /// Scopes that count now, for a client: all but those given just in time whose time is over.
+    pub fn scopes_at(&self, client: Option<&Client>, now: Time) -> Vec<String> {
+        let counts = |s: &&String| client.is_none_or(|c| c.offers(s).is_none() || self.right(&c.id, s, now).is_some());
+        self.scopes.iter().filter(counts).cloned().collect()
+    }
 }
 
 impl Session {
@@ -78,12 +103,14 @@ impl Session {
     }
     /// The same session after its person approved or signed anew: what was earned, when, by which
     /// device and passkey and what was shown are `new`'s, and its cookie; key, clients and both ends stay.
-    pub fn raised(&self, new: SessionFacts) -> SessionFacts {
+    pub fn raised(&self, new: SessionFacts, now: Time) -> SessionFacts {
         let old = &self.facts;
         let mut scopes = old.scopes.clone();
         scopes.extend(new.scopes.iter().filter(|s| !old.scopes.contains(s)).cloned());
+        let rights = old.clone().with_rights(new.rights.clone(), now).rights;
         SessionFacts {
             scopes,
+            rights,
             id: old.id.clone(),
             clients: old.clients.clone(),
             opened_at: old.opened_at,

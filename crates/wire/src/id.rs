@@ -116,6 +116,8 @@ uuid_ids! {
     TokenId,
     /// What a client was given in one exchange, with everything renewed from it.
     GrantId,
+    /// One right that was given just in time.
+    RightId,
     /// One signing or sealing key (`kid`).
     KeyId,
     /// One stream of security events to a receiver (`stream_id`).

@@ -4,7 +4,7 @@
 mod overview;
 mod posture;
 
-pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, SessionItem, StandingItem, Story};
+pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, RightItem, SessionItem, StandingItem, Story};
 pub use posture::{PostureBody, PostureFact, PostureTaken, PostureView, TpmAsk, TpmSealed};
 
 use crate::code::Direction;

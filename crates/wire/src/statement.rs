@@ -175,6 +175,19 @@ pub struct Rights {
     pub session_s: i64,
     /// Clients the session will serve.
     pub clients: Vec<ClientId>,
+    /// Those of the scopes that are given for a while only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timed: Vec<Timed>,
+}
+
+/// A scope that is given for a while only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timed {
+    /// The scope.
+    pub scope: String,
+    /// For how long from the moment it is given, seconds.
+    pub for_s: i64,
 }
 
 /// The whole statement. Field names are the specification's.

@@ -132,7 +132,7 @@ pub(crate) mod tests {
             channel: Channel::Frame,
             near: vec![Near::SameNetwork],
             confirm: Demanded { directions: vec![Direction::TypedOnTerminal], digits: 4 },
-            rights: Rights { scopes: vec!["openid".into()], session_s: 1800, clients: vec![client] },
+            rights: Rights { scopes: vec!["openid".into()], session_s: 1800, clients: vec![client], timed: Vec::new() },
             n: "n".into(),
             iat: 1_800_000_000,
             exp: 1_800_000_120,

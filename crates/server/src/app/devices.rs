@@ -2,7 +2,7 @@
 
 use super::ceremony::ended_along;
 use super::people::name_of;
-use super::{App, Context, Fault, recovery, sessions, signals};
+use super::{App, Context, Fault, recovery, rights, sessions, signals};
 use countersign_store::sql::{Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
@@ -57,17 +57,19 @@ async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], n
             continue;
         }
         let f = &session.facts;
-        let mut clients = Vec::new();
+        let (mut clients, mut registered) = (Vec::new(), Vec::new());
         for id in &f.clients {
             if let Some(client) = app.store.client(id).await? {
-                clients.push(client.client.name);
+                clients.push(client.client.name.clone());
+                registered.push(client.client);
             }
         }
         open.push(SessionItem {
             id: f.id.to_string(),
             screen: f.agent.clone(),
             client: clients.join(", "),
-            rights: f.scopes.clone(),
+            rights: f.scopes_at(registered.first(), now),
+            timed: f.rights.iter().filter(|r| r.is_live(now)).map(|r| rights::item(r, now)).collect(),
             opened_at: f.opened_at.seconds(),
             until: f.until.seconds(),
             left_s: f.until.seconds() - now.seconds(),

@@ -1,7 +1,7 @@
 //! The one issuance gate with its loads: every session, code and token of every endpoint comes
 //! through [`gate`], which re-reads whatever can veto and hands its versions to the commit.
 
-use super::{App, Fault};
+use super::{App, Fault, rights};
 use countersign_store::sql::{StoredClient, StoredWorkload};
 use countersign_store::{Commit, Table};
 use countersign_trust::Refusal;
@@ -16,6 +16,7 @@ use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
 use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, CredentialId, DeviceId, PersonId, Time};
+use std::borrow::Cow;
 
 /// Facts that can veto, as read just now.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Vetoes {
     pub credential: Credential,
     /// The client, where there is one.
     pub client: Option<StoredClient>,
+    /// People and devices that gave a right of the session and did not open it.
+    pub givers: Vec<(Table, String, i64)>,
 }
 
 impl Vetoes {
@@ -48,6 +51,7 @@ impl Vetoes {
                 Some(id) => Some(app.store.client(id).await?.ok_or_else(gone)?),
                 None => None,
             },
+            givers: Vec::new(),
         })
     }
 
@@ -60,7 +64,9 @@ impl Vetoes {
 
     /// The same without the passkey, for a commit that itself writes the passkey's counter.
     pub fn guards_but_credential(&self) -> Vec<(Table, String, i64)> {
-        resting_on(&self.person, &self.device, self.client.as_ref())
+        let mut all = resting_on(&self.person, &self.device, self.client.as_ref());
+        all.extend(self.givers.iter().cloned());
+        all
     }
 
     /// Adds the guards to a commit.
@@ -80,6 +86,7 @@ pub fn resting_on(person: &Person, device: &Device, client: Option<&StoredClient
 }
 
 /// What the thing to be made rests on.
+#[derive(Clone)]
 pub struct Ground<'a> {
     /// The session it belongs to; `None` when this makes one.
     pub session: Option<&'a Session>,
@@ -178,9 +185,16 @@ pub async fn gate_in_session(
     ground: &Ground<'_>,
     now: Time,
 ) -> Result<(Permit, Vetoes), Fault> {
-    let f = &ground.session.ok_or(Fault::because(Refusal::Gone, "no session"))?.facts;
-    let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(client)).await?;
-    let (permit, _) = gate(app, product, &vetoes, ground, now)?;
+    let session = ground.session.ok_or(Fault::because(Refusal::Gone, "no session"))?;
+    let f = &session.facts;
+    let mut vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(client)).await?;
+    let still;
+    let mut ground = Cow::Borrowed(ground);
+    if f.rights.iter().any(|r| r.is_live(now) && r.by.device != f.device) {
+        (still, vetoes.givers) = rights::still_given(app, session, now).await?;
+        ground.to_mut().session = Some(&still);
+    }
+    let (permit, _) = gate(app, product, &vetoes, &ground, now)?;
     Ok((permit, vetoes))
 }
 

@@ -197,10 +197,11 @@ impl Known {
             return Ok((Some(Standing { effect: Effect::End, policies, say: None, at: now }), Value::Bool(false)));
         };
         let client = f.clients.first().and_then(|id| self.clients.get(id)).and_then(Option::as_ref).map(|c| &c.client);
-        let ground = Ground::of(session, &[], &f.scopes);
+        let scopes = f.scopes_at(client, now);
+        let ground = Ground::of(session, &[], &scopes);
         let facts = Facts::of(person, device, client, ground.purpose, ground.channel, ground.presence, now)
             .in_session(Some(session), now);
-        Ok(match self.policies.rule(Action::Continue, &facts, client, &f.scopes) {
+        Ok(match self.policies.rule(Action::Continue, &facts, client, &scopes) {
             Ruling::Deny(d) => {
                 let effect = d.effect.unwrap_or(Effect::Lock);
                 (Some(Standing { effect, policies: d.policies, say: d.say, at: now }), d.judged)

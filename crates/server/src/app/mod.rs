@@ -23,6 +23,7 @@ pub mod polls;
 pub mod posture;
 pub mod rebind;
 pub mod recovery;
+pub mod rights;
 pub mod sessions;
 pub mod signals;
 pub mod silence;

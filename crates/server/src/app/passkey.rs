@@ -102,6 +102,8 @@ async fn attempt(
         &permit,
         &vetoes,
         Started {
+            // Nothing was read on a device of the person's own.
+            timed: Vec::new(),
             id,
             txn: r.txn.clone(),
             ceremony: None,

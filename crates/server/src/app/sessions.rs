@@ -5,7 +5,7 @@ use super::ceremony::ended_along;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::silence::{self, Span};
-use super::{App, Context, Fault, signals};
+use super::{App, Context, Fault, rights, signals};
 use crate::oidc::back::Way;
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout, RequestFacts};
 use countersign_store::{Commit, StoreError, Table, Write};
@@ -16,14 +16,17 @@ use countersign_trust::ceremony::collect::Collector;
 use countersign_trust::client::Client;
 use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
+use countersign_trust::right::{self, Giver, Offered};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::signal::{self, Subject};
 use countersign_trust::{Refusal, limits, operator};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{BeatTaken, Next};
+use countersign_wire::statement::Timed;
 use countersign_wire::{
     CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
 };
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Lists of sessions that are ended one after the other, at most: whoever opens more than that at the
@@ -65,6 +68,8 @@ pub struct Started {
     pub shown: serde_json::Value,
     /// The client that collects, if one does.
     pub collector: Option<Collector>,
+    /// Scopes that were read and approved for a while only.
+    pub timed: Vec<Timed>,
 }
 
 fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
@@ -94,7 +99,11 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
         agent: s.agent,
         shown: s.shown,
         collector: s.collector,
+        rights: Vec::new(),
     };
+    let giver = Giver { person: facts.person.clone(), device: facts.device.clone(), ceremony: facts.ceremony.clone() };
+    let given = permit.client().map(|client| right::narrowed(permit.timed(), &s.timed).into_iter().map(|timed| rights::given(app, client, timed, giver.clone(), None, now)));
+    let facts = facts.with_rights(given.into_iter().flatten(), now);
     (Session::begun(facts), cookies)
 }
 
@@ -116,19 +125,23 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
     let (kind, session, write) = match raised {
         None => (Kind::SessionOpened, fresh.clone(), Write::session_opened(&fresh)),
         Some(old) => {
-            let facts = old.raised(fresh.facts);
+            let facts = old.raised(fresh.facts, now);
             let write = Write::session_raised(old, &facts);
             (Kind::SessionRaised, Session { version: old.version + 1, facts, signals: Vec::new(), standing: None, ..old.clone() }, write)
         }
     };
     let f = &session.facts;
     let cookies = Fresh { session_s: f.until.seconds() - now.seconds(), ..cookies };
+    let given: Vec<Value> = f.rights.iter().filter(|r| r.at == now).map(rights::told).collect();
     let mut event = app
         .session_event(kind, &f.txn, &f.id, now)
         .fact("acr", f.earned.acr())
         .fact("amr", f.earned.amr(f.attested))
         .fact("scopes", f.scopes.clone())
         .fact("until", f.until.seconds());
+    if !given.is_empty() {
+        event = event.fact("rights", given);
+    }
     if let Some(old) = raised {
         event = event.fact("acr_was", old.facts.earned.acr());
     }
@@ -299,7 +312,9 @@ pub fn reaches(session: &Session, client: Option<&Client>, r: &RequestFacts, now
     let unread = r.scopes.iter().any(|s| !f.scopes.contains(s) && !by_policy(s));
     // Zero asks for a fresh sign-in, whatever the clock says (OpenID Connect Core §3.1.2.1).
     let stale = r.max_age_s.is_some_and(|max| max == 0 || now.seconds() - f.auth_time.seconds() > max);
-    if stale || unread || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
+    // What is given just in time is asked for on the person's own device, each time anew.
+    let over = |s: &String| client.is_some_and(|c| c.offers(s).is_some_and(Offered::is_own) && f.right(&c.id, s, now).is_none());
+    if stale || unread || r.scopes.iter().any(over) || !r.details.is_empty() || !f.earned.satisfies(&r.acr_values) {
         return Err(Fault::because(Refusal::StepUp, "the session must be raised first"));
     }
     Ok(())

@@ -4,8 +4,10 @@
 
 mod admin;
 mod backup;
+mod init;
 mod log;
 mod policy;
+mod right;
 mod signal;
 mod verify;
 mod workload;
@@ -42,6 +44,14 @@ struct Cli {
 enum Command {
     /// Start the server.
     Serve,
+    /// Make a folder to begin with: a configuration, and rules with their tests.
+    Init {
+        /// The rules for such a place: shop, workshop, contractor or operations.
+        #[arg(long)]
+        profile: init::Profile,
+        /// The folder; it must hold no configuration yet.
+        folder: PathBuf,
+    },
     /// Check or print the configuration.
     Config {
         #[command(subcommand)]
@@ -85,6 +95,11 @@ enum Command {
     Signal {
         #[command(subcommand)]
         what: signal::SignalCommand,
+    },
+    /// Rights that were given just in time.
+    Right {
+        #[command(subcommand)]
+        what: right::RightCommand,
     },
     /// Registered applications.
     Client {
@@ -231,6 +246,9 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         print!("{TEMPLATE}");
         return Ok(());
     }
+    if let Command::Init { profile, folder } = &cli.command {
+        return init::run(*profile, folder, TEMPLATE, cli.json);
+    }
     if let Command::Verify { what } = &cli.command {
         return verify::run(what, cli.json);
     }
@@ -250,12 +268,13 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Device { what } => admin::device(&*acting(config).await?, what, json).await,
         Command::Client { what } => admin::client(&*acting(config).await?, what, json).await,
         Command::Policy { what } => policy::run(config, what, json).await,
+        Command::Right { what } => right::run(&*acting(config).await?, what, json).await,
         Command::Signal { what } => signal::run(&*acting(config).await?, what, json).await,
         Command::Workload { what } => workload::run(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,
-        Command::Completions { .. } | Command::Verify { .. } | Command::McpGate { .. } | Command::Config { what: ConfigCommand::Template } => Ok(()),
+        Command::Completions { .. } | Command::Init { .. } | Command::McpGate { .. } | Command::Verify { .. } | Command::Config { what: ConfigCommand::Template } => Ok(()),
     }
 }
 

@@ -172,6 +172,12 @@ pub fn client(c: &Client) -> Result<(), String> {
     if c.privileged_scopes.iter().any(|s| !c.scopes.contains(s)) {
         return wrong("privileged_scopes must be among its scopes");
     }
+    for offered in &c.just_in_time {
+        offered.check().or_else(wrong)?;
+        if !c.scopes.contains(&offered.scope) || c.just_in_time.iter().filter(|o| o.scope == offered.scope).count() > 1 {
+            return wrong("just_in_time: each scope once, and among its scopes");
+        }
+    }
     if !(60..=7 * 86_400).contains(&c.session_s) || !(60..=c.session_s).contains(&c.idle_s) {
         return wrong("session_s from 60 to 604800, idle_s from 60 to session_s");
     }

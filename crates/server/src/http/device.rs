@@ -5,7 +5,7 @@ use super::answer::{answer, put_nonce};
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
 use crate::app::ceremony::{decide, scan as scanning, story as stories};
-use crate::app::{App, Fault, devices, evidence, people, posture as health, sessions};
+use crate::app::{App, Fault, devices, evidence, people, posture as health, rights, sessions};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -147,6 +147,17 @@ async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> 
         let _: Nothing = json(&r.headers, &body)?;
         let n = sessions::end_from_device(&app, &r.ctx, &device.device.person, which.as_deref()).await?;
         Ok(object!({"ended": n}))
+    })
+    .await
+}
+
+/// `POST /device/rights/{id}/end`.
+pub async fn end_right(State(app): Shared, Path(id): Path<String>, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let device = r.device_once(&app, &body).await?;
+        let _: Nothing = json(&r.headers, &body)?;
+        rights::end_from_device(&app, &device.device.person, &id).await?;
+        Ok(object!({}))
     })
     .await
 }

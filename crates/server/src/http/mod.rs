@@ -79,6 +79,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/device/ceremonies/{cid}/decision", post(device::decision))
         .route("/device/sessions/end", post(device::end_all))
         .route("/device/sessions/{id}/end", post(device::end_one))
+        .route("/device/rights/{id}/end", post(device::end_right))
         .route("/device/devices/{id}/{verb}", post(device::manage))
         .route("/device/notices/{id}/{verb}", post(device::notice))
         .route("/device/invitations", post(device::invite))

@@ -103,10 +103,12 @@ pub struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// Until when the access token is good: never beyond the session.
+    /// Until when the access token is good: never beyond the session, nor beyond a right that it carries.
     pub fn access_until(&self) -> Time {
         let life_s = if self.jkt.is_some() { limits::ACCESS_S } else { limits::BEARER_S };
-        self.now.plus_s(life_s).min(self.session.until)
+        let until = self.now.plus_s(life_s).min(self.session.until);
+        let carried = self.session.rights.iter().filter(|r| r.client == self.client.id && self.scopes.contains(&r.scope));
+        carried.map(|r| r.until).fold(until, Time::min)
     }
 
     fn common(&self) -> Map<String, Value> {

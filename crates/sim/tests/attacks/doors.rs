@@ -32,6 +32,7 @@ fn doors() -> Vec<&'static str> {
         "/device/ceremonies/00000000-0000-7000-8000-000000000000/decision",
         "/device/sessions/end",
         "/device/sessions/00000000-0000-7000-8000-000000000000/end",
+        "/device/rights/00000000-0000-7000-8000-000000000000/end",
         "/device/devices/00000000-0000-7000-8000-000000000000/rename",
         "/device/devices/00000000-0000-7000-8000-000000000000/lost",
         "/device/devices/00000000-0000-7000-8000-000000000000/allow",

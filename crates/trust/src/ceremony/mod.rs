@@ -470,7 +470,7 @@ mod tests {
             demanded: Demanded { directions: vec![Direction::TypedOnTerminal], digits: 4 },
             done: Vec::new(),
             tries: 3,
-            rights: Rights { scopes: Vec::new(), session_s: 60, clients: Vec::new() },
+            rights: Rights { scopes: Vec::new(), session_s: 60, clients: Vec::new(), timed: Vec::new() },
             at,
             until: at.plus_s(1),
         };

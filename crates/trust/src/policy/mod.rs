@@ -17,6 +17,8 @@ pub use facts::{Facts, Health, OWN, QUESTIONS, RECONFIRM};
 use crate::Refusal;
 use crate::client::Client;
 use crate::limits;
+use crate::principal::Role;
+use crate::right;
 use crate::standing::Effect;
 use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
@@ -38,6 +40,36 @@ pub const DEFAULT: &str =
         include_str!("../../../../policies/trust.cedar"), "\n",
         include_str!("../../../../policies/workload.cedar")
     );
+/// The same, file by file.
+pub const SHIPPED: [(&str, &str); 3] = [
+    ("ceremony", include_str!("../../../../policies/ceremony.cedar")),
+    ("trust", include_str!("../../../../policies/trust.cedar")),
+    ("workload", include_str!("../../../../policies/workload.cedar")),
+];
+
+/// Rules for one kind of place, in force beside the default ones.
+pub struct Profile {
+    /// Its name.
+    pub name: &'static str,
+    /// Its rules.
+    pub rules: &'static str,
+    /// Their tests.
+    pub cases: &'static str,
+}
+
+macro_rules! profile {
+    ($name:literal) => {
+        Profile {
+            name: $name,
+            rules: include_str!(concat!("../../../../policies/profiles/", $name, "/", $name, ".cedar")),
+            cases: include_str!(concat!("../../../../policies/profiles/", $name, "/tests.json")),
+        }
+    };
+}
+
+/// The places that rules are shipped for.
+pub const PROFILES: [Profile; 4] = [profile!("shop"), profile!("workshop"), profile!("contractor"), profile!("operations")];
+
 /// What rules may speak about.
 pub const SCHEMA: &str = include_str!("../../../../policies/countersign.cedarschema");
 
@@ -83,6 +115,10 @@ impl Action {
             Action::Delegate => "delegate",
             Action::Call => "call",
         }
+    }
+    /// Whether it happens in a running session.
+    pub fn runs(self) -> bool {
+        matches!(self, Action::Issue | Action::Continue)
     }
 }
 
@@ -310,8 +346,7 @@ impl PolicySet {
         if let Some(first) = decided.first() {
             decision.effect = first.effect;
             // Before there is a session, no is no.
-            let runs = matches!(action, Action::Issue | Action::Continue);
-            let by_effect = first.effect.filter(|_| runs).map_or(Refusal::Denied, Effect::refusal);
+            let by_effect = first.effect.filter(|_| action.runs()).map_or(Refusal::Denied, Effect::refusal);
             decision.refusal = decided.iter().find_map(|n| n.code).unwrap_or(by_effect);
             decision.say = decided.iter().find_map(|n| n.say.clone());
         }
@@ -332,15 +367,19 @@ impl PolicySet {
             });
         }
         let mut policies = base.policies;
-        let (mut kept, mut cut, mut unlocked) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kept, mut cut, mut unlocked, mut timed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let role = Role::parse(&facts.role);
         for scope in scopes {
             if client.is_some_and(|c| c.is_privileged(scope)) {
                 let one = self.decide(Action::Unlock, facts, scope);
                 policies.extend(one.policies);
-                if !one.allowed {
+                let offered = client.and_then(|c| c.offers(scope));
+                let asks = offered.is_none_or(|o| role.is_some_and(|r| o.is_for(r) && (o.is_own() || action.runs())));
+                if !one.allowed || !asks {
                     cut.push(scope.clone());
                     continue;
                 }
+                timed.extend(offered.map(right::Offered::timed));
                 unlocked.push(scope.clone());
             }
             kept.push(scope.clone());
@@ -354,6 +393,7 @@ impl PolicySet {
                 scopes: kept,
                 session_s: session_s.min(limits::UNKNOWN_SESSION_S),
                 clients,
+                timed,
             },
             judged: judged(action, facts, true, &unlocked, &cut),
             policies,

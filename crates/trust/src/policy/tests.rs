@@ -22,6 +22,22 @@ fn every_shipped_policy_does_what_its_tests_say_and_has_one() {
 }
 
 #[test]
+fn the_rules_for_each_place_do_what_their_tests_say_and_have_one() {
+    for place in &PROFILES {
+        let set = PolicySet::compile(&format!("{DEFAULT}\n{}", place.rules)).unwrap_or_else(|e| panic!("{}: {e}", place.name));
+        let (mut decided, cases) = (BTreeSet::new(), Case::read(place.cases).unwrap());
+        assert!(cases.iter().any(|c| c.expect == "allow"), "{}: nothing is allowed", place.name);
+        for case in cases {
+            case.try_on(&set).unwrap_or_else(|instead| panic!("{}: {}: {instead}", place.name, case.name));
+            decided.extend(case.by);
+        }
+        assert_eq!(case::untested(place.rules, &decided), Vec::<&str>::new(), "{}", place.name);
+        // A place is never laxer than the default: its rules only forbid.
+        assert!(!place.rules.lines().any(|l| l.starts_with("permit")), "{}", place.name);
+    }
+}
+
+#[test]
 fn a_decision_that_was_written_down_is_asked_again_as_it_was() {
     let set = PolicySet::shipped().unwrap();
     let told = Facts { posture: Health { answers: Answers::default().with(Name::Managed, Answer::Yes), age_s: 7, ..Health::default() }, ..Facts::default() };

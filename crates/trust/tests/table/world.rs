@@ -294,7 +294,7 @@ fn passed<'a>(allowed: &'a Allowed, setting: &'a Setting) -> Passed<'a> {
 }
 
 fn allowed() -> Allowed {
-    let rights = Rights { scopes: vec!["openid".into()], session_s: 3600, clients: vec![client()] };
+    let rights = Rights { scopes: vec!["openid".into()], session_s: 3600, clients: vec![client()], timed: Vec::new() };
     Allowed { rights, policies: vec!["sign-in".into()], cut: vec![], judged: Default::default() }
 }
 

@@ -63,6 +63,9 @@ pub struct SessionItem {
     pub client: String,
     /// Granted scopes.
     pub rights: Vec<String>,
+    /// Rights that were given for a while.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub timed: Vec<RightItem>,
     /// Opened at, seconds.
     pub opened_at: i64,
     /// Ends at, seconds.
@@ -74,6 +77,22 @@ pub struct SessionItem {
     /// Why it does not simply go on, if it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub standing: Option<StandingItem>,
+}
+
+/// A right that was given for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RightItem {
+    /// Its id.
+    pub id: String,
+    /// The scope.
+    pub scope: String,
+    /// Ends at, seconds.
+    pub until: i64,
+    /// Seconds left.
+    pub left_s: i64,
+    /// Why it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
 }
 
 /// Why a session does not simply go on.

@@ -181,6 +181,7 @@ async fn sign_in(
             agent: c.opening.agent.clone(),
             shown: shown(c, approved, &setting),
             collector: None,
+            timed: scan.rights.timed.clone(),
         },
         raised.as_ref(),
         ctx.now,

@@ -169,6 +169,7 @@ impl World {
             agent: "A program".into(),
             shown: json!({"channel": "frame", "near": "weak"}),
             collector: None,
+            rights: Vec::new(),
         };
         let mut commit = Commit::new(app.event(Kind::SessionOpened, &session.txn, T0));
         commit

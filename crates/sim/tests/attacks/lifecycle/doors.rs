@@ -53,6 +53,7 @@ const DOORS: &[(&str, Covered)] = &[
     ("/device/ceremonies/{cid}/decision", By(Step::Approve)),
     ("/device/sessions/end", Gives("ends sessions")),
     ("/device/sessions/{id}/end", Gives("ends a session")),
+    ("/device/rights/{id}/end", Gives("ends a right")),
     ("/device/devices/{id}/{verb}", Gives("people.rs walks these by the device's state")),
     ("/device/notices/{id}/{verb}", Gives("answers a notice; undoing takes away")),
     ("/device/invitations", Gives("people.rs: an administrator who is active")),
