@@ -38,7 +38,7 @@ fn settings() -> Settings {
     let hash = b64::encode(&mac::h(SECRET.as_bytes()));
     let more = format!(
         "policies = \"{rules}\"\n{}\
-         [[clients]]\nid = \"shop\"\nname = \"Harbour Books till\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"discount\", \"refund\", \"close\"]\n\
+         [[clients]]\nid = \"counter\"\nname = \"Harbour Books till\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"discount\", \"refund\", \"close\"]\n\
          refresh = \"always\"\naudience = \"https://shop.example\"\n\
          just_in_time = [{{ scope = \"discount\", roles = [\"member\"], for_s = 600 }}, {{ scope = \"refund\", roles = [\"member\"], for_s = {FOR_S} }}, \
          {{ scope = \"close\", roles = [\"administrator\"], for_s = 60 }}]\n\
@@ -59,7 +59,7 @@ async fn associate(scene: &Scene<'_>, name: &str, here: &str) -> Phone {
 
 /// The till asks in its running session.
 async fn ask(scene: &Scene<'_>, terminal: &Terminal, scope: &str) -> (CodeFlow, String) {
-    let flow = CodeFlow::new("shop", REDIRECT, scope).unwrap();
+    let flow = CodeFlow::new("counter", REDIRECT, scope).unwrap();
     let url = flow.url(&scene.discovery, &terminal.key.public().thumbprint());
     let Arrival::Flow(page) = terminal.arrive(&url).await.unwrap() else { panic!("sent away") };
     (flow, page)
@@ -79,7 +79,7 @@ async fn raised(scene: &Scene<'_>, attempt: Attempt, phone: &Phone, scope: &str)
 }
 
 async fn signed_in(scene: &Scene<'_>, phone: &Phone, scope: &str, here: &str) -> (Attempt, Tokens) {
-    let attempt = scene.open("shop", scope, here).await;
+    let attempt = scene.open("counter", scope, here).await;
     let redirect = scene.sign_in(phone, &attempt).await;
     let tokens = scene.tokens(&attempt, &redirect).await.unwrap();
     (attempt, tokens)
@@ -92,7 +92,7 @@ async fn told(scene: &Scene<'_>, here: &str, tokens: &Tokens) -> Option<String> 
 }
 
 async fn renew(scene: &Scene<'_>, here: &str, attempt: &Attempt, tokens: &Tokens) -> Value {
-    let form = format!("grant_type=refresh_token&client_id=shop&refresh_token={}", tokens.refresh_token.as_deref().unwrap());
+    let form = format!("grant_type=refresh_token&client_id=counter&refresh_token={}", tokens.refresh_token.as_deref().unwrap());
     let reply = post(&scene.raw(here), "/token", Some(&attempt.terminal.key), form.into_bytes()).await;
     assert_eq!(reply.status, 200, "{}", reply.json());
     reply.json()
@@ -150,7 +150,7 @@ async fn a1_an_unmanaged_phone_opens_no_right_and_one_that_falls_out_of_manageme
     let scene = shop().scene().await;
     let here = place();
     let own = scene.phone("Privat", &here).await;
-    let attempt = scene.open("shop", "openid refund", &here).await;
+    let attempt = scene.open("counter", "openid refund", &here).await;
     let shown = scene.approve(&own, &attempt).await.statement;
     assert_eq!((shown.rights.scopes, shown.rights.timed), (vec!["openid".to_owned()], vec![]));
     let reply = attempt.terminal.redeem(&attempt.ceremony).await.unwrap();
@@ -185,7 +185,7 @@ async fn a7_a_role_gets_what_it_may_ask_for_and_a_right_is_its_persons_alone() {
     let here = place();
     let phone = associate(&scene, "Rolle", &here).await;
     // `close` is for administrators: asked for, it is neither shown nor given.
-    let attempt = scene.open("shop", "openid close discount", &here).await;
+    let attempt = scene.open("counter", "openid close discount", &here).await;
     let shown = scene.approve(&phone, &attempt).await.statement;
     assert_eq!((shown.rights.scopes, shown.rights.timed.len()), (vec!["openid".to_owned(), "discount".to_owned()], 1));
     let reply = attempt.terminal.redeem(&attempt.ceremony).await.unwrap();
