@@ -17,6 +17,8 @@ export function question(said) {
   switch (said.purpose) {
     case 'enrol-device':
       return parts('statement.enrol_device', { device: name(newDevice(said)) });
+    case 'right':
+      return parts('statement.right', { name: name(said.request.message ?? '') });
     case 'recover':
       return parts('statement.recover', { name: name(said.request.message ?? '') });
     case 'tool-call':
@@ -94,7 +96,7 @@ export function card(said, me) {
     said.client.redirect_host && name(said.client.redirect_host),
     lasting(said).length > 0 && el('dd.detail', {}, listed(rights(lasting(said)))),
     BOUNDARIES[said.boundary] && el('dd.detail', {}, say(BOUNDARIES[said.boundary])),
-    said.request.message && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
+    said.request.message && said.purpose !== 'right' && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
   );
   return el(
     'dl.card.rows',

@@ -36,6 +36,8 @@ mod news;
 mod signals;
 #[path = "scenarios/stepup.rs"]
 mod stepup;
+#[path = "scenarios/supervised.rs"]
+mod supervised;
 #[path = "scenarios/tether.rs"]
 mod tether;
 #[path = "scenarios/timed.rs"]

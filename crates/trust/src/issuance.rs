@@ -301,7 +301,7 @@ mod tests {
         };
         let (open, shut) = (client(json!(["helper"])), client(json!(["other"])));
         let facts = crate::policy::Facts::default();
-        let theirs = Permit { person: owner.id.clone(), client: Some(open.id.clone()), scopes: vec!["read".to_owned()], timed: Vec::new(), until: None };
+        let theirs = Permit { person: owner.id.clone(), client: Some(open.id.clone()), scopes: vec!["read".to_owned()], timed: Vec::new() };
         let foreign = Permit { client: Some("stock".parse().unwrap()), ..theirs.clone() };
         let allow = WorkloadRuling::Allow { policies: vec![] };
         for (what, good, permit, client, scope, bound, depth) in [

@@ -68,6 +68,8 @@ pub const RESPONSE_S: i64 = 120;
 pub const REQUEST_OBJECT_S: i64 = 3_600;
 /// Longest time that a right is given for, seconds: whoever needs it longer asks again.
 pub const RIGHT_S: i64 = 3_600;
+/// The same where nothing shows that whoever approved it was near the screen, seconds.
+pub const FAR_RIGHT_S: i64 = 300;
 /// Authorization code, seconds (RFC 6749 §4.1.2 allows ten minutes; a page needs far less).
 pub const CODE_S: i64 = 60;
 /// Access token for people, seconds.

@@ -44,6 +44,8 @@ impl PersonState {
 pub enum Role {
     /// Signs in.
     Member,
+    /// Signs in, and approves rights for others where a client says so.
+    Supervisor,
     /// Signs in, and is one of the two who let somebody back in.
     RecoveryOfficer,
     /// Invites people as well, and is one of the two who let somebody back in; never approves for them. To lock or end somebody is for the operator.
@@ -55,11 +57,12 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 4] = [Role::Member, Role::RecoveryOfficer, Role::Administrator, Role::Operator];
+    pub const ALL: [Role; 5] = [Role::Member, Role::Supervisor, Role::RecoveryOfficer, Role::Administrator, Role::Operator];
     /// Name in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Member => "member",
+            Role::Supervisor => "supervisor",
             Role::RecoveryOfficer => "recovery_officer",
             Role::Administrator => "administrator",
             Role::Operator => "operator",

@@ -45,9 +45,10 @@ impl Offered {
     pub fn is_own(&self) -> bool {
         self.approved_by.is_empty()
     }
-    /// As statements carry it.
-    pub fn timed(&self) -> Timed {
-        Timed { scope: self.scope.clone(), for_s: self.for_s }
+    /// As statements carry it: shorter where whoever approves is not shown to be near the screen.
+    pub fn timed(&self, far: bool) -> Timed {
+        let most = if far { limits::FAR_RIGHT_S } else { limits::RIGHT_S };
+        Timed { scope: self.scope.clone(), for_s: self.for_s.min(most) }
     }
 }
 
@@ -116,6 +117,7 @@ mod tests {
     fn an_offer_names_who_may_ask_and_for_how_long() {
         let offer = |value| serde_json::from_value::<Offered>(value).unwrap();
         let good = offer(json!({"scope": "refund", "roles": ["member"], "for_s": 600}));
+        assert_eq!((good.timed(false).for_s, good.timed(true).for_s), (600, limits::FAR_RIGHT_S));
         assert!(good.check().is_ok() && good.is_own() && good.is_for(Role::Member) && !good.is_for(Role::Administrator));
         let other = offer(json!({"scope": "refund", "roles": ["member"], "for_s": 3600, "approved_by": ["administrator"]}));
         assert!(other.check().is_ok() && !other.is_own());

@@ -21,6 +21,8 @@ pub enum Purpose {
     Recover,
     /// Let an agent call a tool once, with these arguments.
     ToolCall,
+    /// Give somebody else's session a right for a while.
+    Right,
 }
 
 impl Purpose {
@@ -32,6 +34,7 @@ impl Purpose {
             Purpose::EnrolDevice => "enrol-device",
             Purpose::Recover => "recover",
             Purpose::ToolCall => "tool-call",
+            Purpose::Right => "right",
         }
     }
     /// Whether this server itself asks, and no client.

@@ -10,10 +10,12 @@ const FRAME_MS = 3_000;
 
 export class Stage {
   /** Everything runs, in `house` if there is one; the phone is enrolled unless `enrolled` is false. */
-  static async open({ enrolled = true, screen = {}, phone = {}, house, top } = {}) {
+  static async open({ enrolled = true, screen = {}, phone = {}, house, top, scope = 'openid profile', registered = '' } = {}) {
     const stage = new Stage();
-    stage.till = new Till({ id: 'till', name: 'Harbour Books Till', scope: 'openid profile', fetch: house?.fetch });
-    stage.server = await serve({ organisation: ORGANISATION, clients: [await stage.till.open()], house, top });
+    stage.till = new Till({ id: 'till', name: 'Harbour Books Till', scope, fetch: house?.fetch });
+    const till = await stage.till.open();
+    till.more += `\n${registered}`;
+    stage.server = await serve({ organisation: ORGANISATION, clients: [till], house, top });
     stage.issuer = stage.server.issuer;
     await stage.till.connect(stage.issuer);
     [stage.screen, stage.phone] = await Promise.all([Browser.launch(screen), Browser.launch({ phone: true, ...phone })]);

@@ -53,6 +53,7 @@ pub fn statement(of: &Statement, person: &str) -> Vec<String> {
         Purpose::StepUp => "Confirm that it is you on an unknown screen?".to_owned(),
         Purpose::EnrolDevice => format!("Add {agent} to your devices?"),
         Purpose::ToolCall => format!("Let the agent {agent} use a tool, once?"),
+        Purpose::Right => format!("Allow {} this?", tidy(of.request.message.as_deref().unwrap_or_default())),
         Purpose::Recover => format!("Let {} back in?", tidy(of.request.message.as_deref().unwrap_or_default())),
     };
     let near = match of.near.first() {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 /// How long a denial can be turned into a request for access, seconds.
 const REQUEST_S: i64 = 600;
 /// `typ` of what binds such a request to its denial.
-const BINDING: &str = "access-request-binding+jwt";
+pub const BINDING: &str = "access-request-binding+jwt";
 
 /// Whether a caller may ask about a type; the message says what it may not.
 pub fn may_ask(caller: &Client, question: &Question) -> Result<(), String> {
@@ -47,7 +47,7 @@ pub async fn verdict_on(app: &App, set: &AccessSet, caller: &Client, q: &Questio
 }
 
 /// The answer as JSON (Authorization API 1.0 §6.2).
-pub fn told(app: &App, q: &Question, verdict: &Verdict, now: Time) -> Value {
+pub fn told(app: &App, caller: &Client, q: &Question, verdict: &Verdict, now: Time) -> Value {
     let mut context = Map::new();
     let mut put = |name: &str, value: Value| context.insert(name.to_owned(), value);
     if !verdict.policies.is_empty() {
@@ -66,8 +66,10 @@ pub fn told(app: &App, q: &Question, verdict: &Verdict, now: Time) -> Value {
         let duties = (1..).zip(&verdict.duties).map(|(n, duty)| obligation(n, duty, q));
         put("obligations", duties.collect());
     }
-    if let Some(request) = &verdict.request {
-        put("access_request", access_request(app, q, request, now));
+    // A right that somebody approves here is held by a session: for others there is no such request.
+    let asked = verdict.request.as_ref().filter(|r| r.right.is_none() || requestable(q, verdict).is_some());
+    if let Some(request) = asked {
+        put("access_request", access_request(app, caller, q, request, now));
     }
     let mut told = json!({ "decision": verdict.allowed });
     if let (false, Some(map)) = (context.is_empty(), told.as_object_mut()) {
@@ -93,27 +95,20 @@ fn obligation(n: usize, duty: &Duty, q: &Question) -> Value {
 
 /// A denial that can be turned into a request. What binds the request to it is signed, so that whoever
 /// handles requests needs nothing of ours but the key set.
-fn access_request(app: &App, q: &Question, request: &Requestable, now: Time) -> Value {
+fn access_request(app: &App, caller: &Client, q: &Question, request: &Requestable, now: Time) -> Value {
     let until = now.plus_s(REQUEST_S);
-    let audience = request.form_url.clone().unwrap_or_else(|| app.config.issuer.clone());
-    let thing = |t: &Thing| {
-        let mut all = json!({ "type": t.kind, "id": t.id });
-        if let (false, Some(map)) = (t.properties.is_empty(), all.as_object_mut()) {
-            map.insert("properties".into(), Value::Object(t.properties.clone()));
-        }
-        all
-    };
-    let mut action = json!({ "name": q.action });
-    if let (false, Some(map)) = (q.action_properties.is_empty(), action.as_object_mut()) {
-        map.insert("properties".into(), Value::Object(q.action_properties.clone()));
-    }
+    let elsewhere = request.form_url.clone().filter(|_| request.right.is_none());
+    let audience = elsewhere.unwrap_or_else(|| app.config.issuer.clone());
     let claims = json!({
         "iss": app.config.issuer, "aud": audience, "iat": now.seconds(), "exp": until.seconds(),
-        "jti": TokenId::new(now, app.id10()).as_str(), "binding_context_members": [],
-        "subject": thing(&q.subject), "action": action, "resource": thing(&q.resource),
+        "jti": TokenId::new(now, app.id10()).as_str(), "binding_context_members": [], "client": caller.id.as_str(),
+        "subject": thing(&q.subject), "action": action(q), "resource": thing(&q.resource),
     });
     let mut told = json!({ "template": request.template, "expires_at": until.rfc3339() });
     if let Some(map) = told.as_object_mut() {
+        if request.right.is_some() {
+            map.insert("endpoint".into(), json!(format!("{}/access/v1/requests", app.config.issuer)));
+        }
         if let Some(url) = &request.form_url {
             map.insert("form_url".into(), json!(url));
         }
@@ -122,4 +117,28 @@ fn access_request(app: &App, q: &Question, request: &Requestable, now: Time) -> 
         }
     }
     told
+}
+
+/// A thing of a question, as it is bound.
+pub fn thing(t: &Thing) -> Value {
+    let mut all = json!({ "type": t.kind, "id": t.id });
+    if let (false, Some(map)) = (t.properties.is_empty(), all.as_object_mut()) {
+        map.insert("properties".into(), Value::Object(t.properties.clone()));
+    }
+    all
+}
+
+/// Its action, as it is bound.
+pub fn action(q: &Question) -> Value {
+    let mut action = json!({ "name": q.action });
+    if let (false, Some(map)) = (q.action_properties.is_empty(), action.as_object_mut()) {
+        map.insert("properties".into(), Value::Object(q.action_properties.clone()));
+    }
+    action
+}
+
+/// The right of a session that would turn this denial, if somebody may approve it here.
+pub fn requestable<'a>(q: &Question, verdict: &'a Verdict) -> Option<&'a str> {
+    let asked = verdict.request.as_ref().filter(|_| !verdict.allowed && q.subject.kind == "session")?;
+    asked.right.as_deref()
 }

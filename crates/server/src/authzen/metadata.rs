@@ -25,7 +25,8 @@ pub async fn configuration(State(app): State<Arc<App>>) -> Response {
         "search_subject_endpoint": at("search/subject"),
         "search_action_endpoint": at("search/action"),
         "search_resource_endpoint": at("search/resource"),
-        "capabilities": [],
+        "access_request_endpoint": at("requests"),
+        "capabilities": ["urn:openid:authzen:capability:access-request"],
         "obligations_supported": ["step-up", "notification", "session_termination", "custom"],
         "jwks_uri": format!("{issuer}/jwks"),
     });

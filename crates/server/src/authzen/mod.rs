@@ -3,14 +3,16 @@
 //! 1. The caller is a client that authenticates and is registered to ask about these types.
 //! 2. [`question`] reads what it asks, [`live`] what the server knows at this moment.
 //! 3. [`decide`] judges: a subject of ours that does not pass the gate gets nothing; then the policies.
-//! 4. [`search`] asks the same of every name, a page at a time.
+//! 4. A denial that somebody else could turn becomes a task ([`requests`]).
+//! 5. [`search`] asks the same of every name, a page at a time.
 //!
-//! A denial is an answer (200). Errors are about the caller: 400, 401, 403. Nothing changes here.
+//! A denial is an answer (200). Errors are about the caller: 400, 401, 403. Nothing changes here but by a task.
 
 mod decide;
 mod live;
 mod metadata;
 pub mod question;
+mod requests;
 mod search;
 mod tools;
 
@@ -27,6 +29,7 @@ use axum::{Json, Router};
 use countersign_trust::Refusal;
 use countersign_trust::client::{Client, ClientAuth};
 use countersign_trust::policy::access::{AccessSet, Verdict};
+use countersign_wire::Time;
 use question::{Open, Question};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -42,6 +45,9 @@ pub fn router() -> Router<Arc<App>> {
         .route("/.well-known/authzen-configuration", get(metadata::configuration))
         .route("/access/v1/evaluation", post(evaluation))
         .route("/access/v1/evaluations", post(evaluations))
+        .route("/access/v1/requests", post(requests::submit))
+        .route("/access/v1/requests/{id}", get(requests::status))
+        .route("/access/v1/requests/{id}/cancel", post(requests::cancel))
         .route("/access/v1/search/subject", post(search_subject))
         .route("/access/v1/search/action", post(search_action))
         .route("/access/v1/search/resource", post(search_resource))
@@ -102,7 +108,32 @@ async fn one(app: &App, set: &AccessSet, caller: &Client, all: Option<&Map<Strin
     }
     let verdict = decide::verdict(app, set, caller, &q, r.ctx.now).await?;
     count(&verdict);
-    Ok(decide::told(app, &q, &verdict, r.ctx.now))
+    let mut told = decide::told(app, caller, &q, &verdict, r.ctx.now);
+    approval(app, &q, &verdict, &mut told, r.ctx.now).await?;
+    Ok(told)
+}
+
+/// What is said of an approval that came along: whether it is this session's and lives, or what to do instead. The
+/// decision itself rests on what the session holds.
+async fn approval(app: &App, q: &Question, verdict: &Verdict, told: &mut Value, now: Time) -> Result<(), Fault> {
+    let Some(id) = q.context.get("approval").and_then(|a| a.get("id")).and_then(Value::as_str) else { return Ok(()) };
+    let held = match (q.subject.kind.as_str(), q.subject.id.parse()) {
+        ("session", Ok(session)) => app.store.session(&session).await?,
+        _ => None,
+    };
+    let right = held.and_then(|s| s.facts.rights.into_iter().find(|r| r.id.as_str() == id && r.is_live(now)));
+    let context = told.as_object_mut().map(|m| m.entry("context").or_insert_with(|| json!({})));
+    if let Some(Value::Object(context)) = context {
+        match right {
+            Some(right) => drop(context.insert("approval".into(), json!({ "id": id, "approved_until": right.until.rfc3339() }))),
+            None if verdict.allowed => {}
+            None => {
+                let next = if context.contains_key("access_request") { "request" } else { "none" };
+                context.insert("next_action".into(), next.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn count(verdict: &Verdict) {

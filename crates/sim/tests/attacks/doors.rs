@@ -60,6 +60,8 @@ fn doors() -> Vec<&'static str> {
         "/userinfo",
         "/access/v1/evaluation",
         "/access/v1/evaluations",
+        "/access/v1/requests",
+        "/access/v1/requests/00000000-0000-7000-8000-000000000000/cancel",
         "/access/v1/search/subject",
         "/access/v1/search/action",
         "/access/v1/search/resource",

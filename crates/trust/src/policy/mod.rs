@@ -17,6 +17,7 @@ pub use facts::{Facts, Health, OWN, QUESTIONS, RECONFIRM};
 use crate::Refusal;
 use crate::client::Client;
 use crate::limits;
+use crate::presence::Presence;
 use crate::principal::Role;
 use crate::right;
 use crate::standing::Effect;
@@ -24,7 +25,7 @@ use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Entities, EntityId, EntityTypeName, EntityUid,
     ParseErrors, PolicyId, Request, Schema, ValidationMode, Validator,
 };
-use countersign_wire::statement::Rights;
+use countersign_wire::statement::{Purpose, Rights};
 use countersign_wire::{ClientId, b64, mac};
 use select::{Index, Known};
 use case::judged;
@@ -374,19 +375,23 @@ impl PolicySet {
                 let one = self.decide(Action::Unlock, facts, scope);
                 policies.extend(one.policies);
                 let offered = client.and_then(|c| c.offers(scope));
-                let asks = offered.is_none_or(|o| role.is_some_and(|r| o.is_for(r) && (o.is_own() || action.runs())));
+                // Somebody else's approval is judged by their own role.
+                let gives = facts.purpose == Purpose::Right;
+                let may = |o: &right::Offered, r| if gives { o.approved_by.contains(&r) } else { o.is_for(r) && (o.is_own() || action.runs()) };
+                let asks = offered.is_none_or(|o| role.is_some_and(|r| may(o, r)));
                 if !one.allowed || !asks {
                     cut.push(scope.clone());
                     continue;
                 }
-                timed.extend(offered.map(right::Offered::timed));
+                timed.extend(offered.map(|o| o.timed(gives && facts.presence == Presence::Unproven)));
                 unlocked.push(scope.clone());
             }
             kept.push(scope.clone());
         }
         policies.sort();
         policies.dedup();
-        let session_s = client.map_or(limits::UNKNOWN_SESSION_S, |c| c.session_s);
+        // A right makes no session.
+        let session_s = if facts.purpose == Purpose::Right { 0 } else { client.map_or(limits::UNKNOWN_SESSION_S, |c| c.session_s) };
         let clients: Vec<ClientId> = client.map(|c| c.id.clone()).into_iter().collect();
         Ruling::Allow(Allowed {
             rights: Rights {

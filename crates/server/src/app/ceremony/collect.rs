@@ -197,6 +197,7 @@ fn started(c: &Ceremony, approved: &Approved, id: SessionId, setting: &countersi
         agent: c.opening.agent.clone(),
         shown: shown(c, approved, setting),
         collector: c.opening.collects.as_ref().map(|c| c.by),
+        timed: approved.scan.rights.timed.clone(),
     }
 }
 

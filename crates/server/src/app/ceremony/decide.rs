@@ -1,6 +1,6 @@
 //! Step 4: the person decides on the device that scanned.
 
-use super::{Around, ended_along, is_stopped, named, scan_counter, keep, statement_digest};
+use super::{Around, ended_along, right, is_stopped, named, scan_counter, keep, statement_digest};
 use crate::app::issue::resting_on;
 use crate::app::{App, Context, Fault, enrol, passkey, sessions};
 use countersign_store::sql::{Counter, Quarantine};
@@ -16,6 +16,7 @@ use countersign_trust::{Refusal, limits};
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::jose::Jws;
 use countersign_wire::message::{DecisionBody, StateOnly};
+use countersign_wire::statement::Purpose;
 use countersign_wire::{CredentialId, Thumbprint, Time, b64, statement};
 
 /// What a device's "not me" about a request is kept under.
@@ -59,6 +60,9 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
     match decision.decision {
         Verb::Approve => approve(app, ctx, &c, &device, &decision, body).await?,
         Verb::Refuse | Verb::NotMe => refuse(app, ctx, &c, &device, decision.decision == Verb::NotMe).await?,
+    }
+    if c.opening.purpose == Purpose::Right && decision.decision == Verb::Approve {
+        right::give(app, ctx, &c.opening.id).await?;
     }
     let after = app.store.ceremony(&c.opening.id).await?.ok_or_else(none)?;
     Ok(StateOnly { state: after.state_name().to_owned() })

@@ -6,6 +6,7 @@ pub mod call;
 pub mod decide;
 pub mod open;
 mod recover;
+pub mod right;
 pub mod redeem;
 pub mod scan;
 pub mod story;
@@ -76,6 +77,11 @@ pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Ar
             && let Some(session) = app.store.session(&sid).await?
         {
             let (more, told) = sessions::ending(app, &session, &ended.reason, ctx.now).await?;
+            writes.extend(more);
+            events.extend(told);
+        }
+        if let (State::Ended(ended), State::Redeemed(_)) = (next, &c.state) {
+            let (more, told) = right::taken_back(app, c, &ended.reason, ctx.now).await?;
             writes.extend(more);
             events.extend(told);
         }

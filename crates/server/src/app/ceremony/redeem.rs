@@ -80,6 +80,8 @@ async fn attempt(
         // It has no screen: the decision point spends it.
         Purpose::ToolCall => Err(Fault::because(Refusal::NoSuchCeremony, "an approval of a call")),
         Purpose::Recover => recover::approval(app, ctx, &c, approved, proof).await,
+        // It gave what it gives when it was approved.
+        Purpose::Right => Err(Fault::because(Refusal::NoSuchCeremony, "nothing to collect")),
         Purpose::SignIn | Purpose::StepUp => sign_in(app, ctx, &c, approved, holder, proof, former).await,
     }
 }

@@ -1,6 +1,6 @@
 //! Step 2: an enrolled device scans, types a code, or takes what was offered.
 
-use super::{Around, challenge, digits, ended_along, is_stopped, named, scan_counter, keep};
+use super::{Around, challenge, right, digits, ended_along, is_stopped, named, scan_counter, keep};
 use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::issue::resting_on;
 use crate::app::noise::{self, What};
@@ -196,7 +196,8 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if person.state != PersonState::Active || d.state != DeviceState::Active {
         return refuse(app, ctx, by, &c, Refusal::Denied, "person or device not active").await;
     }
-    if c.opening.raises.as_ref().is_some_and(|r| r.person != d.person) {
+    let gives = c.opening.purpose == Purpose::Right;
+    if !gives && c.opening.raises.as_ref().is_some_and(|r| r.person != d.person) {
         return refuse(app, ctx, by, &c, Refusal::Denied, "another person than the session's").await;
     }
     if c.opening.person.as_ref().is_some_and(|p| *p != d.person) {
@@ -206,6 +207,12 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if c.opening.purpose == Purpose::Recover
         && let Err(fault) = officers::may_approve(app, &d.person, c.opening.recovers.as_ref(), &c.opening.jkt, now).await
     {
+        return match fault.store {
+            Some(_) => Err(fault),
+            None => refuse(app, ctx, by, &c, fault.refusal, fault.because).await.map_err(|f| f.saying(fault.say)),
+        };
+    }
+    if gives && let Err(fault) = right::may_give(app, &c, &person).await {
         return match fault.store {
             Some(_) => Err(fault),
             None => refuse(app, ctx, by, &c, fault.refusal, fault.because).await.map_err(|f| f.saying(fault.say)),
@@ -234,6 +241,11 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         .with_details(detail::types(&c.opening.asked.details))
             .collected(c.opening.collects.as_ref().map(|c| c.by));
     let ruling = app.policies.current().rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
+    if let (true, Ruling::Allow(allowed)) = (gives, &ruling)
+        && allowed.rights.timed.is_empty()
+    {
+        return refuse(app, ctx, by, &c, Refusal::Denied, "policy does not let this person open it").await;
+    }
     let scan_by = ScanBy {
         device: d.id.clone(),
         dk: d.jkt.clone(),

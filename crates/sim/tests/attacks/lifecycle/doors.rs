@@ -96,7 +96,8 @@ const ENDPOINTS: [(&str, Covered); 9] = [
     ("jwks_uri", Gives("public keys")),
 ];
 
-const DECISIONS: [(&str, Covered); 5] = [
+const DECISIONS: [(&str, Covered); 6] = [
+    ("access_request_endpoint", Gives("a task that somebody else approves: a7_ in scenarios/supervised.rs; what is given is judged at every use")),
     ("access_evaluation_endpoint", By(Step::Decide)),
     ("access_evaluations_endpoint", Gives("several of the same, judged one by one by the same function")),
     ("search_subject_endpoint", Gives("the same question of every name")),

@@ -30,6 +30,8 @@ pub struct Requestable {
     pub template: String,
     /// Where a person can ask.
     pub form_url: Option<String>,
+    /// The right of a session that would help, where somebody else may approve it here.
+    pub right: Option<String>,
 }
 
 /// See the module.
@@ -49,7 +51,7 @@ impl Notes {
         let id = all.remove("id").filter(|id| is_word(id)).ok_or("a policy without an `@id` of letters, digits, `-`, `_` and `.`")?;
         let wrong = |what: &str| format!("`{id}`: {what}");
         let mut notes = Notes { id: id.to_owned(), ..Notes::default() };
-        let (mut notify, mut body, mut form) = (None, None, None);
+        let (mut notify, mut body, mut form, mut right) = (None, None, None, None);
         for (name, text) in all {
             match name {
                 "code" if is_word(text) => notes.code = Some(text.to_owned()),
@@ -65,14 +67,20 @@ impl Notes {
                     }
                     notes.duties.push(Duty::Custom(members));
                 }
-                "request" if is_word(text) => notes.request = Some(Requestable { template: text.to_owned(), form_url: None }),
+                "request" if is_word(text) => notes.request = Some(Requestable { template: text.to_owned(), form_url: None, right: None }),
                 "request_form" if text.starts_with("https://") => form = Some(text.to_owned()),
+                "request_right" if !text.is_empty() => right = Some(text.to_owned()),
                 other => return Err(wrong(&format!("the annotation `@{other}`"))),
             }
         }
         match (notify, body) {
             (Some(to), body) => notes.duties.push(Duty::Notify { to, body: body.unwrap_or_else(|| format!("decided by {id}")) }),
             (None, Some(_)) => return Err(wrong("`@notify_text` without `@notify`")),
+            (None, None) => {}
+        }
+        match (&mut notes.request, right) {
+            (Some(request), right) => request.right = right,
+            (None, Some(_)) => return Err(wrong("`@request_right` without `@request`")),
             (None, None) => {}
         }
         match (&mut notes.request, form) {
