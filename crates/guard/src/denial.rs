@@ -4,7 +4,7 @@ use countersign_wire::dpop;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A nonce is taken for so long, at most, seconds.
-pub const NONCE_S: i64 = 60;
+pub const NONCE_S: i64 = countersign_wire::limits::NONCE_S;
 
 /// Why somebody is kept out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,9 +28,9 @@ pub use layer::Keep;
 pub use settings::{Ask, Needs, Settings};
 pub use token::Visitor;
 
+use countersign_wire::nonces::{Age, Nonces};
 use countersign_wire::{Thumbprint, Time};
 use keys::Keys;
-use proof::Nonces;
 use std::sync::Arc;
 use trust::Trust;
 
@@ -84,7 +84,7 @@ impl Guard {
         settings.check()?;
         let fetch = settings.client().map_err(|_| Unusable("no HTTP client"))?;
         let keys = Keys::new(fetch.clone(), format!("{}/jwks", settings.issuer));
-        let nonces = Nonces::new(settings.node)?;
+        let nonces = proof::nonces(settings.node)?;
         let trust = Trust::new(fetch, &settings);
         Ok(Guard(Arc::new(Inside { settings, keys, nonces, trust })))
     }
@@ -114,9 +114,9 @@ impl Guard {
     async fn proved(&self, shown: &Shown<'_>, text: &str, visitor: &Visitor, jkt: &Thumbprint, now: Time) -> Result<Option<String>, Denial> {
         let inside = &*self.0;
         let url = format!("{}{}", inside.settings.public_url, shown.path);
-        match inside.nonces.check(shown.dpop, shown.method, &url, text, jkt, now) {
-            Ok(proof::Age::Young) => Ok(None),
-            Ok(proof::Age::Old) => {
+        match proof::check(&inside.nonces, shown.dpop, shown.method, &url, text, jkt, now) {
+            Ok(Age::Young) => Ok(None),
+            Ok(Age::Old) => {
                 self.ask(text, visitor, now).await?;
                 Ok(Some(inside.nonces.give(jkt, now)))
             }

@@ -24,6 +24,8 @@ mod exchange;
 mod forward;
 #[path = "scenarios/guarded.rs"]
 mod guarded;
+#[path = "scenarios/observed.rs"]
+mod observed;
 #[path = "scenarios/posture.rs"]
 mod posture;
 #[path = "scenarios/resources.rs"]

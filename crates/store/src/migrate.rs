@@ -68,6 +68,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0013_managed",
         sql: include_str!("../migrations/0013_managed.sql"),
     },
+    Migration {
+        id: "0014_networks",
+        sql: include_str!("../migrations/0014_networks.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

@@ -135,6 +135,10 @@ pub struct Client {
     /// It may collect what a person approved without a key. Lowers security.
     #[serde(default)]
     pub danger_allow_unbound_collector: bool,
+    /// It runs where the screen is (a public client), but with a way out of its own: requests from another network than
+    /// the screen's are no news. Lowers security.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_network: bool,
     /// Where nothing shows nearness. Lowers security when `unproven`.
     #[serde(default)]
     pub far: Far,

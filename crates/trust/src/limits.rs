@@ -129,6 +129,19 @@ pub const LINES_PER_CALLER_MIN: i64 = 300;
 pub const CALLERS_MIN: usize = 100_000;
 /// Callers whose unwritten refusals of a minute get a line each; the others share one.
 pub const NOISY_CALLERS: usize = 100;
+/// Networks that are known of one session or device: enough for a desk, a home, a train and a few cafés.
+pub const NETWORKS: usize = 16;
+/// News about the network of a device counts for as long as a session can have been open before it, seconds.
+pub const NETWORK_NEWS_S: i64 = 7 * 86_400;
+/// Between two pieces of news about the network of one device, seconds: whoever changes it with every request is
+/// told of once a minute.
+pub const NETWORK_PAUSE_S: i64 = 60;
+/// Approvals by one person in a minute: each takes a look at two screens and a finger.
+pub const APPROVALS_MIN: i64 = 12;
+/// A session's cookie with another key than its own, in a minute: a page that lost its key tries again and gives up.
+pub const WRONG_KEYS_MIN: i64 = 5;
+/// What odd behaviour says of a person, device or session counts for this long, seconds.
+pub const ODD_S: i64 = 3600;
 /// Attempts to re-judge after a lost race before giving up.
 pub const RACES: usize = 8;
 /// Most items in one list answer.

@@ -2,7 +2,7 @@
 
 use countersign_wire::statement::Near;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The presence class, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,6 +88,24 @@ pub fn source(address: IpAddr) -> String {
     }
 }
 
+/// The network of an address, as far as a change of it is news: so many leading bits. This machine is one network,
+/// by whichever of its addresses it calls itself.
+pub fn network(address: IpAddr, v4: u8, v6: u8) -> String {
+    let own = address.to_canonical();
+    match if own.is_loopback() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { own } {
+        IpAddr::V4(a) => {
+            let bits = v4.min(32);
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            format!("{}/{bits}", Ipv4Addr::from(u32::from(a) & mask))
+        }
+        IpAddr::V6(a) => {
+            let bits = v6.min(128);
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            format!("{}/{bits}", Ipv6Addr::from(u128::from(a) & mask))
+        }
+    }
+}
+
 /// Evidence from two addresses; none where either lies in a network shared by strangers (carrier
 /// NAT, VPN) that the operator listed.
 pub fn near(terminal: IpAddr, device: IpAddr, shared: &[Network]) -> Vec<Near> {
@@ -103,6 +121,19 @@ pub fn near(terminal: IpAddr, device: IpAddr, shared: &[Network]) -> Vec<Near> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+
+    #[test]
+    fn a_network_is_so_many_leading_bits() {
+        let n = |a: &str, v4, v6| network(a.parse().unwrap(), v4, v6);
+        assert_eq!(n("192.0.2.77", 24, 48), "192.0.2.0/24");
+        assert_eq!(n("192.0.2.77", 32, 48), "192.0.2.77/32");
+        assert_eq!(n("192.0.2.77", 0, 48), "0.0.0.0/0");
+        assert_eq!(n("::ffff:192.0.2.77", 24, 48), "192.0.2.0/24");
+        assert_eq!(n("2001:db8:1:2::3", 24, 48), "2001:db8:1::/48");
+        assert_eq!(n("2001:db8:1:2::3", 24, 0), "::/0");
+        assert_eq!(n("::1", 24, 48), n("127.0.0.1", 24, 48));
+        assert_eq!(n("127.9.9.9", 32, 48), n("127.0.0.1", 32, 48));
+    }
 
     #[test]
     fn one_address_or_one_64_is_near_unless_listed() {

@@ -3,6 +3,7 @@
 use crate::acr::Earned;
 use crate::ceremony::collect::Collector;
 use crate::client::Client;
+use crate::limits::NETWORKS;
 use crate::right::Right;
 use crate::signal::Signal;
 use crate::standing::Standing;
@@ -73,6 +74,12 @@ pub struct SessionFacts {
     /// Rights that were given just in time, those that are over among them until the next one is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rights: Vec<Right>,
+    /// Networks that its terminal was in when its person approved, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// Country it was in when its person approved last, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
 }
 
 impl SessionFacts {
@@ -93,6 +100,17 @@ impl SessionFacts {
         let counts = |s: &&String| client.is_none_or(|c| c.offers(s).is_none() || self.right(&c.id, s, now).is_some());
         self.scopes.iter().filter(counts).cloned().collect()
     }
+    /// Whether a request from this network is no news.
+    pub fn knows(&self, network: &str) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|n| n == network)
+    }
+}
+
+/// `known` and `more`, each once; the oldest fall out beyond [`NETWORKS`].
+fn with_networks(known: &[String], more: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = known.iter().filter(|n| !more.contains(n)).chain(more).cloned().collect();
+    all.drain(..all.len().saturating_sub(NETWORKS));
+    all
 }
 
 impl Session {
@@ -116,6 +134,7 @@ impl Session {
             opened_at: old.opened_at,
             until: old.until,
             idle_s: old.idle_s,
+            networks: with_networks(&old.networks, &new.networks),
             ..new
         }
     }
@@ -126,5 +145,19 @@ impl Session {
     /// The next idle deadline, never beyond the absolute one.
     pub fn next_idle(&self, now: Time) -> Time {
         now.plus_s(self.facts.idle_s).min(self.facts.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn networks_are_known_once_and_the_oldest_are_forgotten() {
+        let names = |of: std::ops::Range<usize>| -> Vec<String> { of.map(|n| n.to_string()).collect() };
+        assert_eq!(with_networks(&names(0..3), &names(1..2)), ["0", "2", "1"]);
+        let many = with_networks(&names(0..NETWORKS), &names(NETWORKS..NETWORKS + 2));
+        assert_eq!(many, names(2..NETWORKS + 2));
     }
 }

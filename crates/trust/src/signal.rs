@@ -17,16 +17,20 @@ pub enum About {
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $text:literal : $about:ident),+ $(,)?) => {
+    ($(#[doc = $words:literal] $name:ident = $text:literal : $about:ident),+ $(,)?) => {
         /// What is said.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Kind { $($(#[$doc])* #[serde(rename = $text)] $name),+ }
+        pub enum Kind { $(#[doc = $words] #[serde(rename = $text)] $name),+ }
         impl Kind {
             /// Every kind.
             pub const ALL: &'static [Kind] = &[$(Kind::$name),+];
             /// Its name in policies and in the log.
             pub fn as_str(self) -> &'static str {
                 match self { $(Kind::$name => $text),+ }
+            }
+            /// The same in plain words.
+            pub fn words(self) -> &'static str {
+                match self { $(Kind::$name => $words.trim_ascii()),+ }
             }
             /// From its name.
             pub fn parse(text: &str) -> Option<Kind> {
@@ -75,6 +79,8 @@ kinds! {
     SessionSilent = "session.silent": Session,
     /// Its page has not spoken for so long that nobody is there.
     SessionGone = "session.gone": Session,
+    /// Its cookie was shown with another key than its own, again and again.
+    SessionKeyRefused = "session.key_refused": Session,
     /// Somebody else controls this screen from afar.
     SessionRemoteControlled = "session.remote_controlled": Session,
 }
@@ -170,6 +176,7 @@ mod tests {
             assert_eq!(Kind::parse(kind.as_str()), Some(*kind));
             let about = format!("{:?}.", kind.about()).to_lowercase();
             assert!(kind.as_str().starts_with(&about), "{kind:?}");
+            assert!(kind.words().ends_with('.') && !kind.words().starts_with(' '), "{kind:?}");
         }
     }
 

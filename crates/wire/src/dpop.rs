@@ -69,6 +69,7 @@ pub enum Fresh<'a> {
 }
 
 /// What the request was.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// HTTP method in capitals.
     pub method: &'a str,
@@ -97,6 +98,8 @@ pub struct Proof {
     pub jti: String,
     /// Until when the jti must be remembered.
     pub burn_until: Time,
+    /// The nonce that it carries.
+    pub nonce: Option<String>,
 }
 
 impl Proof {
@@ -156,7 +159,7 @@ pub fn verify(text: &str, request: &Request<'_>) -> Result<Proof, ProofFault> {
     }
     let jkt = jwk.thumbprint();
     let burn_until = check_fresh(&claims, request, &jkt)?;
-    Ok(Proof { jwk, jkt, made: claims.iat, jti: claims.jti, burn_until })
+    Ok(Proof { jwk, jkt, made: claims.iat, jti: claims.jti, burn_until, nonce: claims.nonce })
 }
 
 fn check_fresh(claims: &ProofClaims, request: &Request<'_>, jkt: &Thumbprint) -> Result<Time, ProofFault> {

@@ -21,6 +21,7 @@ pub mod jose;
 pub mod limits;
 pub mod mac;
 pub mod message;
+pub mod nonces;
 pub mod object;
 pub mod posture;
 pub mod recovery;

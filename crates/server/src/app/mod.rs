@@ -14,6 +14,8 @@ pub mod issue;
 pub mod judge;
 pub mod keys;
 pub mod noise;
+pub mod nonces;
+pub mod observe;
 pub mod once;
 pub mod operator;
 pub mod passkey;
@@ -90,6 +92,8 @@ pub struct App {
     pub polls: Polls,
     /// Whose word about a device's health is taken.
     pub trusted: Trusted,
+    /// Nonces for keys whose trust holds.
+    pub nonces: nonces::Kept,
 }
 
 /// What the start makes of an app; see the fields of [`App`].
@@ -117,6 +121,7 @@ impl App {
     /// From what the start makes; everything else begins empty.
     pub fn new(made: Made) -> App {
         let Made { store, config, keys, policies, access, details, trusted, chance } = made;
+        let nonces = nonces::Kept::new(store.engine(), chance::bytes(&*chance), chance::bytes(&*chance));
         App {
             store,
             config,
@@ -126,6 +131,7 @@ impl App {
             details,
             trusted,
             chance,
+            nonces,
             hub: Hub::default(),
             screens: Hub::default(),
             owed: Notify::new(),

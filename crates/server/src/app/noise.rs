@@ -6,7 +6,7 @@
 //! Beyond the budget nothing is written line by line; one line for the caller and the minute says
 //! how much that was. Counts live in memory: a node that ends forgets a minute of them.
 
-use super::{App, Context, Fault};
+use super::{App, Context, Fault, observe};
 use countersign_store::Commit;
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::{Refusal, limits};
@@ -29,6 +29,10 @@ pub enum What {
     Request,
     /// A challenge for a passkey.
     Challenge,
+    /// An approval by a person.
+    Approval,
+    /// A session's cookie with another key than its own.
+    WrongKey,
 }
 
 /// How many lines, by what they would have said.
@@ -90,6 +94,18 @@ impl Noise {
         false
     }
 
+    /// Whether a caller did this more often in this minute than `limit`. Nothing is written of it.
+    pub fn is_burst(&self, what: What, caller: Caller, limit: i64, now: Time) -> bool {
+        let mut counts = self.counts(now);
+        let key = (what, caller);
+        if counts.by.len() >= limits::CALLERS_MIN && !counts.by.contains_key(&key) {
+            return false;
+        }
+        let count = counts.by.entry(key).or_default();
+        count.written += 1;
+        count.written > limit
+    }
+
     /// What was not written in minutes that are over, for each caller; told once.
     fn owed(&self, now: Time) -> BTreeMap<Caller, Unwritten> {
         std::mem::take(&mut self.counts(now).owed)
@@ -120,6 +136,7 @@ pub async fn record(app: &App, ctx: &Context, event: Event) -> Result<(), Refusa
 pub async fn tell(app: &App) -> Result<(), Fault> {
     let now = app.now();
     for ((role, who), unwritten) in app.noise.owed(now) {
+        observe::refused_without_end(app, role, &who, now).await?;
         let who = if role == SOURCE { app.source_tag(&who) } else { who };
         let mut event = app
             .event(Kind::StepRefused, &app.txn(now), now)
@@ -155,6 +172,16 @@ mod tests {
         assert!(noise.admits(What::Refusal, source(1), "x", next));
         assert_eq!(noise.owed(next), BTreeMap::from([(source(1), BTreeMap::from([("x", 3)]))]));
         assert!(noise.owed(next).is_empty(), "told once");
+    }
+
+    #[test]
+    fn a_burst_is_more_than_so_many_in_a_minute_by_one_caller() {
+        let (noise, now) = (Noise::default(), Time::from_seconds(600));
+        let burst = |who: usize, now| noise.is_burst(What::Approval, source(who), 3, now);
+        assert_eq!((0..5).map(|_| burst(1, now)).collect::<Vec<_>>(), [false, false, false, true, true]);
+        assert!(!burst(2, now));
+        assert!(!burst(1, now.plus_s(60)));
+        assert!(noise.owed(now.plus_s(120)).is_empty(), "nothing is told of it");
     }
 
     #[test]

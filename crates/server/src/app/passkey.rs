@@ -4,7 +4,7 @@ use super::ceremony::digit_counter;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::sessions::{self, Begun, Fresh, Started, open_request};
-use super::{App, Context, Fault};
+use super::{App, Context, Fault, observe};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
@@ -71,7 +71,7 @@ async fn attempt(
     let now = ctx.now;
     let browser_hash = hashed(browser.as_bytes());
     let request = open_request(app, flow, browser, now).await?;
-    let Judged { credential, counter, challenge_hash } = judge(app, text, (flow, &browser_hash), now).await?;
+    let Judged { credential, counter, challenge_hash } = judge(app, ctx, text, (flow, &browser_hash), now).await?;
     ctx.known_as("passkey", credential.id.as_str());
     let r = &request.facts;
     if r.person.as_ref().is_some_and(|p| *p != credential.person) {
@@ -115,6 +115,7 @@ async fn attempt(
             agent: ctx.agent.clone(),
             shown: json!({"channel": "passkey", "near": "unproven", "terminal": "unknown"}),
             collector: None,
+            origins: vec![observe::origin(app, ctx)],
         },
         raised.as_ref(),
         now,
@@ -153,8 +154,9 @@ pub fn ask(app: &App, challenge: &[u8], allow: Vec<String>, hints: &[&str], time
     }
 }
 
-/// What a passkey signed, if it is over this challenge and was made at our address.
-pub fn check(app: &App, credential: &Credential, assertion: &Assertion, challenge: &[u8]) -> Option<Verified> {
+/// What a passkey signed, if it is over this challenge and was made at our address. A counter that stands still or
+/// goes back (WebAuthn L3 §6.1.1) means that the passkey exists twice: its device is told of as cloned.
+pub async fn check(app: &App, ctx: &Context, credential: &Credential, assertion: &Assertion, challenge: &[u8]) -> Result<Option<Verified>, Fault> {
     let rp_id = app.config.rp_id();
     let expected = webauthn::Expected {
         asked: webauthn::Asked::strictly(challenge, &app.config.issuer, &rp_id),
@@ -162,7 +164,11 @@ pub fn check(app: &App, credential: &Credential, assertion: &Assertion, challeng
         counter: credential.counter,
         backup_eligible: credential.backup_eligible,
     };
-    webauthn::verify(assertion, &expected).ok()
+    match webauthn::verify(assertion, &expected) {
+        Ok(verified) => Ok(Some(verified)),
+        Err(webauthn::Fault::Counter) => observe::counter(app, ctx, &credential.device).await.map(|()| None),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A passkey that answered one of our challenges.
@@ -176,7 +182,7 @@ pub struct Judged {
 }
 
 /// Judges an answer to a challenge that was made for these two: what it is for, and who asked.
-pub async fn judge(app: &App, text: &AssertionText, made_for: (&str, &str), now: Time) -> Result<Judged, Fault> {
+pub async fn judge(app: &App, ctx: &Context, text: &AssertionText, made_for: (&str, &str), now: Time) -> Result<Judged, Fault> {
     let bad = |why| Fault::because(Refusal::BadProof, why);
     let assertion = text.decode()?;
     let challenge = challenge_of(&assertion.client_data_json).ok_or_else(|| bad("client data"))?;
@@ -191,7 +197,7 @@ pub async fn judge(app: &App, text: &AssertionText, made_for: (&str, &str), now:
     if handle.is_some_and(|h| h != credential.person.as_str().as_bytes()) {
         return Err(bad("a user handle of another person"));
     }
-    let verified = check(app, &credential, &assertion, &challenge).ok_or_else(|| bad("assertion"))?;
+    let verified = check(app, ctx, &credential, &assertion, &challenge).await?.ok_or_else(|| bad("assertion"))?;
     Ok(Judged { credential, counter: verified.counter, challenge_hash })
 }
 

@@ -41,7 +41,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
     let now = ctx.now;
     let name = name_of(&body.device_name)?;
     let made_for = (FOR, proof.jkt.as_str());
-    let Judged { credential, counter, challenge_hash } = judge(app, &body.assertion, made_for, now).await?;
+    let Judged { credential, counter, challenge_hash } = judge(app, ctx, &body.assertion, made_for, now).await?;
     ctx.known_as("passkey", credential.id.as_str());
     let named = app.store.named(&credential.person).await?.ok_or(Refusal::Denied)?;
     if named.person.state != PersonState::Active {

@@ -5,7 +5,8 @@ use super::ceremony::ended_along;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::silence::{self, Span};
-use super::{App, Context, Fault, rights, signals};
+use super::{App, Context, Fault, observe, rights, signals};
+use crate::config::Origin;
 use crate::oidc::back::Way;
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout, RequestFacts};
 use countersign_store::{Commit, StoreError, Table, Write};
@@ -70,6 +71,8 @@ pub struct Started {
     pub collector: Option<Collector>,
     /// Scopes that were read and approved for a while only.
     pub timed: Vec<Timed>,
+    /// Where the terminal was when the person approved, and where it is now.
+    pub origins: Vec<Origin>,
 }
 
 fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
@@ -100,6 +103,13 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
         shown: s.shown,
         collector: s.collector,
         rights: Vec::new(),
+        country: s.origins.last().and_then(|o| o.country.clone()),
+        networks: s.origins.into_iter().map(|o| o.network).fold(Vec::new(), |mut all, n| {
+            if !all.contains(&n) {
+                all.push(n);
+            }
+            all
+        }),
     };
     let giver = Giver { person: facts.person.clone(), device: facts.device.clone(), ceremony: facts.ceremony.clone() };
     let given = permit.client().map(|client| right::narrowed(permit.timed(), &s.timed).into_iter().map(|timed| rights::given(app, client, timed, giver.clone(), None, now)));
@@ -154,8 +164,8 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
 /// is neither a fresh sign-in nor somebody else's. A greeting that waits for an answer comes first.
 pub async fn to_raise(app: &App, ctx: &Context, cookie: Option<&str>, proof: &Proof, client: &ClientId) -> Result<Option<Session>, Fault> {
     let Some(cookie) = cookie else { return Ok(None) };
-    let session = match of_terminal(app, ctx, cookie, proof).await {
-        Ok(session) if session.facts.clients.contains(client) => session,
+    let session = match shown(app, ctx, cookie, proof, false).await {
+        Ok(session) if session.facts.clients.contains(client) => observe::terminal(app, ctx, session).await?,
         Err(fault) if fault.store.is_some() => return Err(fault),
         _ => return Ok(None),
     };
@@ -251,11 +261,22 @@ pub fn code(
     Ok((next, writes, answered(Kind::CodeIssued)))
 }
 
-/// The live session of a browser, if its cookie and the proof by its terminal key agree.
+/// The live session of a browser, if its cookie and the proof by its terminal key agree; as it is now
+/// that this request has come from wherever it comes.
 pub async fn of_terminal(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> Result<Session, Fault> {
+    let session = shown(app, ctx, cookie, proof, true).await?;
+    observe::terminal(app, ctx, session).await
+}
+
+/// The same from anywhere. Whether another key than the session's is a sign of a stolen cookie: a page that begins
+/// anew has a new one.
+async fn shown(app: &App, ctx: &Context, cookie: &str, proof: &Proof, own_key: bool) -> Result<Session, Fault> {
     let none = |why| Fault::because(Refusal::NoSession, why);
     let session = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?.ok_or_else(|| none("no session"))?;
     if session.facts.jkt != proof.jkt {
+        if own_key {
+            observe::wrong_key(app, ctx, &session).await?;
+        }
         return Err(none("the cookie without its key"));
     }
     if !session.is_live(ctx.now) {
@@ -457,7 +478,7 @@ pub async fn beat(app: &App, ctx: &Context, cookie: &str, proof: &Proof, visible
 pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> Result<(), Fault> {
     app.judged_anew(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
-        let session = of_terminal(app, ctx, cookie, proof).await?;
+        let session = shown(app, ctx, cookie, proof, true).await?;
         end_with(app, &session, "signed_out", ctx.now, Some(burn(proof))).await
     })
     .await

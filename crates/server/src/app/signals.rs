@@ -67,10 +67,16 @@ impl Row {
 
 /// Raises a signal. Answers whether it was news.
 pub async fn raise(app: &App, subject: &Subject, new: Signal, txn: &TxnId) -> Result<bool, Fault> {
+    let says = new.kind.words();
+    raise_saying(app, subject, new, says, txn).await
+}
+
+/// The same with the reason in plain words, for the log.
+pub async fn raise_saying(app: &App, subject: &Subject, new: Signal, says: &str, txn: &TxnId) -> Result<bool, Fault> {
     if !subject.fits(new.kind) {
         return Err(Fault::because(Refusal::Malformed, "a signal about another kind of thing"));
     }
-    let facts = [("signal", new.kind.as_str().into()), ("source", new.source.as_str().into())];
+    let facts = [("signal", new.kind.as_str().into()), ("source", new.source.as_str().into()), ("says", says.into())];
     let until = new.until.map(|t| ("until", t.seconds().into()));
     let facts: Vec<(&str, serde_json::Value)> = facts.into_iter().chain(until).collect();
     change(app, subject, Kind::SignalRaised, txn, &facts, |known, now| signal::raised(known, new.clone(), now)).await

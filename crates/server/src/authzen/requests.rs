@@ -13,7 +13,6 @@ use super::question::{Open, Question};
 use super::{caller, malformed, object};
 use crate::app::ceremony::right as rights;
 use crate::app::{App, Fault};
-use crate::http::answer;
 use crate::http::request::Incoming;
 use crate::oidc::jwt;
 use axum::Json;

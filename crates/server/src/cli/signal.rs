@@ -37,7 +37,11 @@ pub async fn run(app: &App, what: SignalCommand, json: bool) -> Result<(), Ended
     let (kind, subject, until) = match &what {
         SignalCommand::Kinds => {
             for kind in Kind::ALL {
-                if json { println!("{}", json!({"signal": kind})) } else { println!("{}", kind.as_str()) }
+                if json {
+                    println!("{}", json!({"signal": kind, "says": kind.words()}));
+                } else {
+                    println!("{:26} {}", kind.as_str(), kind.words());
+                }
             }
             return Ok(());
         }

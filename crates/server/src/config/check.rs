@@ -44,6 +44,9 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
             "TLS ends at a proxy that is not listed: everybody seems to come from it, so everything is \"near\" and one budget is for all",
         );
     }
+    if !config.network.sessions {
+        add("network.sessions".into(), "a session that goes on in another network is not noticed");
+    }
     for r in &config.signals.receivers {
         let at = |name: &str| format!("signals.receivers.{}.{name}", r.id);
         if r.danger_token_hash.is_some() {
@@ -81,6 +84,9 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         }
         if c.refresh_is_activity {
             add(at("refresh_is_activity"), "a program that renews by itself keeps a session open although nobody is there");
+        }
+        if c.any_network {
+            add(at("any_network"), "a stolen key of this client is not noticed by where it is used");
         }
         if c.far == Far::Unproven {
             add(at("far"), "a person far from the screen may approve: live relays become possible for unprivileged rights");

@@ -3,10 +3,12 @@
 
 mod check;
 mod evidence;
+mod network;
 mod platforms;
 mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
 pub use evidence::Evidence;
+pub use network::{Origin, Place, Whereabouts};
 pub use platforms::Platform;
 pub use signals::{Receiver, Signals, Source, Transmitter};
 
@@ -94,6 +96,9 @@ pub struct Config {
     /// So many intervals without a word, and what was opened ends (2 to 10).
     #[serde(default = "default_misses")]
     pub heartbeat_misses: i64,
+    /// Whose change of network is news, and how networks are told apart.
+    #[serde(default)]
+    pub network: Whereabouts,
     /// Whose word about a device's health is taken.
     #[serde(default)]
     pub evidence: Evidence,
@@ -277,6 +282,7 @@ impl Config {
                 return wrong(format!("platform `{}` is listed twice", platform.id));
             }
         }
+        self.network.validate().map_err(ConfigFault)?;
         self.signals.validate().map_err(ConfigFault)
     }
 

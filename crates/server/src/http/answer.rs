@@ -1,6 +1,7 @@
 //! The one place where a refusal becomes an HTTP answer, and where an unrecorded one is recorded.
 
-use crate::app::{App, Context, Fault, noise};
+use super::request::Incoming;
+use crate::app::{App, Context, Fault, noise, nonces};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -94,6 +95,14 @@ fn body(app: &App, ctx: &Context, refusal: Refusal, fault: &Fault) -> Response {
 pub fn nonce(app: &App) -> String {
     let (_, k) = app.keys.k();
     dpop::nonce(k.expose(), app.now())
+}
+
+/// Gives a nonce along for the key whose trust was found to hold, or else one for whoever asks, where that is enough.
+pub fn put_nonce_for(app: &App, r: &Incoming, response: &mut Response) {
+    let Some(jkt) = r.trusted() else { return put_nonce(app, response) };
+    if let Ok(value) = HeaderValue::from_str(&nonces::give(app, jkt)) {
+        response.headers_mut().insert("dpop-nonce", value);
+    }
 }
 
 /// Gives a fresh DPoP nonce along.

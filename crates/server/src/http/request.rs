@@ -2,7 +2,7 @@
 
 use super::cookies;
 use crate::app::context::{CONSOLE, PROGRAM};
-use crate::app::{App, Context, Fault, once};
+use crate::app::{App, Context, Fault, nonces, observe, once};
 use crate::app::ceremony::terminal::Holder;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
@@ -11,11 +11,11 @@ use countersign_store::sql::StoredDevice;
 use countersign_trust::Refusal;
 use countersign_trust::device::DeviceState;
 use countersign_wire::dpop::{self, Fresh, Proof};
-use countersign_wire::object;
+use countersign_wire::{Thumbprint, object};
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What every handler begins with.
 pub struct Incoming {
@@ -25,6 +25,8 @@ pub struct Incoming {
     pub headers: HeaderMap,
     /// Whether a trusted proxy handed it on.
     pub through_proxy: bool,
+    /// The key for which it was found that trust holds: nonces of the answer are for it.
+    trusted: OnceLock<Thumbprint>,
     method: Method,
     path: String,
 }
@@ -41,6 +43,7 @@ impl FromRequestParts<Arc<App>> for Incoming {
         Ok(Incoming {
             ctx: Context::new(app, address, agent.to_owned()),
             headers: parts.headers.clone(),
+            trusted: OnceLock::new(),
             through_proxy: app.config.trusted_proxies.iter().any(|n| n.contains(peer)),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
@@ -142,9 +145,23 @@ impl Incoming {
         Ok(Holder { collector, wait_key })
     }
 
+    /// Trust was found to hold for a key.
+    pub fn trusts(&self, jkt: &Thumbprint) {
+        self.trusted.get_or_init(|| jkt.clone());
+    }
+    /// The key for which it was.
+    pub fn trusted(&self) -> Option<&Thumbprint> {
+        self.trusted.get()
+    }
+
     /// A proof by a terminal's key, with a nonce.
     pub fn terminal_proof(&self, app: &App) -> Result<Proof, Fault> {
         self.proof(app, None, true)
+    }
+
+    /// The same with whatever nonce: [`nonces::is_fresh`] is to be asked once it is known that trust holds.
+    pub fn proof_to_be_judged(&self, app: &App) -> Result<Proof, Fault> {
+        self.proof(app, None, false)
     }
 
     /// A proof by a device's key over this body.
@@ -160,15 +177,19 @@ impl Incoming {
             (Some(_), Some(_)) => return Err(Fault::because(Refusal::BadProof, "two proofs")),
         };
         let keys = app.keys.k_live();
-        let keys: Vec<&[u8]> = keys.iter().map(countersign_wire::Secret::expose).collect();
+        let now = self.ctx.now;
+        // A nonce for whoever asks, or one that was given to this key.
+        let live = |n: &str, jkt: &Thumbprint| {
+            keys.iter().any(|k| dpop::is_live_nonce(k.expose(), n, now)) || nonces::is_live(app, n, jkt, now)
+        };
         let url = format!("{}{}", app.config.issuer, self.path);
         let request = dpop::Request {
             method: self.method.as_str(),
             url: &url,
             token: None,
             body,
-            now: self.ctx.now,
-            fresh: if nonce { Fresh::Nonce(&keys) } else { Fresh::Elsewhere },
+            now,
+            fresh: if nonce { Fresh::Bound(&live) } else { Fresh::Elsewhere },
         };
         Ok(dpop::verify(text, &request)?)
     }
@@ -195,7 +216,7 @@ impl Incoming {
             return Err(Fault::because(Refusal::BadProof, "a device that ended"));
         }
         self.ctx.known_as("device", device.device.id.as_str());
-        Ok((device, proof))
+        Ok((observe::device(app, &self.ctx, device).await?, proof))
     }
 
     /// The same for what changes something: the proof is used up before the act, so that nobody

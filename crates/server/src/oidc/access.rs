@@ -3,9 +3,10 @@
 
 use super::jwt::{self, Audience};
 use crate::app::issue::{Asking, Ground, Vetoes, WorkloadVetoes, facts, gate_in_session, gate_workload};
-use crate::app::{App, Fault};
+use crate::app::{App, Context, Fault, observe};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
+use countersign_trust::client::Client;
 use countersign_trust::grant::Grant;
 use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::policy::Facts;
@@ -129,6 +130,14 @@ impl Access {
     /// Whether `audience` is among those it was made for.
     pub fn is_for(&self, audience: &str) -> bool {
         self.claims.aud.has(audience)
+    }
+
+    /// It was shown from where this request came, by a client that may run where its session's screen is.
+    pub async fn seen(&self, app: &App, ctx: &Context, client: &Client) -> Result<(), Fault> {
+        if let Some(session) = app.store.session(&self.claims.sid).await? {
+            observe::client(app, ctx, client, session).await?;
+        }
+        Ok(())
     }
 
     /// Whether it counts now: its time, its grant, its session, and the one gate.

@@ -5,7 +5,7 @@ pub use super::client_auth::Party;
 use super::params::Params;
 use super::record;
 use crate::app::{App, Fault};
-use crate::http::answer::put_nonce;
+use crate::http::answer::put_nonce_for;
 use crate::http::request::Incoming;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -78,7 +78,15 @@ pub fn any_proof(app: &App, r: &Incoming) -> Result<Option<Proof>, Fault> {
 
 /// The same, fresh enough for its client.
 pub fn proof(app: &App, r: &Incoming, client: &Client) -> Result<Option<Proof>, Fault> {
-    let proof = any_proof(app, r)?;
+    recent(any_proof(app, r)?, r, client)
+}
+
+/// The same with whatever nonce: it is judged once it is known that trust holds.
+pub fn proof_to_be_judged(app: &App, r: &Incoming, client: &Client) -> Result<Option<Proof>, Fault> {
+    recent(r.headers.contains_key("dpop").then(|| r.proof_to_be_judged(app)).transpose()?, r, client)
+}
+
+fn recent(proof: Option<Proof>, r: &Incoming, client: &Client) -> Result<Option<Proof>, Fault> {
     if proof.as_ref().is_some_and(|p| !client.takes_proof(p.made.seconds(), r.ctx.now)) {
         return Err(Fault::because(Refusal::BadProof, "a proof older than this client's may be"));
     }
@@ -106,7 +114,7 @@ pub async fn refused(app: &App, r: &Incoming, step: &str, no: No) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     if matches!(error, "use_dpop_nonce" | "invalid_dpop_proof") {
-        put_nonce(app, &mut response);
+        put_nonce_for(app, r, &mut response);
     }
     kept_by_nobody(response)
 }

@@ -14,9 +14,9 @@ use super::params::{Params, with_query};
 use super::token::code::{check_verifier, spend};
 use super::{record, refused_here, userinfo};
 use crate::app::issue::{Ground, gate_in_session};
-use crate::app::once::{DPOP, hashed};
+use crate::app::once::hashed;
 use crate::app::{App, Context, Fault};
-use crate::http::answer::put_nonce;
+use crate::http::answer::put_nonce_for;
 use crate::http::cookies;
 use crate::http::request::Incoming;
 use axum::extract::{RawQuery, State};
@@ -28,7 +28,7 @@ use countersign_trust::grant::{Grant, GrantFacts};
 use countersign_trust::issuance::Product;
 use countersign_trust::session::Session;
 use countersign_trust::{Refusal, limits};
-use countersign_wire::dpop::{self, Fresh, ProofFault};
+use countersign_wire::dpop;
 use countersign_wire::secret::same;
 use countersign_wire::{ClientId, GrantId, Secret, Time, b64, mac};
 use std::sync::Arc;
@@ -100,12 +100,16 @@ impl Wanted {
 struct No {
     error: Option<&'static str>,
     fault: Box<Fault>,
-    /// Trust holds; only the proof is to be made again.
-    nonce: bool,
+}
+
+impl From<userinfo::No> for No {
+    fn from(no: userinfo::No) -> No {
+        No { error: no.error, fault: no.fault }
+    }
 }
 
 fn no(error: &'static str, why: &'static str) -> No {
-    No { error: Some(error), fault: Box::new(Fault::because(Refusal::BadProof, why)), nonce: false }
+    No { error: Some(error), fault: Box::new(Fault::because(Refusal::BadProof, why)) }
 }
 
 impl From<Fault> for No {
@@ -114,7 +118,7 @@ impl From<Fault> for No {
             Refusal::StepUp => "insufficient_user_authentication",
             _ => "invalid_token",
         };
-        No { error: Some(error), fault: Box::new(fault), nonce: false }
+        No { error: Some(error), fault: Box::new(fault) }
     }
 }
 
@@ -165,39 +169,22 @@ async fn by_token(app: &App, r: &Incoming, original: &Original, wanted: &Wanted)
     if !access.is_for(audience) || wanted.client.as_ref().is_some_and(|c| *c != access.claims.client_id) {
         return Err(bad("for somebody else"));
     }
-    let permit = access.permit(app, Product::Decision, r.ctx.now).await?;
-    match (&access.claims.cnf, bound) {
-        (Some(key), true) => prove(app, r, original, text, &key.jkt).await?,
-        (None, false) => {}
+    let proof = match (&access.claims.cnf, bound) {
+        // The proof is for the original request.
+        (Some(key), true) => Some(userinfo::prove(r, &key.jkt, &original.method, &original.url, text, None)?),
+        (None, false) => None,
         _ => return Err(bad("a token shown in another way than it is bound")),
+    };
+    if let Some(client) = app.store.client(&access.claims.client_id).await.map_err(Fault::from)? {
+        access.seen(app, &r.ctx, &client.client).await?;
+    }
+    let permit = access.permit(app, Product::Decision, r.ctx.now).await?;
+    if let Some(proof) = &proof {
+        userinfo::nonced(app, r, proof, true).await?;
     }
     let gone = Fault::because(Refusal::Gone, "no session");
     let session = app.store.session(access.session()).await.map_err(Fault::from)?.ok_or(gone)?;
     Ok(Let { session, client: access.claims.client_id.clone(), scopes: permit.scopes().to_vec() })
-}
-
-/// The proof is for the original request and serves it once. By now trust is known to hold, so a nonce may be given.
-async fn prove(app: &App, r: &Incoming, original: &Original, token: &str, jkt: &str) -> Result<(), No> {
-    let text = one(r, "dpop").ok_or(no("invalid_dpop_proof", "not exactly one proof"))?;
-    let keys = app.keys.k_live();
-    let keys: Vec<&[u8]> = keys.iter().map(Secret::expose).collect();
-    let (method, url) = (original.method.as_str(), original.url.as_str());
-    let request = dpop::Request { method, url, token: Some(token), body: None, now: r.ctx.now, fresh: Fresh::Nonce(&keys) };
-    let proof = match dpop::verify(text, &request) {
-        Ok(proof) => proof,
-        Err(ProofFault::UseNonce) => {
-            let fault = Box::new(Fault::because(Refusal::UseDpopNonce, "no live nonce"));
-            return Err(No { error: Some("use_dpop_nonce"), fault, nonce: true });
-        }
-        Err(ProofFault::Bad(why)) => return Err(no("invalid_dpop_proof", why)),
-    };
-    if proof.jkt.as_str() != jkt {
-        return Err(no("invalid_token", "a proof by another key"));
-    }
-    if !app.store.burn_first(DPOP, &proof.name(), proof.burn_until).await.map_err(Fault::from)? {
-        return Err(no("invalid_dpop_proof", "a proof that was used before"));
-    }
-    Ok(())
 }
 
 /// A pass: which grant, until when, and a MAC that binds both to a client and a network.
@@ -218,7 +205,7 @@ fn read_pass(app: &App, text: &str, client: &ClientId, source: &str, now: Time) 
 }
 
 async fn by_pass(app: &App, r: &Incoming, wanted: &Wanted) -> Result<Let, No> {
-    let none = || No { error: None, fault: Box::new(Fault::because(Refusal::NoSession, "no pass")), nonce: false };
+    let none = || No { error: None, fault: Box::new(Fault::because(Refusal::NoSession, "no pass")) };
     let client = wanted.client.as_ref().ok_or_else(none)?;
     let now = r.ctx.now;
     let text = cookies::read_any(&r.headers, cookies::PASS).ok_or_else(none)?;
@@ -277,8 +264,8 @@ async fn kept_out(app: &App, r: &Incoming, no: No) -> Response {
     if let Ok(value) = HeaderValue::from_str(&challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
-    if no.nonce {
-        put_nonce(app, &mut response);
+    if no.error == Some("use_dpop_nonce") {
+        put_nonce_for(app, r, &mut response);
     }
     response
 }

@@ -1,8 +1,8 @@
 //! `/token` (RFC 6749 §3.2): what a client shows becomes tokens.
 //!
 //! 1. The client shows who it is, by the one method it registered.
-//! 2. It proves its key with a nonce of ours (RFC 9449 §8); bearer tokens only where a client is
-//!    registered so.
+//! 2. It proves its key with a nonce of ours (RFC 9449 §8), which for a renewal only a key has whose
+//!    trust holds ([`crate::app::nonces`]); bearer tokens only where a client is registered so.
 //! 3. [`code`] takes a code, once; [`collected`] what was approved elsewhere, once; [`refresh`] takes a
 //!    refresh token, each once. [`workload`] serves
 //!    programs that act for themselves, and shares no step with people but the gate. [`exchange`] lets
@@ -24,7 +24,7 @@ use super::client_auth::{Known, Used};
 use super::jwt::{self, Shared};
 use super::params::Params;
 use crate::app::{App, Fault, once};
-use crate::http::answer::put_nonce;
+use crate::http::answer::put_nonce_for;
 use crate::http::request::Incoming;
 use axum::Json;
 use axum::body::Bytes;
@@ -63,7 +63,7 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
     match exchange(&app, &r, &body).await {
         Ok(tokens) => {
             let mut response = Json(tokens).into_response();
-            put_nonce(&app, &mut response);
+            put_nonce_for(&app, &r, &mut response);
             kept_by_nobody(response)
         }
         Err(no) => refused(&app, &r, "token", no).await,
@@ -90,7 +90,9 @@ async fn exchange(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     if let Some(one) = collected {
         collected::may(client, one)?;
     }
-    let proof = answer::proof(app, r, client)?;
+    // Whether a renewal may have a nonce is known only when its session was judged.
+    let renews = grant == "refresh_token";
+    let proof = if renews { answer::proof_to_be_judged(app, r, client) } else { answer::proof(app, r, client) }?;
     if proof.is_none() && !client.danger_allow_bearer {
         return Err(no("invalid_dpop_proof", Refusal::BadProof, "no proof"));
     }

@@ -1,12 +1,13 @@
 //! `/userinfo` (OpenID Connect Core §5.3): who a token speaks for, as long as its session lives.
 //!
 //! The token must be ours, unexpired, unrevoked and, unless its client is registered otherwise,
-//! shown together with a proof by the key it is bound to (RFC 9449 §7). The one gate judges again.
+//! shown together with a proof by the key it is bound to (RFC 9449 §7). The one gate judges again, and only
+//! where trust holds is there a nonce for the next proof.
 
 use super::access::Access;
 use super::{claims, record};
-use crate::app::{App, Fault};
-use crate::http::answer::put_nonce;
+use crate::app::{App, Fault, nonces};
+use crate::http::answer::put_nonce_for;
 use crate::http::request::Incoming;
 use axum::Json;
 use axum::extract::State;
@@ -15,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use countersign_trust::Refusal;
 use countersign_trust::client::Client;
 use countersign_trust::issuance::Product;
-use countersign_wire::Secret;
-use countersign_wire::dpop::{self, Fresh, ProofFault};
+use countersign_wire::dpop::{self, Fresh, Proof};
+use countersign_wire::nonces::{Unfit, by_key};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -32,8 +33,8 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming) -> Response {
 
 /// An error of RFC 6750 §3.1 or RFC 9449 §7.1; without a word if nothing was shown.
 pub(super) struct No {
-    error: Option<&'static str>,
-    fault: Box<Fault>,
+    pub(super) error: Option<&'static str>,
+    pub(super) fault: Box<Fault>,
 }
 
 fn no(error: &'static str, because: &'static str) -> No {
@@ -43,8 +44,9 @@ fn no(error: &'static str, because: &'static str) -> No {
 
 impl From<Fault> for No {
     fn from(fault: Fault) -> No {
-        // A gate that says no to a token makes it worthless, for whatever reason.
-        No { error: Some("invalid_token"), fault: Box::new(fault) }
+        // A gate that says no to a token makes it worthless, unless its person can help it (RFC 9470 §3).
+        let error = if fault.refusal == Refusal::StepUp { "insufficient_user_authentication" } else { "invalid_token" };
+        No { error: Some(error), fault: Box::new(fault) }
     }
 }
 
@@ -52,7 +54,7 @@ async fn respond(app: &App, r: &Incoming, method: &str) -> Response {
     match claims(app, r, method).await {
         Ok(claims) => {
             let mut response = Json(claims).into_response();
-            put_nonce(app, &mut response);
+            put_nonce_for(app, r, &mut response);
             response
         }
         Err(no) => refused(app, r, no).await,
@@ -84,16 +86,16 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
     }
     let c = &access.claims;
     let client = app.store.client(&c.client_id).await.map_err(Fault::from)?.ok_or(bad("an unknown client"))?;
-    match (&c.cnf, bound) {
-        (Some(key), true) => {
-            if prove(app, r, method, text, &client.client)? != key.jkt {
-                return Err(bad("a proof by another key"));
-            }
-        }
-        (None, false) if client.client.danger_allow_bearer => {}
+    let proof = match (&c.cnf, bound) {
+        (Some(key), true) => Some(prove(r, &key.jkt, method, &format!("{}/userinfo", app.config.issuer), text, Some(&client.client))?),
+        (None, false) if client.client.danger_allow_bearer => None,
         _ => return Err(bad("a token shown in another way than it is bound")),
-    }
+    };
+    access.seen(app, &r.ctx, &client.client).await?;
     let permit = access.permit(app, Product::UserInfo, now).await?;
+    if let Some(proof) = &proof {
+        nonced(app, r, proof, false).await?;
+    }
     let person = access.person();
     let has = |scope: &str| permit.scopes().iter().any(|s| s == scope);
     if !has("openid") {
@@ -106,25 +108,35 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
     Ok(answer)
 }
 
-/// The thumbprint of the key that proves it holds this token now. Nothing changes here, so the
-/// proof is not burnt: its nonce bounds it to a minute, its `ath` to this token.
-fn prove(app: &App, r: &Incoming, method: &str, token: &str, client: &Client) -> Result<String, No> {
+/// The proof by the key that a token is bound to, whatever its nonce.
+pub(super) fn prove(r: &Incoming, jkt: &str, method: &str, url: &str, token: &str, client: Option<&Client>) -> Result<Proof, No> {
     let mut lines = r.headers.get_all("dpop").iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Err(no("invalid_dpop_proof", "not exactly one proof"));
     };
     let text = line.to_str().map_err(|_| no("invalid_dpop_proof", "a proof that is not text"))?;
-    let keys = app.keys.k_live();
-    let keys: Vec<&[u8]> = keys.iter().map(Secret::expose).collect();
-    let url = format!("{}/userinfo", app.config.issuer);
-    let request =
-        dpop::Request { method, url: &url, token: Some(token), body: None, now: r.ctx.now, fresh: Fresh::Nonce(&keys) };
-    match dpop::verify(text, &request) {
-        Ok(proof) if client.takes_proof(proof.made.seconds(), r.ctx.now) => Ok(proof.jkt.as_str().to_owned()),
-        Ok(_) => Err(no("invalid_dpop_proof", "a proof older than this client's may be")),
-        Err(ProofFault::UseNonce) => Err(no("use_dpop_nonce", "no live nonce")),
-        Err(ProofFault::Bad(why)) => Err(no("invalid_dpop_proof", why)),
+    let request = dpop::Request { method, url, token: Some(token), body: None, now: r.ctx.now, fresh: Fresh::Elsewhere };
+    let proof = by_key(text, &request, jkt).map_err(|unfit| match unfit {
+        Unfit::OtherKey => no("invalid_token", "a proof by another key"),
+        Unfit::Bad(why) => no("invalid_dpop_proof", why),
+        Unfit::Used | Unfit::Full => no("invalid_dpop_proof", "a proof that cannot be taken"),
+    })?;
+    if client.is_some_and(|c| !c.takes_proof(proof.made.seconds(), r.ctx.now)) {
+        return Err(no("invalid_dpop_proof", "a proof older than this client's may be"));
     }
+    Ok(proof)
+}
+
+/// Trust holds for the key of this proof: it gets a nonce, and needs one of those it got; the proof is used up.
+pub(super) async fn nonced(app: &App, r: &Incoming, proof: &Proof, matters: bool) -> Result<(), No> {
+    r.trusts(&proof.jkt);
+    if !nonces::is_fresh(app, proof, r.ctx.now) {
+        return Err(no("use_dpop_nonce", "no live nonce of this key"));
+    }
+    nonces::use_up(app, proof, matters, r.ctx.now).await.map_err(|fault| match fault.refusal {
+        Refusal::BadProof => no("invalid_dpop_proof", fault.because),
+        _ => No::from(fault),
+    })
 }
 
 fn later(status: StatusCode) -> Response {
@@ -154,8 +166,8 @@ async fn refused(app: &App, r: &Incoming, no: No) -> Response {
     if let Ok(value) = HeaderValue::from_str(&challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
-    if matches!(no.error, Some("use_dpop_nonce" | "invalid_dpop_proof")) {
-        put_nonce(app, &mut response);
+    if r.trusted().is_some() {
+        put_nonce_for(app, r, &mut response);
     }
     response
 }

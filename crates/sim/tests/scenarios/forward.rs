@@ -237,10 +237,9 @@ async fn t5_a_token_opens_an_application_behind_nginx_by_its_key_once_and_there_
     assert_eq!(raw.send("GET", "/forward-auth?client=records", &[], vec![]).await.status, 403);
     // A scope that is missing is 403, a class that was not earned asks for a step up.
     let ask = async |more: &str| {
-        let nonce = raw.nonce().await;
         let proof = raw.proof(key, "GET", "/", b"", |c| {
             c.htu.clone_from(&url);
-            (c.nonce, c.ath, c.bd) = (Some(nonce), Some(b64::encode(&mac::h(token.as_bytes()))), None);
+            (c.nonce, c.ath, c.bd) = (Some(nonce.clone()), Some(b64::encode(&mac::h(token.as_bytes()))), None);
         });
         let headers = [("authorization", format!("DPoP {token}")), ("dpop", proof), ("x-original-url", url.clone()), ("x-original-method", "GET".into())];
         let reply = raw.send("GET", &format!("/forward-auth?audience={}{more}", house.address), &headers, vec![]).await;

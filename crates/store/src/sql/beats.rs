@@ -52,6 +52,15 @@ impl Store {
         self.engine.upkeep(moved.collect()).await.map(|_| ())
     }
 
+    /// The networks that a device was seen in are these from now on.
+    pub async fn device_seen_in(&self, device: &DeviceId, networks: &[String]) -> Result<(), StoreError> {
+        let s = Statement::any(
+            "UPDATE device SET networks = $2 WHERE id = $1",
+            [device.as_str().into(), super::json(&networks).into()],
+        );
+        self.engine.upkeep(vec![s]).await.map(|_| ())
+    }
+
     /// A device's silence is looked at again at `at`, or no more until it speaks; unless it spoke
     /// since `seen`.
     pub async fn device_silence_at(&self, device: &DeviceId, seen: Option<Time>, at: Option<Time>) -> Result<(), StoreError> {

@@ -12,6 +12,8 @@ pub struct StoredDevice {
     pub device: Device,
     /// Its name.
     pub name: String,
+    /// Networks that it was seen in, oldest first.
+    pub networks: Vec<String>,
 }
 
 /// Something the person's other devices must hear.
@@ -38,7 +40,7 @@ pub struct Notice {
 macro_rules! device_query {
     ($where:literal) => {
         concat!(
-            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, posture, seen_at, signals, recovered FROM device ",
+            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, posture, seen_at, signals, recovered, networks FROM device ",
             $where
         )
     };
@@ -80,6 +82,7 @@ fn device(row: &Row) -> Result<StoredDevice, StoreError> {
             recovered: row.flag(13)?,
         },
         name: row.text(9)?.to_owned(),
+        networks: opt_json(row, 14)?.unwrap_or_default(),
     })
 }
 

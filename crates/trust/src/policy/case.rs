@@ -2,6 +2,7 @@
 //! set is asked again.
 
 use super::{Action, Decision, Facts, PolicyFault, PolicySet};
+use crate::signal::Kind;
 use crate::standing::Effect;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -122,6 +123,8 @@ impl Decision {
             let odd = if usual.get(name) == Some(value) { "" } else { "  *" };
             lines.push(format!("  {name:15} {value}{odd}"));
         }
+        let news = facts.signals.iter().filter_map(|name| Kind::parse(name));
+        lines.extend(news.map(|kind| format!("  {}: {}", kind.as_str(), kind.words())));
         lines
     }
 }

@@ -60,6 +60,9 @@ pub struct Facts {
     /// What is known of the device's health.
     #[serde(skip_serializing_if = "Health::is_unknown")]
     pub posture: Health,
+    /// Hour of the day, UTC, 0 to 23.
+    #[serde(skip_serializing_if = "is_noon")]
+    pub hour: i64,
     /// Live news about device, person and session.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub signals: BTreeSet<Word>,
@@ -74,6 +77,9 @@ fn is_browser(word: &Word) -> bool {
 
 fn is_false(b: &bool) -> bool {
     !b
+}
+fn is_noon(hour: &i64) -> bool {
+    *hour == 12
 }
 
 impl Default for Facts {
@@ -94,6 +100,7 @@ impl Default for Facts {
             role: "member".into(),
             details: Vec::new(),
             posture: Health::default(),
+            hour: 12,
             signals: BTreeSet::new(),
             reconfirm: None,
         }
@@ -127,6 +134,7 @@ impl Facts {
             role: person.role.as_str().into(),
             details: Vec::new(),
             posture: Health::of(device, now),
+            hour: now.seconds().rem_euclid(86_400) / 3_600,
             signals: live(&device.signals, now).chain(live(&person.signals, now)).collect(),
             reconfirm: signal::reconfirm(device.signals.iter().chain(&person.signals), now),
         }
@@ -179,6 +187,7 @@ impl Facts {
             ("device_key".to_owned(), text(&self.device_key)),
             ("role".to_owned(), text(&self.role)),
             ("scope".to_owned(), text(scope)),
+            ("hour".to_owned(), RestrictedExpression::new_long(self.hour)),
             ("details".to_owned(), RestrictedExpression::new_set(self.details.iter().map(|d| text(d)))),
             ("signals".to_owned(), RestrictedExpression::new_set(self.signals.iter().map(|s| text(s)))),
             ("posture".to_owned(), self.posture.record()?),

@@ -2,7 +2,7 @@
 
 use super::{Around, ended_along, right, is_stopped, named, scan_counter, keep, statement_digest};
 use crate::app::issue::resting_on;
-use crate::app::{App, Context, Fault, enrol, passkey, sessions};
+use crate::app::{App, Context, Fault, enrol, observe, passkey, sessions};
 use countersign_store::sql::{Counter, Quarantine};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
@@ -17,7 +17,7 @@ use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::jose::Jws;
 use countersign_wire::message::{DecisionBody, StateOnly};
 use countersign_wire::statement::Purpose;
-use countersign_wire::{CredentialId, Thumbprint, Time, b64, statement};
+use countersign_wire::{CredentialId, Thumbprint, b64, statement};
 
 /// What a device's "not me" about a request is kept under.
 const NOT_ME: &str = "not_me";
@@ -34,8 +34,9 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
         .and_then(|j| j.header_text("kid").map(str::to_owned))
         .and_then(|k| k.parse().ok())
         .ok_or(Fault::because(Refusal::BadProof, "no decision with a kid"))?;
-    let found = app.store.device_by_key(&kid).await?.map(|d| d.device);
-    let device = found.ok_or(Fault::because(Refusal::BadProof, "an unknown device key"))?;
+    let found = app.store.device_by_key(&kid).await?;
+    let stored = found.ok_or(Fault::because(Refusal::BadProof, "an unknown device key"))?;
+    let device = &stored.device;
     if device.state != DeviceState::Active {
         return Err(Fault::because(Refusal::BadProof, "a device that does not act"));
     }
@@ -57,9 +58,10 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
         Err(m) => return Err(Fault::because(Refusal::BadProof, m.0)),
     };
     ctx.known_as("device", device.id.as_str());
+    let device = &observe::device(app, ctx, stored).await?.device;
     match decision.decision {
-        Verb::Approve => approve(app, ctx, &c, &device, &decision, body).await?,
-        Verb::Refuse | Verb::NotMe => refuse(app, ctx, &c, &device, decision.decision == Verb::NotMe).await?,
+        Verb::Approve => approve(app, ctx, &c, device, &decision, body).await?,
+        Verb::Refuse | Verb::NotMe => refuse(app, ctx, &c, device, decision.decision == Verb::NotMe).await?,
     }
     if c.opening.purpose == Purpose::Right && decision.decision == Verb::Approve {
         right::give(app, ctx, &c.opening.id).await?;
@@ -94,7 +96,8 @@ async fn approve(
     let mut around = Around::by(&device.person, &device.id);
     let (proof, ruling) = match c.scan_facts() {
         Some(scan) if matches!(c.state, State::Confirmed(_)) && scan.device == device.id => {
-            let found = prove(app, c, device, decision, body, ctx.now).await?;
+            let found = prove(app, ctx, c, device, decision, body).await?;
+            observe::approval(app, ctx, &scan.person).await?;
             let person = app.store.person(&scan.person).await?.ok_or(Refusal::Denied)?;
             let client = super::client(app, c).await?;
             let facts = Facts::of(
@@ -151,11 +154,11 @@ async fn approve(
 /// not so.
 async fn prove(
     app: &App,
+    ctx: &Context,
     c: &Ceremony,
     device: &Device,
     decision: &Decision,
     body: &DecisionBody,
-    now: Time,
 ) -> Result<Option<(Credential, Device, u32, Proven)>, Fault> {
     let Some(text) = &body.assertion else { return Ok(None) };
     let (Ok(assertion), Ok(id)) = (text.decode(), text.credential_id.parse::<CredentialId>()) else {
@@ -170,10 +173,10 @@ async fn prove(
     }
     let keeper = app.store.device(&credential.device).await?.map(|d| d.device);
     let Some(keeper) = keeper.filter(|d| d.state == DeviceState::Active) else { return Ok(None) };
-    let verified = passkey::check(app, &credential, &assertion, &super::challenge(c)?);
+    let verified = passkey::check(app, ctx, &credential, &assertion, &super::challenge(c)?).await?;
     Ok(verified.map(|v| {
         let proven = Proven {
-            recovering: keeper.is_recovering(now) || device.is_recovering(now),
+            recovering: keeper.is_recovering(ctx.now) || device.is_recovering(ctx.now),
             jws: body.approval.clone(),
             assertion: text.clone(),
             credential: credential.id.clone(),

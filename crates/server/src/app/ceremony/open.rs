@@ -85,7 +85,7 @@ pub async fn open(
     app.judged_anew(|attempt| attempt_open(app, ctx, opener, proof, cookie, body, attempt)).await
 }
 
-async fn attempt_open(
+pub(crate) async fn attempt_open(
     app: &App,
     ctx: &Context,
     opener: &Opener,
@@ -95,12 +95,13 @@ async fn attempt_open(
     attempt: usize,
 ) -> Result<Opened, Fault> {
     refuse_if_burnt(app, attempt, proof).await?;
-    if attempt > 0 && app.store.is_burnt("tk", proof.jkt.as_str()).await? {
-        return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
-    }
     let now = ctx.now;
     let mut wanted = wanted(app, ctx, opener, body).await?;
     raise(app, ctx, proof, cookie, &mut wanted).await?;
+    // The key of a session that is raised served before, when it began; a lost race is no reason to refuse it.
+    if attempt > 0 && wanted.raises.is_none() && app.store.is_burnt("tk", proof.jkt.as_str()).await? {
+        return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
+    }
     let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, true).await?;
     let minted = Minted::new(app, opener, now)?;
     let (offered, places) = match &body.offer {

@@ -5,7 +5,8 @@ use super::{Around, client_of, is_stopped, keep, recover};
 use crate::app::once::{hashed, refuse_if_burnt};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Begun, Fresh, Started};
-use crate::app::{App, Context, Fault, enrol, once};
+use crate::app::{App, Context, Fault, enrol, observe, once};
+use crate::config::Origin;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
 use countersign_trust::enrolment::Vouched;
 use countersign_trust::detail;
@@ -184,6 +185,7 @@ async fn sign_in(
             shown: shown(c, approved, &setting),
             collector: None,
             timed: scan.rights.timed.clone(),
+            origins: origins(app, ctx, c),
         },
         raised.as_ref(),
         ctx.now,
@@ -206,6 +208,12 @@ async fn sign_in(
     keep(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None, recovery: None }, cookies: Some(cookies) })
+}
+
+/// Where the screen was when its person looked at it, and where it is now: the same key was shown in both.
+pub(super) fn origins(app: &App, ctx: &Context, c: &Ceremony) -> Vec<Origin> {
+    let opened = c.opening.address.parse().ok().map(|address| app.config.network.origin(address));
+    opened.into_iter().chain([observe::origin(app, ctx)]).collect()
 }
 
 /// A session that lives.

@@ -42,7 +42,7 @@ pub async fn make(app: &App, ctx: &Context, by: &StoredDevice, body: &MakeCodes)
         let now = ctx.anew(app, n).now;
         let acting = Acting::load(app, by, None, now).await?;
         let made_for = (FOR, acting.device.jkt.as_str());
-        let Judged { credential, counter, challenge_hash } = judge(app, &body.assertion, made_for, now).await?;
+        let Judged { credential, counter, challenge_hash } = judge(app, ctx, &body.assertion, made_for, now).await?;
         if credential.person != acting.person.id {
             return Err(Fault::because(Refusal::BadProof, "another person's passkey"));
         }

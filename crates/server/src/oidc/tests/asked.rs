@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 async fn world() -> World {
     World::new(vec![client("till", json!({})), client("nameless", json!({"scopes": []}))]).await
 }
-async fn ask(w: &World, client: &str, more: &[(&str, &str)], signed_in: bool) -> Answer {
+pub(super) async fn ask(w: &World, client: &str, more: &[(&str, &str)], signed_in: bool) -> Answer {
     let base = [
         ("client_id", client),
         ("redirect_uri", CB),
@@ -33,18 +33,22 @@ fn error(answer: &Answer) -> String {
     form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == "error").unwrap().1.into_owned()
 }
 /// Flow and browser cookie of a request that was taken.
-fn begun(answer: &Answer) -> (String, String) {
+pub(super) fn begun(answer: &Answer) -> (String, String) {
     let to = answer.header("location");
     let flow = to.strip_prefix("/sign-in/").unwrap_or_else(|| panic!("{} {to}", answer.status)).to_owned();
     (flow, answer.header("set-cookie")["__Host-cs_b=".len()..][..43].to_owned())
 }
 /// What the page does first: the session's key answers, or not.
 async fn resume(w: &World, answer: &Answer, key: &Key) -> Answer {
+    resume_from(w, answer, key, "0.0.0.0").await
+}
+/// The same from another address.
+pub(super) async fn resume_from(w: &World, answer: &Answer, key: &Key, from: &str) -> Answer {
     let (flow, browser) = begun(answer);
     let path = format!("/sign-in/{flow}/resume");
     let proof = w.proof(key, "POST", &path, None);
     let cookies = format!("__Host-cs_b={browser}; __Host-cs_s={}", w.cookie);
-    let headers = [("dpop", proof.as_str()), ("cookie", &cookies), ("origin", ISSUER), ("content-type", "application/json")];
+    let headers = [("dpop", proof.as_str()), ("cookie", &cookies), ("origin", ISSUER), ("content-type", "application/json"), ("x-forwarded-for", from)];
     w.send("POST", &path, &headers, "").await
 }
 async fn hint(w: &World, person: &PersonId, client: &str) -> String {
@@ -245,7 +249,8 @@ async fn a_client_that_keeps_its_copy_of_the_keys_notices_no_rotation() {
 async fn a_proof_used_at_one_node_is_used_at_all() {
     let (w, key) = (world().await, Key::new());
     let b = w.node().await;
-    let proof = w.proof(&key, "POST", "/token", None);
+    let nonced = || w.proof_with(&key, "POST", "/token", None, Some(w.nonce()));
+    let proof = nonced();
     let first = w.send("POST", "/token", &[("dpop", &proof)], &World::form("till", &w.code("till", None).await)).await;
     assert_eq!(first.status, 200, "{}", first.text);
     for node in [&w, &b, &w.node().await] {
@@ -253,7 +258,7 @@ async fn a_proof_used_at_one_node_is_used_at_all() {
         let again = node.send("POST", "/token", &[("dpop", &proof)], &World::form("till", &code)).await;
         assert_eq!(again.error(), "invalid_dpop_proof");
         // A nonce of one node is good at the others.
-        let fresh = w.proof(&key, "POST", "/token", None);
+        let fresh = nonced();
         assert_eq!(node.send("POST", "/token", &[("dpop", &fresh)], &World::form("till", &code)).await.status, 200);
     }
 }

@@ -3,6 +3,7 @@
 mod asked;
 mod device;
 mod given;
+mod observed;
 mod profiles;
 mod pushed;
 mod refresh;

@@ -33,7 +33,7 @@ async fn send(w: &World, path: &str, key: &Key, dpop: Option<(&Key, i64)>, pairs
             htm: "POST".into(),
             htu: format!("{ISSUER}{path}"),
             iat: NumericDate(w.app.now().seconds() - age_s),
-            nonce: Some(dpop::nonce(w.app.keys.k().1.expose(), w.app.now())),
+            nonce: Some(crate::app::nonces::give(&w.app, &dpop.public().thumbprint())),
             ..ProofClaims::default()
         };
         dpop::make(&claims, &dpop.public(), dpop).unwrap()

@@ -2,7 +2,7 @@
 
 use crate::app::once::hashed;
 use crate::app::keys::Keys;
-use crate::app::{App, Made, sessions};
+use crate::app::{App, Made, nonces, sessions};
 use crate::chance::System;
 use crate::config::Config;
 use crate::oidc::details::DetailTypes;
@@ -37,6 +37,8 @@ pub const ISSUER: &str = "http://localhost:7310";
 /// RFC 7636 appendix B.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+/// The network that requests come from where nothing else is said.
+pub const HERE: &str = "0.0.0.0/24";
 pub const CB: &str = "https://till.example/cb";
 
 pub struct Hand(AtomicI64);
@@ -170,6 +172,8 @@ impl World {
             shown: json!({"channel": "frame", "near": "weak"}),
             collector: None,
             rights: Vec::new(),
+            networks: vec![HERE.to_owned()],
+            country: None,
         };
         let mut commit = Commit::new(app.event(Kind::SessionOpened, &session.txn, T0));
         commit
@@ -271,8 +275,13 @@ impl World {
         self.app.store.session(&self.session.id).await.unwrap().unwrap()
     }
 
+    /// A nonce for whoever asks.
+    pub fn nonce(&self) -> String {
+        dpop::nonce(self.app.keys.k().1.expose(), self.app.now())
+    }
+    /// A proof with a nonce that its key would have got.
     pub fn proof(&self, key: &Key, method: &str, path: &str, token: Option<&str>) -> String {
-        let nonce = dpop::nonce(self.app.keys.k().1.expose(), self.app.now());
+        let nonce = nonces::give(&self.app, &key.public().thumbprint());
         self.proof_with(key, method, path, token, Some(nonce))
     }
     pub fn proof_with(&self, key: &Key, method: &str, path: &str, token: Option<&str>, nonce: Option<String>) -> String {
@@ -290,7 +299,7 @@ impl World {
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
-        if method == "POST" {
+        if method == "POST" && !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         for (name, value) in headers {

@@ -6,7 +6,7 @@ use super::{Asked, No, dead, no};
 use crate::app::ceremony::{Around, keep};
 use crate::app::issue::{Ground, Vetoes, gate_in_session};
 use crate::app::once::{burn, hashed};
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, observe};
 use crate::oidc::client_auth::Used;
 use crate::oidc::params::Params;
 use countersign_store::sql::StoredCode;
@@ -57,11 +57,13 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     }
     let f = &code.facts;
     let session = app.store.session(&f.session).await?.ok_or(dead("no session"))?;
+    let session = observe::client(app, ctx, client, session).await?;
     let request = app.store.request(&f.request).await?.ok_or(dead("no request"))?;
     let acr_values = &request.facts.acr_values;
     let ground = Ground::of(&session, acr_values, &f.scopes).about(detail::types(&request.facts.details));
     let (permit, vetoes) =
         gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
+    proof.into_iter().for_each(|p| r.trusts(&p.jkt));
     let resource = resource_of(params, client, request.facts.resource.as_deref())?;
     let first = First {
         session: &session,

@@ -4,12 +4,13 @@
 //! 1. It serves its client alone, and its key where it is bound to one (RFC 9449 §5).
 //! 2. The one gate judges as if the person signed in now: person, device, passkey, client, session
 //!    and policy are read again. The session's end is its end; it moves no limit of the session.
-//! 3. Scopes only get fewer. No ID token comes along: nobody was authenticated.
-//! 4. One that was used before ends everything of its session, for good ([`countersign_trust::grant`]).
+//! 3. Its proof needs a nonce, which this key gets while trust holds ([`crate::app::nonces`]).
+//! 4. Scopes only get fewer. No ID token comes along: nobody was authenticated.
+//! 5. One that was used before ends everything of its session, for good ([`countersign_trust::grant`]).
 
 use super::code::{refusing, resource_of};
 use super::{Asked, No, dead, no};
-use crate::app::Fault;
+use crate::app::{Fault, nonces, observe};
 use crate::app::issue::{Ground, gate_in_session};
 use crate::app::once::burn;
 use crate::oidc::client_auth::Used;
@@ -53,22 +54,29 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
     if !grant.is_live(now) {
         return Err(dead("a grant that ended"));
     }
-    if n > 0 || shown != Shown::Good {
+    // A message of long ago shows nothing about who sends it now, and ends nothing.
+    let fresh = proof.is_none_or(|proof| nonces::is_fresh(app, proof, now));
+    if fresh && (n > 0 || shown != Shown::Good) {
         asked.refuse_repetition().await?;
     }
-    if shown == Shown::Used {
+    if fresh && shown == Shown::Used {
         return Err(replayed(asked, &grant).await?);
     }
     let Some(scopes) = narrowed(asked.params.one("scope"), &grant) else {
         return Ok(Err(no("invalid_scope", Refusal::Denied, "a scope that was not granted")));
     };
     let session = app.store.session(&grant.session).await?.ok_or(dead("no session"))?;
+    let session = observe::client(app, &r.ctx, client, session).await?;
     let acr_values = &grant.facts.acr_values;
     let ground = Ground::of(&session, acr_values, &scopes).about(detail::types_asked(&grant.facts.details));
     let (permit, vetoes) =
         gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
     let granted = grant.facts.resource.as_deref().or(client.audience.as_deref());
     resource_of(asked.params, client, granted)?;
+    jkt.into_iter().for_each(|jkt| r.trusts(jkt));
+    if !fresh {
+        return Err(Fault::because(Refusal::UseDpopNonce, "no live nonce of this key"));
+    }
     let (next, write) = match shown {
         // Asked for again: the same successor, made anew.
         Shown::Again { k } => {
