@@ -19,7 +19,7 @@ use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
 use countersign_trust::signal::{Kind, Signal, Subject};
 use countersign_trust::{Refusal, limits};
-use countersign_wire::{DeviceId, PersonId, Time};
+use countersign_wire::{DeviceId, PersonId, Time, TxnId};
 
 /// Where a request came from.
 pub fn origin(app: &App, ctx: &Context) -> Origin {
