@@ -7,12 +7,13 @@
 //!    through the gate, once. What comes with it goes into the same commit ([`Collected::keep`]).
 
 use super::open::{Minted, Opener, room};
-use super::redeem::{claimed_at_once, here, pass, setting, shown};
+use super::redeem::{claimed_at_once, here, origins, pass, setting, shown};
 use super::{Around, keep};
 use crate::app::issue::Vetoes;
 use crate::app::once::{burn, hashed};
 use crate::app::sessions::{self, Begun as Opened, Started};
 use crate::app::{App, Context, Fault};
+use crate::config::Origin;
 use countersign_store::sql::StoredClient;
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
@@ -24,6 +25,7 @@ use countersign_trust::client::ClientAuth;
 use countersign_trust::issuance::Product;
 use countersign_trust::policy::Denied;
 use countersign_trust::session::Session;
+use countersign_trust::verdict::Setting;
 use countersign_wire::dpop::Proof;
 use countersign_wire::secret::same;
 use countersign_wire::statement::{Asked, Asker, Purpose};
@@ -177,14 +179,14 @@ pub async fn collect(app: &App, ctx: &Context, c: &Ceremony) -> Result<Collected
         keep(app, ctx, c, step, Around::default()).await?;
         return Err(refusal.into());
     }
-    let Opened { session, write, event, .. } = sessions::begin(app, &permit, &vetoes, started(c, approved, id, &setting), None, ctx.now);
+    let Opened { session, write, event, .. } = sessions::begin(app, &permit, &vetoes, started(c, approved, id, &setting, origins(app, ctx, c)), None, ctx.now);
     let mut around = Around::by(&scan.person, &scan.device);
     around.guards.extend(vetoes.guards());
     around.also((vec![write], vec![event]));
     Ok(Collected { session, vetoes, step, around })
 }
 
-fn started(c: &Ceremony, approved: &Approved, id: SessionId, setting: &countersign_trust::verdict::Setting) -> Started {
+fn started(c: &Ceremony, approved: &Approved, id: SessionId, setting: &Setting, origins: Vec<Origin>) -> Started {
     Started {
         id,
         txn: c.opening.txn.clone(),
@@ -198,6 +200,7 @@ fn started(c: &Ceremony, approved: &Approved, id: SessionId, setting: &countersi
         shown: shown(c, approved, setting),
         collector: c.opening.collects.as_ref().map(|c| c.by),
         timed: approved.scan.rights.timed.clone(),
+        origins,
     }
 }
 

@@ -86,6 +86,7 @@ async fn attempt(asked: &Asked<'_>, grant: ClientGrant, text: &str, n: usize) ->
         Ok((permit, _)) => permit,
         Err(fault) => return Err(collect::refused(app, ctx, &c, fault).await?),
     };
+    proof.into_iter().for_each(|p| r.trusts(&p.jkt));
     let first = First {
         session: &taken.session,
         txn: &o.txn,

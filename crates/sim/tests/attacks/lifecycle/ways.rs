@@ -403,17 +403,24 @@ impl<'a> Play<'a> {
             Step::Forward => {
                 let raw = self.scene.raw(&self.place);
                 let (url, token) = ("https://rows.example/all", &self.tokens()?.access_token);
-                let nonce = raw.nonce().await;
-                let proof = raw.proof(&self.terminal.key, "GET", "/", b"", |c| {
-                    (c.htu, c.nonce) = (url.to_owned(), Some(nonce));
-                    (c.ath, c.bd) = (Some(countersign_wire::b64::encode(&countersign_wire::mac::h(token.as_bytes()))), None);
-                });
-                let headers = [
-                    ("authorization", format!("DPoP {token}")), ("dpop", proof), ("x-original-url", format!("{url}?page=1")),
-                    ("x-original-method", "GET".to_owned()),
-                ];
                 let path = format!("/forward-auth?client={}&audience=https://rows.example", self.client);
-                match raw.send("GET", &path, &headers, vec![]).await.status {
+                let shown = async |nonce: Option<String>| {
+                    let proof = raw.proof(&self.terminal.key, "GET", "/", b"", |c| {
+                        (c.htu, c.nonce) = (url.to_owned(), nonce);
+                        (c.ath, c.bd) = (Some(countersign_wire::b64::encode(&countersign_wire::mac::h(token.as_bytes()))), None);
+                    });
+                    let headers = [
+                        ("authorization", format!("DPoP {token}")), ("dpop", proof), ("x-original-url", format!("{url}?page=1")),
+                        ("x-original-method", "GET".to_owned()),
+                    ];
+                    raw.send("GET", &path, &headers, vec![]).await
+                };
+                // Whose trust holds is asked for a nonce, and given one.
+                let mut reply = shown(None).await;
+                if let Some(nonce) = reply.headers.get("dpop-nonce") {
+                    reply = shown(Some(nonce.to_str().unwrap().to_owned())).await;
+                }
+                match reply.status {
                     200 => {}
                     401 | 403 => return Err(Fault::ended("inactive")),
                     other => panic!("{other}"),
