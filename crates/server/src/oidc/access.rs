@@ -132,8 +132,12 @@ impl Access {
         self.claims.aud.has(audience)
     }
 
-    /// It was shown from where this request came, by a client that may run where its session's screen is.
+    /// It was shown from where this request came, by a client that may run where its session's screen is. A workload
+    /// that acts for the person is elsewhere.
     pub async fn seen(&self, app: &App, ctx: &Context, client: &Client) -> Result<(), Fault> {
+        if self.is_delegated() {
+            return Ok(());
+        }
         if let Some(session) = app.store.session(&self.claims.sid).await? {
             observe::client(app, ctx, client, session).await?;
         }
