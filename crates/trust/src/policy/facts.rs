@@ -172,7 +172,7 @@ impl Facts {
         RestrictedExpression::new_record(self.pairs("")?).ok()
     }
 
-    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 16]> {
+    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 17]> {
         Some([
             ("purpose".to_owned(), text(self.purpose.as_str())),
             ("channel".to_owned(), text(&self.channel)),

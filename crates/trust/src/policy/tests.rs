@@ -143,3 +143,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_rule_may_rest_on_the_hour_and_the_log_keeps_it() {
+    let rule = "@id(\"night\") @effect(\"limit\") forbid (principal is Person, action == Action::\"unlock\", resource) \
+                when { context.hour >= 21 || context.hour < 4 };";
+    let set = PolicySet::compile(&format!("{DEFAULT}\n{rule}")).unwrap();
+    let at = |hour| Facts { hour, ..Facts::default() };
+    for (hour, allowed) in [(3, false), (4, true), (12, true), (20, true), (21, false), (23, false)] {
+        assert_eq!(set.decide(Action::Unlock, &at(hour), "refund").allowed, allowed, "{hour}");
+        let kept = serde_json::to_value(at(hour)).unwrap();
+        assert_eq!(serde_json::from_value::<Facts>(kept).unwrap().hour, hour);
+    }
+}
