@@ -185,7 +185,7 @@ fn put(value: &mut Value, name: &str, what: Value) {
 async fn respond(app: &App, r: &Incoming, act: impl Future<Output = Result<(StatusCode, Value), No>>) -> Response {
     let No(fault, kind) = match act.await {
         Ok((status, told)) => {
-            let at = told["task"]["status_endpoint"].as_str().and_then(|at| HeaderValue::from_str(at).ok());
+            let at = told.pointer("/task/status_endpoint").and_then(Value::as_str).and_then(|at| HeaderValue::from_str(at).ok());
             let mut response = (status, Json(told)).into_response();
             if let (StatusCode::ACCEPTED, Some(at)) = (status, at) {
                 response.headers_mut().insert(header::LOCATION, at);

@@ -54,7 +54,7 @@ async fn raised(w: &World, from: &str) -> Session {
     let origin = w.app.config.network.origin(from.parse().unwrap());
     let new = countersign_trust::session::SessionFacts { networks: vec![origin.network], country: origin.country, ..old.facts.clone() };
     let mut commit = Commit::new(w.app.event(Kind::SessionRaised, &old.facts.txn, w.app.now()));
-    commit.write(Write::session_raised(&old, &old.raised(new)));
+    commit.write(Write::session_raised(&old, &old.raised(new, w.app.now())));
     w.app.commit(commit).await.unwrap();
     w.live().await
 }
