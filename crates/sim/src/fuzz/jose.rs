@@ -12,7 +12,7 @@ use countersign_wire::approval::{self, Expected};
 use countersign_wire::dpop::{self, Fresh, Request};
 use countersign_wire::jose::jws::Claims;
 use countersign_wire::jose::{Alg, Jwk, Jws, Signer as _, jws};
-use countersign_wire::{CeremonyId, DeviceId, Time};
+use countersign_wire::{CeremonyId, DeviceId, Time, nonces};
 use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 use url::Url;
@@ -127,6 +127,9 @@ pub fn dpop(data: &[u8], seen: &mut Seen) {
     let Ok(said) = serde_json::from_slice::<Value>(data) else { return };
     assert!(said.is_object(), "claims are an object (RFC 7519 §7.2)");
     assert_eq!(said["htm"], "POST");
+    let own = tried!(seen, nonces::by_key(&proof, &asked(&[]), good.jkt.as_str()));
+    assert!(own.is_none_or(|own| own.jkt == good.jkt), "by its own key, whatever its nonce");
+    tried!(seen, nonces::by_key(&proof, &asked(&[]), "another"));
     assert!(dpop::is_same_url(said["htu"].as_str().unwrap(), "https://id.example/token"));
     assert_eq!(good.jkt, key().public().thumbprint());
     assert!((1..=wire::limits::JTI_BYTES).contains(&good.jti.len()) && good.jti.is_ascii());

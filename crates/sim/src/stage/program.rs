@@ -36,8 +36,19 @@ impl Program {
         Program { key: None, ..self }
     }
 
-    /// Sends a form as itself.
+    /// Sends a form as itself; once more with the nonce that it is told to take (RFC 9449 §8).
     pub async fn post(&self, path: &str, pairs: &[(&str, &str)]) -> Reply {
+        let reply = self.post_with(path, pairs, self.raw.nonce().await).await;
+        match reply.headers.get("dpop-nonce") {
+            Some(nonce) if reply.status == 400 && reply.code() == "use_dpop_nonce" => {
+                let nonce = nonce.to_str().unwrap().to_owned();
+                self.post_with(path, pairs, nonce).await
+            }
+            _ => reply,
+        }
+    }
+
+    async fn post_with(&self, path: &str, pairs: &[(&str, &str)], nonce: String) -> Reply {
         // Not held while it waits: the writer of forms stays on its thread.
         let name = (!self.secret).then_some(("client_id", self.client.as_str()));
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).extend_pairs(name).finish().into_bytes();
@@ -47,7 +58,6 @@ impl Program {
             headers.push(("authorization", format!("Basic {}", STANDARD.encode(pair))));
         }
         if let Some(key) = &self.key {
-            let nonce = self.raw.nonce().await;
             headers.push(("dpop", self.raw.proof(key, "POST", path, &body, |c| (c.nonce, c.bd) = (Some(nonce), None))));
         }
         self.raw.send("POST", path, &headers, body).await
