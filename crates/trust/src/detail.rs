@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The type of what a request for a right says to whoever approves it: Countersign's own, and no client's to ask for.
+pub const RIGHT: &str = "right";
 /// Details that one request may carry.
 pub const DETAILS: usize = 4;
 /// Length of one detail as canonical JSON, bytes.
@@ -60,6 +62,9 @@ impl Wording {
     pub fn check(&self) -> Result<(), Malformed> {
         let plain = |text: &str| !text.is_empty() && text.len() <= 80 && jcs::is_plain(text);
         let points = |row: &RowOf| plain(&row.label) && !row.at.is_empty() && row.at.iter().all(|at| at.starts_with('/'));
+        if self.r#type == RIGHT {
+            return Err(Malformed("the type `right` is Countersign's own"));
+        }
         if plain(&self.r#type) && plain(&self.title) && self.rows.iter().all(points) {
             Ok(())
         } else {

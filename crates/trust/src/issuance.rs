@@ -5,8 +5,9 @@
 use crate::Refusal;
 use crate::acr::Earned;
 use crate::client::Client;
-use crate::limits::ACTORS;
+use crate::detail;
 use crate::device::{Credential, Device, DeviceState};
+use crate::limits::ACTORS;
 use crate::policy::{Ruling, WorkloadRuling};
 use crate::principal::{Person, PersonState};
 use crate::session::Session;
@@ -109,7 +110,8 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
             Product::Approval => Boundary::Approval,
             Product::EnrolmentTicket => return Err(Refusal::Denied),
         };
-        if client.boundary < needs || product != Product::Approval && details.iter().any(|d| !client.detail_types.contains(d)) {
+        let own = |d: &String| product == Product::Approval || d == detail::RIGHT;
+        if client.boundary < needs || details.iter().any(|d| !own(d) && !client.detail_types.contains(d)) {
             return Err(Refusal::Denied);
         }
     } else if product != Product::EnrolmentTicket {

@@ -156,7 +156,7 @@ fn spoken(response: Response) -> Response {
         let value = response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
         text.iter().any(|t| value.starts_with(t))
     };
-    let answered = has(header::CONTENT_TYPE, &["application/json", "text/html"])
+    let answered = has(header::CONTENT_TYPE, &["application/json", "application/problem+json", "text/html"])
         || response.headers().contains_key(header::WWW_AUTHENTICATE);
     if answered || !response.status().is_client_error() {
         return response;

@@ -39,12 +39,9 @@ impl Program {
     /// Sends a form as itself; once more with the nonce that it is told to take (RFC 9449 §8).
     pub async fn post(&self, path: &str, pairs: &[(&str, &str)]) -> Reply {
         let reply = self.post_with(path, pairs, self.raw.nonce().await).await;
-        match reply.headers.get("dpop-nonce") {
-            Some(nonce) if reply.status == 400 && reply.code() == "use_dpop_nonce" => {
-                let nonce = nonce.to_str().unwrap().to_owned();
-                self.post_with(path, pairs, nonce).await
-            }
-            _ => reply,
+        match reply.told_nonce() {
+            Some(nonce) => self.post_with(path, pairs, nonce).await,
+            None => reply,
         }
     }
 

@@ -38,6 +38,11 @@ impl Reply {
         let body = self.json();
         body["code"].as_str().or(body["error"].as_str()).or(body["err"].as_str()).unwrap_or_default().to_owned()
     }
+    /// The nonce that it asks for, if it refused for want of one (RFC 9449 §8).
+    pub fn told_nonce(&self) -> Option<String> {
+        let asked = self.status == 400 && self.code() == "use_dpop_nonce";
+        asked.then(|| self.headers["dpop-nonce"].to_str().unwrap().to_owned())
+    }
     /// The body without its reference, which differs each time.
     pub fn without_reference(&self) -> Value {
         let mut body = self.json();

@@ -123,11 +123,23 @@ impl Default for Robot {
     }
 }
 
-/// Posts a form, with a proof by `dpop` if there is one.
+/// Posts a form, with a proof by `dpop` if there is one; then once more with the nonce that it is told to
+/// take (RFC 9449 §8).
 pub async fn post(raw: &Raw, path: &str, dpop: Option<&SoftwareKey>, body: Vec<u8>) -> Reply {
+    let reply = post_with(raw, path, dpop.map(|key| (key, None)), body.clone()).await;
+    match (dpop, reply.told_nonce()) {
+        (Some(key), Some(nonce)) => post_with(raw, path, Some((key, Some(nonce))), body).await,
+        _ => reply,
+    }
+}
+
+async fn post_with(raw: &Raw, path: &str, dpop: Option<(&SoftwareKey, Option<String>)>, body: Vec<u8>) -> Reply {
     let mut headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
-    if let Some(key) = dpop {
-        let nonce = raw.nonce().await;
+    if let Some((key, told)) = dpop {
+        let nonce = match told {
+            Some(nonce) => nonce,
+            None => raw.nonce().await,
+        };
         let proof = raw.proof(key, "POST", path, b"", |c| {
             c.bd = None;
             c.nonce = Some(nonce);

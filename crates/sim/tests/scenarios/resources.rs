@@ -73,7 +73,8 @@ async fn a6_the_server_says_of_itself_which_tokens_it_takes() {
     let read = async |path: &str| raw.send("GET", path, &[], vec![]).await;
     let told: Value = read("/.well-known/oauth-protected-resource").await.json();
     assert_eq!((&told["resource"], &told["authorization_servers"]), (&json!(raw.origin()), &json!([raw.origin()])));
-    assert_eq!(told["dpop_bound_access_tokens_required"], true);
+    // One client of this stage may show tokens without a key.
+    assert_eq!(told["dpop_bound_access_tokens_required"], false);
     // Whoever shows nothing at our own endpoint is told where to read that.
     let reply = read("/userinfo").await;
     let challenge = reply.headers["www-authenticate"].to_str().unwrap().to_owned();

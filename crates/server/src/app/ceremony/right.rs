@@ -27,8 +27,6 @@ use serde_json::json;
 const REASON_CHARS: usize = 200;
 /// Clients of a session that are looked at.
 const CLIENTS: usize = 8;
-/// Type of the detail that the approver reads.
-const DETAIL: &str = "right";
 
 /// What is asked for, and by whom.
 pub struct Ask<'a> {
@@ -71,9 +69,9 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
     let cid = CeremonyId::new(now, app.id10());
     let (approver, places) = offer(app, ask.approver, &client.client.id, &cid, now).await?;
     let row = |label: &str, value: &str| DetailRow { label: label.to_owned(), value: value.to_owned() };
-    let asked = json!({ "type": DETAIL, "scope": ask.scope, "session": f.id.as_str(), "for_s": offered.for_s });
+    let asked = json!({ "type": detail::RIGHT, "scope": ask.scope, "session": f.id.as_str(), "for_s": offered.for_s });
     let words = Detail {
-        r#type: DETAIL.to_owned(),
+        r#type: detail::RIGHT.to_owned(),
         title: ask.scope.to_owned(),
         rows: [Some(row("For", &holder.name)), ask.reason.as_deref().map(|r| row("Reason", r))].into_iter().flatten().collect(),
         asked: asked.clone(),
