@@ -6,6 +6,8 @@
 
 #[path = "attacks/agents.rs"]
 mod agents;
+#[path = "attacks/bound.rs"]
+mod bound;
 #[path = "attacks/changed.rs"]
 mod changed;
 #[path = "attacks/codes.rs"]

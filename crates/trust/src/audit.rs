@@ -72,6 +72,8 @@ kinds! {
     RightEnded = "right.ended": ["PR.AA-05", "RS.MI-01", "PR.PS-04"],
     /// A session went on after a proof.
     SessionResumed = "session.resumed": ["PR.AA-03", "PR.PS-04"],
+    /// A session was bound to a key that its browser keeps in hardware.
+    SessionBound = "session.bound": ["PR.AA-03", "PR.PS-04"],
     /// A session ended.
     SessionEnded = "session.ended": ["PR.AA-05", "RS.MI-01", "PR.PS-04"],
     /// A relying party was told that a session ended.

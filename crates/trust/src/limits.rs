@@ -85,6 +85,8 @@ pub const STRICT_WAY_S: i64 = 2;
 pub const REFRESH_RETRY_S: i64 = 10;
 /// Pass of forward-auth, seconds: as long the terminal's key need not be shown again.
 pub const PASS_S: i64 = 300;
+/// Cookie of a bound session, seconds: browsers refresh a few times in as many minutes and no oftener.
+pub const BOUND_S: i64 = 600;
 /// A workload is registered for this long at most, seconds: somebody says once a year that it is still needed.
 pub const WORKLOAD_S: i64 = 366 * 24 * 3600;
 /// Workloads that act one for the other for a person: longer chains say nothing to whoever reads them.

@@ -7,6 +7,7 @@ use crate::limits::NETWORKS;
 use crate::right::Right;
 use crate::signal::Signal;
 use crate::standing::Standing;
+use countersign_wire::jose::Jwk;
 use countersign_wire::{
     CeremonyId, ClientId, CredentialId, DeviceId, PersonId, SessionId, Thumbprint, Time, TxnId,
 };
@@ -80,6 +81,9 @@ pub struct SessionFacts {
     /// Country it was in when its person approved last, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// The key in hardware that its browser bound it to (Device Bound Session Credentials), once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Jwk>,
 }
 
 impl SessionFacts {
@@ -121,6 +125,7 @@ impl Session {
     }
     /// The same session after its person approved or signed anew: what was earned, when, by which
     /// device and passkey and what was shown are `new`'s, and its cookie; key, clients and both ends stay.
+    /// Its browser may bind it anew.
     pub fn raised(&self, new: SessionFacts, now: Time) -> SessionFacts {
         let old = &self.facts;
         let mut scopes = old.scopes.clone();

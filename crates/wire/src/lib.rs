@@ -11,6 +11,7 @@ pub mod attestation;
 pub mod b64;
 pub mod cbor;
 pub mod code;
+pub mod dbsc;
 pub mod der;
 pub mod dpop;
 pub mod evidence;

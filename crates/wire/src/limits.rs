@@ -29,6 +29,8 @@ pub const CEREMONY_MAX_S: i64 = 600;
 pub const TRIES: u8 = 3;
 /// Life of a DPoP nonce, seconds, on any node.
 pub const NONCE_S: i64 = 60;
+/// Life of a challenge for a bound session, seconds: a key in hardware may be slow, and nothing may be signed long ahead.
+pub const DBSC_CHALLENGE_S: i64 = 120;
 /// Age of a DPoP proof without a nonce, seconds.
 pub const PROOF_AGE_S: i64 = 60;
 /// Longest accepted JWS, bytes: a decision with its statement digest is below 1 KiB.

@@ -16,10 +16,10 @@ export class Browser {
   complaints = [];
 
   /**
-   * `phone` turns the fake camera on; `visitor` says where it stands and whom it trusts (`House.visitor`); `settings` go to
+   * `phone` turns the fake camera on; `flags` are further switches; `visitor` says where it stands and whom it trusts (`House.visitor`); `settings` go to
    * the context (viewport, colours).
    */
-  static async launch({ phone = false, visitor, ...settings } = {}) {
+  static async launch({ phone = false, flags = [], visitor, ...settings } = {}) {
     const browser = new Browser();
     browser.directory = mkdtempSync(join(tmpdir(), 'countersign-profile-'));
     browser.film = join(browser.directory, 'camera.y4m');
@@ -29,7 +29,7 @@ export class Browser {
     browser.context = await chromium.launchPersistentContext(browser.directory, {
       executablePath: PROGRAM,
       headless: false,
-      args: [...FLAGS, ...(phone ? camera : []), ...(visitor?.arguments ?? [])],
+      args: [...FLAGS, ...flags, ...(phone ? camera : []), ...(visitor?.arguments ?? [])],
       ...(visitor && { env: { ...process.env, HOME: browser.directory } }),
       ignoreDefaultArgs: ['--enable-automation'],
       viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },

@@ -27,15 +27,38 @@ pub struct Context {
     pub reference: String,
     /// Agent family as the program calls itself.
     pub agent: String,
+    /// The cookie of a bound session, if it came along.
+    pub bound: Option<Cookie>,
     /// What the caller has shown to be, once it has.
     known: Arc<OnceLock<Caller>>,
+}
+
+/// A cookie that came with a request; it does not print.
+#[derive(Clone)]
+pub struct Cookie(Arc<str>);
+
+impl Cookie {
+    /// Its value.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a cookie")
+    }
 }
 
 impl Context {
     /// A new one.
     pub fn new(app: &App, address: IpAddr, agent: String) -> Context {
         let now = app.now();
-        Context { now, address, txn: app.txn(now), reference: code::reference(app.random()), agent, known: Arc::default() }
+        Context { now, address, txn: app.txn(now), reference: code::reference(app.random()), agent, bound: None, known: Arc::default() }
+    }
+    /// The same, with the cookie of a bound session.
+    pub fn bound_by(self, cookie: Option<String>) -> Context {
+        Context { bound: cookie.map(|value| Cookie(value.into())), ..self }
     }
     /// The request for an attempt to do it. A lost race is judged by the time at which it is judged
     /// again: what ran out on the way is late, not out of order.

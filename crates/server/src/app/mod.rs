@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod attestation;
+pub mod bound;
 pub mod ceremony;
 pub mod context;
 pub mod devices;

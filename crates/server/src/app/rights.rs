@@ -89,7 +89,7 @@ async fn end(app: &App, session: &Session, id: &RightId, why: &str) -> Result<()
     event.person = Some(facts.person.clone());
     event.client = Some(right.client.clone());
     let mut commit = Commit::new(event);
-    commit.write(Write::session_rights(session, &facts));
+    commit.write(Write::session_moved(session, &facts));
     app.commit(commit).await?;
     Ok(())
 }

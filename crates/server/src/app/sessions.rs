@@ -5,7 +5,7 @@ use super::ceremony::ended_along;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::silence::{self, Span};
-use super::{App, Context, Fault, observe, rights, signals};
+use super::{App, Context, Fault, bound, observe, rights, signals};
 use crate::config::Origin;
 use crate::oidc::back::Way;
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout, RequestFacts};
@@ -41,6 +41,8 @@ pub struct Fresh {
     pub browser: String,
     /// Session cookie.
     pub session: String,
+    /// Its session.
+    pub id: SessionId,
     /// Life of the session cookie, seconds.
     pub session_s: i64,
 }
@@ -79,6 +81,7 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
     let cookies = Fresh {
         browser: b64::encode(&app.random::<32>()),
         session: b64::encode(&app.random::<32>()),
+        id: s.id.clone(),
         session_s: s.session_s,
     };
     let idle_s = vetoes.client.as_ref().map_or(limits::IDLE_S, |c| c.client.idle_s);
@@ -110,6 +113,7 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
             }
             all
         }),
+        bound: None,
     };
     let giver = Giver { person: facts.person.clone(), device: facts.device.clone(), ceremony: facts.ceremony.clone() };
     let given = permit.client().map(|client| right::narrowed(permit.timed(), &s.timed).into_iter().map(|timed| rights::given(app, client, timed, giver.clone(), None, now)));
@@ -165,7 +169,7 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
 pub async fn to_raise(app: &App, ctx: &Context, cookie: Option<&str>, proof: &Proof, client: &ClientId) -> Result<Option<Session>, Fault> {
     let Some(cookie) = cookie else { return Ok(None) };
     let session = match shown(app, ctx, cookie, proof, false).await {
-        Ok(session) if session.facts.clients.contains(client) => observe::terminal(app, ctx, session).await?,
+        Ok(session) if session.facts.clients.contains(client) && bound::is_shown(app, ctx, &session) => observe::terminal(app, ctx, session).await?,
         Err(fault) if fault.store.is_some() => return Err(fault),
         _ => return Ok(None),
     };
@@ -261,15 +265,20 @@ pub fn code(
     Ok((next, writes, answered(Kind::CodeIssued)))
 }
 
-/// The live session of a browser, if its cookie and the proof by its terminal key agree; as it is now
-/// that this request has come from wherever it comes.
+/// The live session of a browser, if its cookie and the proof by its terminal key agree, and it shows what it is bound
+/// to; as it is now that this request has come from wherever it comes.
 pub async fn of_terminal(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> Result<Session, Fault> {
     let session = shown(app, ctx, cookie, proof, true).await?;
-    observe::terminal(app, ctx, session).await
+    let session = observe::terminal(app, ctx, session).await?;
+    if bound::is_shown(app, ctx, &session) {
+        return Ok(session);
+    }
+    // Its cookie and its key, and not its hardware: that is what a copied profile looks like.
+    Err(Fault::because(Refusal::BadProof, "a bound session without its bound cookie"))
 }
 
-/// The same from anywhere. Whether another key than the session's is a sign of a stolen cookie: a page that begins
-/// anew has a new one.
+/// The same from anywhere, and without what it is bound to: to end it, that is not needed. Whether another key than the
+/// session's is a sign of a stolen cookie: a page that begins anew has a new one.
 async fn shown(app: &App, ctx: &Context, cookie: &str, proof: &Proof, own_key: bool) -> Result<Session, Fault> {
     let none = |why| Fault::because(Refusal::NoSession, why);
     let session = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?.ok_or_else(|| none("no session"))?;

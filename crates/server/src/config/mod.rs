@@ -80,6 +80,9 @@ pub struct Config {
     /// PEM file with roots that attestation must lead to in order to count.
     #[serde(default)]
     pub attestation_roots: Option<PathBuf>,
+    /// Browsers that can may bind a session to a key in their hardware (Device Bound Session Credentials).
+    #[serde(default = "default_true")]
+    pub device_bound_sessions: bool,
     /// Time a person has to confirm and decide after a scan, seconds (at most 300).
     #[serde(default = "default_decide")]
     pub decide_s: i64,
@@ -158,6 +161,9 @@ fn default_decide() -> i64 {
     countersign_wire::limits::SCANNED_S
 }
 
+fn default_true() -> bool {
+    true
+}
 fn default_heartbeat() -> i64 {
     30
 }

@@ -8,6 +8,11 @@ pub const BROWSER: &str = "__Host-cs_b";
 /// The session's cookie.
 pub const SESSION: &str = "__Host-cs_s";
 
+/// The cookie of a session that its browser bound to a key in hardware.
+pub const BOUND: &str = "__Host-cs_d";
+/// What every cookie here says of itself, but for its life.
+pub const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
+
 /// A pass of forward-auth, at an application's host.
 pub const PASS: &str = "__Host-cs_p";
 /// The verifier of a browser that goes for a pass.
@@ -38,7 +43,7 @@ pub fn read_any(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// Sets a cookie.
 pub fn set(response: &mut Response, name: &str, value: &str, life_s: i64) {
-    let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={life_s}");
+    let text = format!("{name}={value}; {ATTRIBUTES}; Max-Age={life_s}");
     if let Ok(value) = HeaderValue::from_str(&text) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }

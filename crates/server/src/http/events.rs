@@ -6,7 +6,7 @@ use super::request::Incoming;
 use crate::app::ceremony::terminal::{self, Holder};
 use crate::app::hub::Wait;
 use crate::app::once::hashed;
-use crate::app::{App, Context, Fault, observe};
+use crate::app::{App, Context, Fault, bound, observe};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, Sse};
@@ -157,7 +157,7 @@ pub async fn session(State(app): State<Arc<App>>, Query(query): Query<Since>, r:
         let cookie = r.session().ok_or(Fault::because(Refusal::NoSession, "no session cookie"))?;
         let hash = hashed(cookie.as_bytes());
         let none = || Fault::because(Refusal::NoSession, "an unknown session cookie");
-        let session = app.store.session_by_cookie(&hash).await?.ok_or_else(none)?;
+        let session = app.store.session_by_cookie(&hash).await?.filter(|s| bound::is_shown(&app, &r.ctx, s)).ok_or_else(none)?;
         let session = observe::terminal(&app, &r.ctx, session).await?;
         let wait = app.screens.wait(&session.facts.id).ok_or(Fault::because(Refusal::TooMany, "waiting pages"))?;
         Ok::<_, Fault>((session.facts.id, wait))

@@ -4,6 +4,7 @@
 //! facts.
 
 pub mod answer;
+pub mod bound;
 pub mod cookies;
 pub mod device;
 pub mod enrolment;
@@ -61,6 +62,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/session/watch", get(events::session))
         .route("/session/end", post(terminal::end_session))
         .route("/session/beat", post(terminal::beat))
+        .route("/session/bound", post(bound::register))
+        .route("/session/bound/refresh", post(bound::refresh))
         .route("/q", get(shells::scan))
         .route("/code", get(shells::code))
         .route("/phone", get(shells::phone))

@@ -41,7 +41,7 @@ impl FromRequestParts<Arc<App>> for Incoming {
         let address = client_address(app, peer, &parts.headers);
         let agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map_or(PROGRAM, family);
         Ok(Incoming {
-            ctx: Context::new(app, address, agent.to_owned()),
+            ctx: Context::new(app, address, agent.to_owned()).bound_by(cookies::read(&parts.headers, cookies::BOUND)),
             headers: parts.headers.clone(),
             trusted: OnceLock::new(),
             through_proxy: app.config.trusted_proxies.iter().any(|n| n.contains(peer)),

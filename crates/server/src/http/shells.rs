@@ -4,7 +4,7 @@ use super::cookies;
 use super::request::Incoming;
 use crate::app::sessions::open_request;
 use crate::app::once::hashed;
-use crate::app::App;
+use crate::app::{App, bound};
 use crate::pages::{self, PhoneKind};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -60,6 +60,7 @@ pub async fn session(State(app): Shared, r: Incoming) -> Response {
     if let Some(cookie) = r.session()
         && let Ok(Some(session)) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await
         && session.is_live(r.ctx.now)
+        && bound::is_shown(&app, &r.ctx, &session)
         && let Ok(Some(named)) = app.store.named(&session.facts.person).await
     {
         let f = &session.facts;

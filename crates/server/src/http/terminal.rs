@@ -5,13 +5,14 @@ use super::cookies;
 use super::request::{Incoming, json};
 use crate::app::ceremony::{open as opening, redeem as redeeming, terminal};
 use crate::app::noise::{self, What};
-use crate::app::{App, Fault, passkey as passkeys, sessions};
+use crate::app::{App, Fault, bound, passkey as passkeys, sessions};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::{Refusal, limits};
+use countersign_wire::dbsc;
 use countersign_wire::message::{Beat, Confirm, Open};
 use countersign_wire::object;
 use countersign_wire::webauthn::AssertionText;
@@ -74,7 +75,7 @@ pub async fn redeem(State(app): Shared, Path(cid): Path<String>, r: Incoming) ->
         Ok(done) => {
             let mut response = (StatusCode::OK, Json(done.reply)).into_response();
             if let Some(fresh) = done.cookies {
-                put_cookies(&mut response, &fresh);
+                put_cookies(&app, &mut response, &fresh);
             }
             super::answer::put_nonce(&app, &mut response);
             response
@@ -83,9 +84,14 @@ pub async fn redeem(State(app): Shared, Path(cid): Path<String>, r: Incoming) ->
     }
 }
 
-fn put_cookies(response: &mut Response, fresh: &sessions::Fresh) {
+fn put_cookies(app: &App, response: &mut Response, fresh: &sessions::Fresh) {
     cookies::set(response, cookies::BROWSER, &fresh.browser, limits::BROWSER_S);
     cookies::set(response, cookies::SESSION, &fresh.session, fresh.session_s);
+    // What it was bound to before is over; it may be bound anew.
+    cookies::clear(response, cookies::BOUND);
+    if let Some(value) = bound::offer(app, &fresh.id).and_then(|offer| HeaderValue::from_str(&offer).ok()) {
+        response.headers_mut().insert(dbsc::REGISTRATION, value);
+    }
 }
 
 pub(super) fn no_session() -> Fault {
@@ -151,7 +157,7 @@ pub async fn passkey(State(app): Shared, Path(flow): Path<String>, r: Incoming, 
     match result {
         Ok(done) => {
             let mut response = (StatusCode::OK, Json(done.reply)).into_response();
-            put_cookies(&mut response, &done.cookies);
+            put_cookies(&app, &mut response, &done.cookies);
             response
         }
         Err(fault) => refused(&app, &r.ctx, fault).await,
@@ -172,6 +178,7 @@ pub async fn end_session(State(app): Shared, r: Incoming) -> Response {
             let mut response = StatusCode::NO_CONTENT.into_response();
             cookies::clear(&mut response, cookies::SESSION);
             cookies::clear(&mut response, cookies::BROWSER);
+            cookies::clear(&mut response, cookies::BOUND);
             // Not "storage": it may hold the key of an enrolled phone. The page drops its own key.
             let kept = HeaderValue::from_static("\"cache\", \"cookies\"");
             response.headers_mut().insert("clear-site-data", kept);

@@ -152,6 +152,7 @@ async fn end(app: &App, r: &Incoming, session: &Session) -> Result<(), Fault> {
 fn signed_out(app: &App, wish: &Wish) -> Response {
     let mut response = page(StatusCode::OK, pages::logged_out(&app.config.organisation, wish.next.as_deref()));
     cookies::clear(&mut response, cookies::SESSION);
+    cookies::clear(&mut response, cookies::BOUND);
     let name = HeaderName::from_static("clear-site-data");
     response.headers_mut().insert(name, HeaderValue::from_static("\"cache\""));
     response

@@ -9,6 +9,7 @@ use countersign_server::oidc::{client_auth, jar};
 use countersign_trust::client::Client;
 use countersign_wire as wire;
 use countersign_wire::approval::{self, Expected};
+use countersign_wire::dbsc::{self, About};
 use countersign_wire::dpop::{self, Fresh, Request};
 use countersign_wire::jose::jws::Claims;
 use countersign_wire::jose::{Alg, Jwk, Jws, Signer as _, jws};
@@ -111,6 +112,24 @@ pub fn jws(data: &[u8], seen: &mut Seen) {
 
 fn asked<'a>(nonces: &'a [&'a [u8]]) -> Request<'a> {
     Request { method: "POST", url: "https://id.example/token", token: None, body: None, now: NOW, fresh: Fresh::Age(nonces) }
+}
+
+/// A key is registered by its own signature, a cookie refreshed by that key's; a stamp is nobody else's.
+pub fn dbsc(data: &[u8], seen: &mut Seen) {
+    let own = About { session: "s", key: None };
+    tried!(seen, dbsc::registration(text(data)));
+    tried!(seen, dbsc::refresh(text(data), key().public()));
+    assert!(!own.is_live_challenge(&[7; 32], text(data), NOW) && !own.is_live_cookie(&[7; 32], text(data), NOW));
+    assert!(!dbsc::string(text(data)).contains(';'));
+    let registers = signed(json!({"typ": "dbsc+jwt", "jwk": key().public().members()}), data);
+    let Some(registered) = tried!(seen, dbsc::registration(&registers)) else { return };
+    assert_eq!(&registered.jwk, key().public());
+    assert!((1..=wire::limits::JTI_BYTES).contains(&registered.challenge.len()) && registered.challenge.is_ascii());
+    assert_eq!(dbsc::string(&format!("\"{registers}\";x=1")), registers);
+    assert_eq!(tried!(seen, dbsc::refresh(&registers, key().public())), Some(registered.challenge));
+    for other in forged(&registers) {
+        assert!(dbsc::registration(&other).is_err(), "forged");
+    }
 }
 
 /// What a proof says must be about this request, whoever signed it.

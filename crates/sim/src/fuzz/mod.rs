@@ -43,7 +43,7 @@ macro_rules! targets {
 targets! {
     bytes::base64url, bytes::cbor, bytes::der, bytes::x509, bytes::pem,
     json::jcs, json::statement, json::message, json::claims_parameter,
-    jose::jwk, jose::jws, jose::dpop, jose::htu, jose::approval, jose::request_object, jose::client_assertion,
+    jose::jwk, jose::jws, jose::dpop, jose::dbsc, jose::htu, jose::approval, jose::request_object, jose::client_assertion,
     passkeys::assertion, passkeys::authenticator_data, passkeys::attestation_object, passkeys::cose_key,
     texts::frame, texts::user_code, texts::recovery_code, texts::id, texts::refresh_token, texts::rfc3339, texts::cookies,
     details::authorization_details,

@@ -19,6 +19,8 @@ fn doors() -> Vec<&'static str> {
         "/sign-in/00000000-0000-7000-8000-000000000000/passkey",
         "/session/end",
         "/session/beat",
+        "/session/bound",
+        "/session/bound/refresh",
         "/operator/people/look",
         "/operator/people/recovery",
         "/operator/sessions/00000000-0000-7000-8000-000000000000/end",

@@ -159,8 +159,8 @@ impl Write {
             ],
         ))
     }
-    /// The rights of a session, from the version it was loaded with.
-    pub fn session_rights(from: &Session, to: &SessionFacts) -> Write {
+    /// The facts of a session that moved, its rights or what it is bound to, from the version it was loaded with.
+    pub fn session_moved(from: &Session, to: &SessionFacts) -> Write {
         Write(Statement::one(
             "UPDATE session SET body = $3, version = version + 1 WHERE id = $1 AND version = $2 AND ended IS NULL",
             [to.id.as_str().into(), from.version.into(), json(to).into()],

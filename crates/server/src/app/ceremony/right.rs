@@ -224,7 +224,7 @@ async fn given(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved) -> R
     around.guards.extend(holder.guards());
     around.guards.sort();
     around.guards.dedup();
-    around.writes.push(Write::session_rights(&session, &facts));
+    around.writes.push(Write::session_moved(&session, &facts));
     let mut event = app
         .session_event(Kind::RightGiven, &c.opening.txn, &facts.id, now)
         .fact("right", told)
@@ -247,5 +247,5 @@ pub(super) async fn taken_back(app: &App, c: &Ceremony, why: &str, now: Time) ->
     event.person = Some(session.facts.person.clone());
     let mut facts = session.facts.clone();
     facts.rights.retain(|r| !ours(&r));
-    Ok((vec![Write::session_rights(&session, &facts)], vec![event]))
+    Ok((vec![Write::session_moved(&session, &facts)], vec![event]))
 }

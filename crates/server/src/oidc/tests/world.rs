@@ -174,6 +174,7 @@ impl World {
             rights: Vec::new(),
             networks: vec![HERE.to_owned()],
             country: None,
+            bound: None,
         };
         let mut commit = Commit::new(app.event(Kind::SessionOpened, &session.txn, T0));
         commit

@@ -35,6 +35,8 @@ const DOORS: &[(&str, Covered)] = &[
     ("/session/watch", Gives("one word: how the session of this screen stands")),
     ("/session/end", Gives("ends a session")),
     ("/session/beat", Gives("says that a page is there; opens nothing")),
+    ("/session/bound", Gives("a cookie that a session needs beside what it has, and that opens nothing: x25_where_trust_has_fallen_there_is_nothing_to_sign")),
+    ("/session/bound/refresh", Gives("the same")),
     ("/q", Gives("a page, the same for all")),
     ("/code", Gives("a page, the same for all")),
     ("/phone", Gives("a page, the same for all")),
