@@ -63,7 +63,10 @@ pub async fn start(settings: &Settings) -> Result<World, Fault> {
     let folder = Folder::open(&settings.data)?;
     let issuer = here(settings.port)?;
     let shop = here(settings.till_port)?;
-    let config = Config::parse(&config(settings, folder.path()), std::iter::empty())
+    let text = config(settings, folder.path());
+    // For `countersign --config`, beside the running server.
+    folder.write("countersign.toml", text.as_bytes())?;
+    let config = Config::parse(&text, std::iter::empty())
         .map_err(|e| Fault::Local(format!("configuration: {e}")))?;
     let mut server = countersign_server::start(config, None)
         .await

@@ -6,7 +6,7 @@ use countersign_device::Fault;
 use countersign_device::console::{Console, phone, say};
 use countersign_sim::demo::{self, PERSON, Settings};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Usual port of the server.
@@ -69,7 +69,7 @@ async fn run(arguments: &Arguments) -> Result<(), Fault> {
     let done = if arguments.self_check {
         world.check(tell).await
     } else {
-        show(&world).await
+        show(&world, arguments.data.as_deref()).await
     };
     world.stop().await;
     done
@@ -88,7 +88,7 @@ fn settings(arguments: &Arguments, data: PathBuf) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
-async fn show(world: &demo::World) -> Result<(), Fault> {
+async fn show(world: &demo::World, data: Option<&Path>) -> Result<(), Fault> {
     let origin = |url: &url::Url| url.origin().ascii_serialization();
     tell("");
     tell(&format!("  Till    {}", origin(&world.shop)));
@@ -96,6 +96,9 @@ async fn show(world: &demo::World) -> Result<(), Fault> {
     tell("");
     tell("Open the till in a browser and choose \"Sign in\". Then choose \"Can’t scan? Use a typed code\"");
     tell(&format!("and type that code here: this window is the phone of {PERSON}."));
+    if let Some(data) = data {
+        tell(&format!("The server's own commands, in another window: countersign --config {} log tail", data.join("countersign.toml").display()));
+    }
     tell("Everything here is for trying out: software keys, and no TLS.");
     tell("");
     let mut console = Console::standard();
