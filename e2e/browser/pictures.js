@@ -95,10 +95,9 @@ try {
   await stage.typeDigits();
   await screenIs(phone, 'statement');
   await phone.waitForSelector('#approve:not([aria-disabled])');
-  await phone.screenshot({ path: join(INTO, 'phone-details-light.png'), fullPage: true });
-  await phone.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
-  await phone.screenshot({ path: join(INTO, 'phone-details-dark.png'), fullPage: true });
-  await phone.emulateMedia({ colorScheme: 'light' });
+  await phone.setViewportSize({ width: 390, height: 1040 });
+  await take(phone, 'phone-details', both);
+  await phone.setViewportSize({ width: 390, height: 844 });
   await stage.toSignIn();
   await screen.click('#ask-link');
   await screen.fill('#login', 'admin');

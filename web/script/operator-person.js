@@ -1,7 +1,7 @@
 // One person on the operator's page: devices, what is open, and what an operator may take away.
 import { announce, button, el, ground, icon, name } from './dom.js';
 import { moment } from './activity.js';
-import { news, state } from './operator-words.js';
+import { application, news, state } from './operator-words.js';
 import { decide, pressing, screen, wide } from './page.js';
 import { dayOf, parts, say, timeOfDay } from './say.js';
 import { RESTS } from './watch.js';
@@ -122,7 +122,7 @@ function sessionRow(session, devices, leads, after) {
       'div',
       {},
       el('h3', {}, name(session.screen)),
-      el('p.small.quiet', {}, name(session.clients.join(', '))),
+      el('p.small.quiet', {}, session.clients.flatMap((client, at) => (at ? [', ', application(client)] : [application(client)]))),
       by && el('p.small.quiet', {}, parts('sessions.opened_with', { device: name(by.name), time: when(session.opened_at) })),
       rests && el('p.notice.warn', {}, icon('lock'), el('span', {}, rests.say || say(RESTS[rests.effect] ?? 'session.lock'))),
       notes(session.signals),

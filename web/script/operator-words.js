@@ -120,6 +120,15 @@ const OTHER = {
   'operator.entered': ['operator.line.entered', 'person', ''],
 };
 
+const PEOPLE = {
+  active: 'operator.line.person_active',
+  locked: 'operator.line.person_locked',
+  ended: 'operator.line.person_ended',
+};
+
+/** An application, by its registered name; this page itself has no other */
+export const application = (id) => (id === 'countersign-operator' ? say('operator.closed.headline') : name(id));
+
 /** A device's life in words */
 export const state = (word) => say(STATES[word] ?? 'operator.device.other');
 
@@ -144,7 +153,7 @@ function told({ kind, code, facts }) {
     case 'signal.cleared':
       return [say('operator.line.cleared', { news: news(facts.signal) }), 'check', 'good'];
     case 'person.changed':
-      return [say(facts.role ? 'operator.line.role' : 'operator.line.person'), 'person', ''];
+      return [say(facts.role ? 'operator.line.role' : (PEOPLE[facts.state] ?? 'operator.line.person')), 'person', ''];
     case 'operator.acted':
       return [say(ACTS[facts.act] ?? 'operator.act.other'), 'person', 'act'];
     default: {
@@ -164,7 +173,7 @@ export function row(line, see) {
   const ms = at * 1000;
   const today = ms >= new Date().setHours(0, 0, 0, 0);
   const more = [
-    client && el('span', {}, name(client)),
+    client && el('span', {}, application(client)),
     facts.because && el('span', {}, facts.because),
     code && el('span.mono', {}, code),
     facts.ref && el('span.mono', {}, facts.ref),

@@ -123,10 +123,11 @@ async function see(whom) {
 
 async function refusal(ref) {
   const { line, around } = await ask('GET', `/operator/refusals/${encodeURIComponent(ref)}`);
+  const others = around.filter((one) => one.facts.ref !== ref).reverse();
   screen({
     name: 'operator_refusal',
     head: say('operator.refusal.headline', { ref }),
-    content: [el('ol.acts', {}, row(line, see)), el('h2', {}, say('operator.refusal.around')), rows([...around].reverse(), see)],
+    content: [el('ol.acts', {}, row(line, see)), ...(others.length ? [el('h2', {}, say('operator.refusal.around')), rows(others, see)] : [])],
     dock: [wide(say('story.back'), home)],
   });
 }

@@ -86,7 +86,7 @@ function typed() {
     kind: 'recover_code',
     head: say('recover.code.headline'),
     body: say('recover.code.body'),
-    fields: [field('login', say('invite.login')), field('recovery-code', say('recover.code'), { autocapitalize: 'characters', placeholder: 'XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX' })],
+    fields: [field('login', say('invite.login')), field('recovery-code', say('recover.code'), { autocapitalize: 'characters', placeholder: 'XXXX-XXXX-…' })],
     send,
   });
 }

@@ -1,7 +1,8 @@
 // The operator's page: signed in by phone like any other, live, by keyboard, and for everybody's eyes.
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { clear, tabTo } from '../stage/access.js';
+import { clear, seen, tabTo } from '../stage/access.js';
 import { Browser } from '../stage/browser.js';
 import { cardIs, enrol, screenIs, Stage } from '../stage/index.js';
 
@@ -114,6 +115,53 @@ describe("the operator's page", { timeout: 240_000 }, () => {
     assert.ok(!(await theirs.page.locator('main').innerText()).includes('Ready'));
   });
 
+  test('what a phone touched is ended in one act', async () => {
+    stage.server.command(['device', 'resume', told('device', 'list', 'vera')[0].id]);
+    const shop = await Browser.launch();
+    try {
+      await stage.toSignIn(shop.page);
+      await stage.scan({ from: shop.page, on: theirs.page, browser: theirs });
+      await stage.typeDigits({ shown: theirs.page, asked: shop.page });
+      await stage.approve(theirs.page);
+      await shop.page.waitForSelector('#person');
+      await screen.getByRole('button', { name: 'Look back at Vera’s phone' }).click();
+      await screenIs(screen, 'operator_touched');
+      await screen.getByRole('button', { name: 'End all that lives' }).click();
+      await screenIs(screen, 'operator_sure');
+      await screen.getByRole('button', { name: 'End all of it' }).click();
+      await screenIs(screen, 'operator_undone');
+      await clear(screen, 'operator, all ended');
+      assert.equal(await stage.served(shop.page), null, 'the application still serves');
+      await screen.getByRole('button', { name: 'Back', exact: true }).click();
+      await screenIs(screen, 'operator_person');
+    } finally {
+      await shop.close();
+    }
+  });
+
+  test('whatever stands in the way is said in words', async () => {
+    const page = await stage.screen.another();
+    for (const code of ['step_up', 'locked', 'gone', 'denied']) {
+      await page.route('**/operator/lines*', (route) => route.fulfill({ status: 409, json: { code, ref: 'R-481-720-936' } }));
+      await page.goto(`${stage.issuer}/operator`);
+      await screenIs(page, `operator_${code}`);
+      await clear(page, `operator, ${code}`);
+      await page.unroute('**/operator/lines*');
+    }
+    await page.route('**/operator/lines*', () => {});
+    await page.goto(`${stage.issuer}/operator`);
+    await screenIs(page, 'operator_waiting');
+    await clear(page, 'operator, waiting');
+    await page.unroute('**/operator/lines*');
+    await screenIs(page, 'operator');
+    await page.route('**/operator/people/look', (route) => route.fulfill({ status: 503, json: { code: 'unavailable', ref: 'R-481-720-936' } }));
+    await page.fill('#look', 'vera');
+    await page.press('#look', 'Enter');
+    await screenIs(page, 'operator_failed');
+    await clear(page, 'operator, out of order');
+    await page.close();
+  });
+
   test('a role that is taken away closes the page before the viewer’s eyes', async () => {
     await screen.getByRole('button', { name: 'Back', exact: true }).click();
     await screenIs(screen, 'operator');
@@ -121,6 +169,15 @@ describe("the operator's page", { timeout: 240_000 }, () => {
     await screenIs(screen, 'operator_denied', 'operator_gone', 'operator_no_session');
     assert.equal(await screen.locator('#lines').count(), 0);
     await clear(screen, 'operator, no more');
-    assert.deepEqual(stage.screen.complaints.filter((one) => !/status of (401|403|404|410)/.test(one)), []);
+    assert.deepEqual(stage.screen.complaints.filter((one) => !/status of (401|403|404|410|503)/.test(one)), []);
+  });
+
+  test('every state of this page was looked at', () => {
+    const folder = new URL('../../../web/script/', import.meta.url);
+    const text = readdirSync(folder).filter((name) => name.startsWith('operator')).map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
+    const drawn = [...text.matchAll(/screen\(\{\s*name: '([a-z_]+)'/g)].map(([, name]) => name);
+    const gates = [...text.matchAll(/^ {2}([a-z_]+): \['operator\.[a-z_]+\.headline'/gm)].map(([, code]) => `operator_${code}`);
+    assert.ok(drawn.length > 8 && gates.length === 5, 'the scripts are read as they are written');
+    assert.deepEqual([...drawn, ...gates].filter((name) => !seen.has(`phone:${name}`)), []);
   });
 });
