@@ -191,7 +191,7 @@ async fn a7_somebody_elses_approval_gives_a_right_for_a_while_and_nobody_approve
     assert_eq!(decided(&raw, &session, None).await["decision"], false, "a right outlived its giver");
 
     let log = scene.log().await;
-    let given: Vec<_> = log.iter().filter(|l| l.kind == "right.given").collect();
+    let given: Vec<_> = log.iter().filter(|l| l.kind == "right.given" && l.body["session"] == json!(session)).collect();
     assert_eq!(given.len(), 2);
     assert_eq!((&given[0].body["facts"]["right"]["scope"], &given[0].body["facts"]["presence"]), (&json!("void"), &json!("weak")));
     assert_ne!(given[0].body["person"], given[0].body["facts"]["by"]);
