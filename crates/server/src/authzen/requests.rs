@@ -197,7 +197,8 @@ async fn respond(app: &App, r: &Incoming, act: impl Future<Output = Result<(Stat
     let because = fault.because;
     let plain = matches!(kind, Some("not_requestable" | "invalid_denial_binding"));
     let refused = super::respond(app, r, async { Err(fault) }).await;
-    let Some(kind) = kind else { return refused };
+    // Whoever asks too much is told that, whatever they asked.
+    let Some(kind) = kind.filter(|_| refused.status() != StatusCode::TOO_MANY_REQUESTS) else { return refused };
     let status = if plain { StatusCode::BAD_REQUEST } else { refused.status() };
     let problem = json!({ "type": format!("{ERROR}{kind}"), "title": because, "status": status.as_u16(), "ref": r.ctx.reference });
     (status, [(header::CONTENT_TYPE, PROBLEM)], problem.to_string()).into_response()
