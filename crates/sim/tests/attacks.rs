@@ -46,6 +46,8 @@ mod races;
 mod lifecycle;
 #[path = "attacks/result.rs"]
 mod result;
+#[path = "attacks/newcomers.rs"]
+mod newcomers;
 #[path = "attacks/news.rs"]
 mod news;
 #[path = "attacks/signals.rs"]

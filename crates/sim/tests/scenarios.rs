@@ -6,8 +6,12 @@
 
 #[path = "scenarios/agents.rs"]
 mod agents;
+#[path = "scenarios/broker.rs"]
+mod broker;
 #[path = "scenarios/gate.rs"]
 mod gate;
+#[path = "scenarios/newcomers.rs"]
+mod newcomers;
 #[path = "scenarios/answers.rs"]
 mod answers;
 #[path = "scenarios/binding.rs"]

@@ -148,3 +148,9 @@ pub const ODD_S: i64 = 3600;
 pub const RACES: usize = 8;
 /// Most items in one list answer.
 pub const LIST: i64 = 100;
+/// Documents of clients that a node fetches in a minute, for all and for one network.
+pub const DOCUMENTS_MIN: usize = 60;
+/// The same for one network.
+pub const DOCUMENTS_PER_SOURCE_MIN: usize = 10;
+/// Clients that nobody listed, of each kind: each is a row.
+pub const NEWCOMERS: usize = 1_000;

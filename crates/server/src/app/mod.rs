@@ -47,6 +47,7 @@ use countersign_trust::audit::{Event, Kind};
 use countersign_trust::limits;
 use countersign_wire::evidence::Trusted;
 use countersign_wire::{CeremonyId, EventId, SessionId, Time, TxnId, b64, mac};
+use crate::oidc::documents::Documents;
 use hub::Hub;
 use keys::Keys;
 use noise::Noise;
@@ -91,6 +92,8 @@ pub struct App {
     pub heard: Heard,
     /// How often clients ask for what they wait for.
     pub polls: Polls,
+    /// Documents of clients that this node read.
+    pub documents: Documents,
     /// Whose word about a device's health is taken.
     pub trusted: Trusted,
     /// Nonces for keys whose trust holds.
@@ -142,6 +145,7 @@ impl App {
             uses: workloads::Uses::default(),
             heard: Heard::default(),
             polls: Polls::default(),
+            documents: Documents::default(),
         }
     }
     /// The store's time: the only clock decisions see.

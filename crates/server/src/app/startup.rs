@@ -1,6 +1,7 @@
 //! What is done once, before the first request: rules, clients, the first administrator.
 
 use super::{App, Fault, attestation, people, policies};
+use crate::oidc::documents;
 use countersign_store::{Commit, Write};
 use countersign_store::sql::StoredClient;
 use countersign_trust::audit::Kind;
@@ -63,6 +64,13 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
             commit.write(Write::client_changed(old, &gone, CONFIGURATION));
             app.commit(commit).await?;
         }
+    }
+    // A document counts as long as its host is listed.
+    for old in stored.iter().filter(|s| s.source == documents::DOCUMENT && !s.client.disabled && !documents::is_known(app, &s.client.id)) {
+        let gone = Client { disabled: true, ..old.client.clone() };
+        let mut commit = change(&gone.id, "disabled");
+        commit.write(Write::client_changed(old, &gone, documents::DOCUMENT));
+        app.commit(commit).await?;
     }
     for alg in app.config.clients.iter().map(|c| c.id_token_alg) {
         app.keys.ensure(&app.store, alg).await.map_err(|_| Fault::because(countersign_trust::Refusal::Unavailable, "signing key"))?;

@@ -104,6 +104,19 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
             add(at("backchannel_logout_uri"), "this client is not told when a session ends");
         }
     }
+    let n = &config.newcomers;
+    if n.hosts.iter().any(|h| h == "*") {
+        add("newcomers.hosts".into(), "anybody who has a web address is a client, under a name of their own choice");
+    }
+    if n.allow_private_network {
+        add("newcomers.allow_private_network".into(), "a stranger's request makes this server fetch from where only it reaches");
+    }
+    if n.token_hash.is_some() {
+        add("newcomers.token_hash".into(), "whoever has the token makes clients, under names of their own choice");
+    }
+    if n.danger_allow_bearer {
+        add("newcomers.danger_allow_bearer".into(), "stolen tokens of clients that nobody listed work anywhere until they expire");
+    }
     for w in &config.workloads {
         if w.facts.danger_allow_bearer {
             add(format!("workloads.{}.danger_allow_bearer", w.client), "stolen tokens of this workload work anywhere until they expire");

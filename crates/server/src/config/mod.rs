@@ -4,11 +4,13 @@
 mod check;
 mod evidence;
 mod network;
+pub mod newcomers;
 mod platforms;
 mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
 pub use evidence::Evidence;
 pub use network::{Origin, Place, Whereabouts};
+pub use newcomers::Newcomers;
 pub use platforms::Platform;
 pub use signals::{Receiver, Signals, Source, Transmitter};
 
@@ -111,6 +113,9 @@ pub struct Config {
     /// Shared Signals: who is told what happens here.
     #[serde(default)]
     pub signals: Signals,
+    /// Clients that nobody listed.
+    #[serde(default)]
+    pub newcomers: Newcomers,
     /// Log as JSON lines.
     #[serde(default)]
     pub log_json: bool,
@@ -289,6 +294,7 @@ impl Config {
             }
         }
         self.network.validate().map_err(ConfigFault)?;
+        self.newcomers.check().map_err(ConfigFault)?;
         self.signals.validate().map_err(ConfigFault)
     }
 

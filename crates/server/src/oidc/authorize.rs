@@ -10,7 +10,7 @@
 use super::details::DetailTypes;
 use super::back::{self, Way};
 use super::params::{Params, with_query};
-use super::{claims, discovery, hint, jar, jwt, par, record, refused_here};
+use super::{claims, discovery, documents, hint, jar, jwt, par, record, refused_here};
 use crate::app::once::hashed;
 use crate::app::noise::{self, What};
 use crate::app::{App, Context, Fault, sessions};
@@ -83,7 +83,7 @@ async fn answer(app: &App, r: &Incoming, raw: &[u8], params: Result<Params, &'st
     let done = async {
         let params = params.map_err(|why| Fault::because(Refusal::Malformed, why))?;
         app.in_order()?;
-        let client = client(app, &params).await?;
+        let client = client(app, r, &params).await?;
         match params.one("request_uri") {
             Some(uri) => taken(app, r, &client, uri).await,
             None => plain(app, r, raw, params, client).await,
@@ -96,10 +96,10 @@ async fn answer(app: &App, r: &Incoming, raw: &[u8], params: Result<Params, &'st
 }
 
 /// The client, if it may ask at all.
-async fn client(app: &App, params: &Params) -> Result<Client, Fault> {
+async fn client(app: &App, r: &Incoming, params: &Params) -> Result<Client, Fault> {
     let bad = |why| Fault::because(Refusal::Malformed, why);
     let id = params.one("client_id").ok_or(bad("client_id is missing"))?.parse()?;
-    let stored = app.store.client(&id).await?.ok_or(bad("an unknown client"))?;
+    let stored = documents::client(app, r, &id).await?.ok_or(bad("an unknown client"))?;
     if stored.client.disabled {
         return Err(Fault::because(Refusal::Denied, "a client that is switched off"));
     }

@@ -37,8 +37,9 @@ fn document(app: &App) -> Value {
     if app.config.clients.iter().any(|c| c.refresh != Refresh::Never) {
         scopes.insert(OFFLINE_ACCESS);
     }
+    scopes.extend(app.config.newcomers.scopes.iter().map(String::as_str));
     scopes.extend(app.config.clients.iter().flat_map(|c| c.scopes.iter().map(String::as_str)));
-    json!({
+    let mut told = json!({
         "issuer": issuer,
         "authorization_endpoint": at("/authorize"),
         "device_authorization_endpoint": at("/device_authorization"),
@@ -79,7 +80,16 @@ fn document(app: &App) -> Value {
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
         "ui_locales_supported": [crate::pages::LANGUAGE],
-    })
+    });
+    if let Some(map) = told.as_object_mut() {
+        if !app.config.newcomers.hosts.is_empty() {
+            map.insert("client_id_metadata_document_supported".into(), true.into());
+        }
+        if app.config.newcomers.token_hash.is_some() {
+            map.insert("registration_endpoint".into(), at("/register").into());
+        }
+    }
+    told
 }
 
 /// `GET /.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.

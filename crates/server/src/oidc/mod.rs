@@ -10,6 +10,8 @@
 //! 6. [`backchannel`] tells every client that a session ended.
 //! 7. [`discovery`] and [`protected`] say what there is.
 //!
+//! 8. [`documents`] and [`register`] are for clients that nobody listed.
+//!
 //! Refusals become OAuth errors here and in no other place of the server.
 
 pub mod access;
@@ -20,6 +22,7 @@ pub mod backchannel;
 pub mod claims;
 pub mod client_auth;
 pub mod device;
+pub mod documents;
 pub mod discovery;
 pub mod details;
 pub mod egress;
@@ -29,9 +32,11 @@ pub mod introspect;
 pub mod jar;
 pub mod jwt;
 pub mod logout;
+pub mod metadata;
 pub mod par;
 pub mod params;
 pub mod protected;
+pub mod register;
 pub mod revoke;
 pub mod token;
 pub mod userinfo;
@@ -52,6 +57,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/.well-known/oauth-protected-resource", get(protected::metadata))
         .route("/jwks", get(discovery::jwks))
         .route("/par", post(par::post))
+        .route("/register", post(register::post))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/device_authorization", post(device::post))
         .route("/token", post(token::post))

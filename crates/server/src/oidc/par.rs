@@ -10,7 +10,7 @@
 use super::answer::{self, No, kept_by_nobody, no, refused};
 use super::authorize::{self, Target};
 use super::client_auth::Used;
-use super::{jar, jwt};
+use super::{documents, jar, jwt};
 use crate::app::noise::{self, What};
 use crate::app::once::{self, burn, hashed};
 use crate::app::{App, Fault};
@@ -49,6 +49,9 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
 async fn push(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     app.in_order()?;
     let outer = answer::form(r, body)?;
+    if let Some(id) = outer.one("client_id").and_then(|id| id.parse().ok()) {
+        documents::client(app, r, &id).await?;
+    }
     let known = answer::client(app, r, &outer).await?;
     let client = &known.stored.client;
     if client.auth == ClientAuth::None {

@@ -25,7 +25,7 @@ pub async fn metadata(State(app): State<Arc<App>>) -> Response {
         "scopes_supported": ["openid", "profile"],
         "bearer_methods_supported": ["header"],
         "dpop_signing_alg_values_supported": dpop::ALGS.map(|a| a.as_str()),
-        "dpop_bound_access_tokens_required": !app.config.clients.iter().any(bearer),
+        "dpop_bound_access_tokens_required": !(app.config.newcomers.danger_allow_bearer || app.config.clients.iter().any(bearer)),
         "resource_name": app.config.organisation,
     });
     discovery::cached(Json(document).into_response())

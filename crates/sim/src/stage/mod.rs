@@ -17,6 +17,7 @@ mod raw;
 mod program;
 mod robot;
 mod scene;
+mod site;
 
 pub use agent::{Agent, decided, health, question, runs_on};
 pub use gate::{Gate, OWN_TOKEN, message};
@@ -25,6 +26,7 @@ pub use ear::{Came, Ear, Mood, Receiver};
 pub use program::{DEVICE, Program};
 pub use raw::{Raw, Reply};
 pub use robot::{ACCESS_TOKEN, EXCHANGE, Robot, STOCK, claims, day, introspected, post};
+pub use site::Site;
 pub use scene::{Attempt, Line, Scene};
 
 use countersign_device::keys::Folder;

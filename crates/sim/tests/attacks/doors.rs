@@ -55,6 +55,7 @@ fn doors() -> Vec<&'static str> {
         "/device/recovery-codes/options",
         "/device/recovery-codes",
         "/par",
+        "/register",
         "/device_authorization",
         "/token",
         "/introspect",

@@ -1,0 +1,163 @@
+//! Clients whose name is the address of a document about them (OAuth Client ID Metadata Document, as MCP 2026-07-28 asks
+//! for). Off unless the configuration names hosts.
+//!
+//! 1. The name is an https address with a path, written as addresses are, on a host that is listed.
+//! 2. It is fetched from where it says and from nowhere else: no redirection, no address of this network, little and soon.
+//! 3. It must name itself, and nothing in it makes us call anybody ([`super::metadata`]).
+//! 4. The client is kept as any other; the document is read again when its time ran out, and what it says then counts.
+
+use super::egress;
+use super::metadata;
+use crate::app::{App, Fault};
+use crate::http::request::Incoming;
+use crate::ssf::hear;
+use countersign_store::sql::StoredClient;
+use countersign_store::{Commit, StoreError, Write};
+use countersign_trust::audit::Kind;
+use countersign_trust::{Refusal, limits};
+use countersign_wire::{ClientId, Time};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use url::Url;
+
+/// Registered by a document.
+pub const DOCUMENT: &str = "document";
+/// Longest document, bytes; longest wait for it.
+const BYTES: usize = 5 * 1024;
+const ANSWER: Duration = Duration::from_secs(3);
+/// How long a document counts: at least, unless it says so, at most; seconds.
+const KEPT_S: (i64, i64, i64) = (60, 300, 86_400);
+
+/// What this node read, and how often.
+#[derive(Default)]
+pub struct Documents(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    until: HashMap<ClientId, Time>,
+    minute: i64,
+    fetched: HashMap<String, usize>,
+}
+
+impl Documents {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn is_fresh(&self, id: &ClientId, now: Time) -> bool {
+        self.inner().until.get(id).is_some_and(|until| now < *until)
+    }
+    fn keep(&self, id: &ClientId, now: Time, life_s: i64) {
+        let mut inner = self.inner();
+        inner.until.retain(|_, until| now < *until);
+        inner.until.insert(id.clone(), now.plus_s(life_s));
+    }
+    /// Whether one more may be fetched this minute, for this network and for everybody.
+    fn may_fetch(&self, source: &str, now: Time) -> bool {
+        let mut inner = self.inner();
+        let minute = now.seconds().div_euclid(60);
+        if inner.minute != minute {
+            (inner.minute, inner.fetched) = (minute, HashMap::new());
+        }
+        let all: usize = inner.fetched.values().sum();
+        let own = inner.fetched.entry(source.to_owned()).or_default();
+        let may = all < limits::DOCUMENTS_MIN && *own < limits::DOCUMENTS_PER_SOURCE_MIN;
+        *own += usize::from(may);
+        may
+    }
+}
+
+/// The address that a name is; `None` where it is none that could have a document.
+fn address(app: &App, id: &ClientId) -> Option<Url> {
+    let url = Url::parse(id.as_str()).ok()?;
+    let near = url.scheme() == "http" && app.config.reaches_loopback();
+    let plain = url.as_str() == id.as_str() && url.path() != "/" && url.query().is_none() && url.fragment().is_none();
+    let port = url.port().is_none() || app.config.reaches_loopback();
+    ((url.scheme() == "https" || near) && plain && port).then_some(url)
+}
+
+/// Whether a client that was kept may still be one: its host is listed.
+pub fn is_known(app: &App, id: &ClientId) -> bool {
+    address(app, id).is_some_and(|url| app.config.newcomers.knows(&url))
+}
+
+/// The client of that name, by its document where it has one.
+pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<StoredClient>, Fault> {
+    let stored = app.store.client(id).await?;
+    if stored.as_ref().is_some_and(|s| s.source != DOCUMENT) {
+        return Ok(stored);
+    }
+    let Some(url) = address(app, id).filter(|url| app.config.newcomers.knows(url)) else {
+        return Ok(stored.filter(|s| s.source != DOCUMENT));
+    };
+    let now = r.ctx.now;
+    if stored.as_ref().is_some_and(|s| !s.client.disabled) && app.documents.is_fresh(id, now) {
+        return Ok(stored);
+    }
+    if !app.documents.may_fetch(&r.ctx.source(), now) {
+        return Err(Fault::because(Refusal::TooMany, "documents of clients"));
+    }
+    let (said, life_s) = fetch(app, url.clone()).await.map_err(|why| Fault::because(Refusal::Malformed, why))?;
+    if said.get("client_id").and_then(Value::as_str) != Some(id.as_str()) {
+        return Err(Fault::because(Refusal::Malformed, "a document that names another client"));
+    }
+    let host = url.host_str().unwrap_or_default();
+    let new = metadata::client(&said, id.as_str(), host, Some(host), &app.config.newcomers)
+        .map_err(|wrong| Fault::because(Refusal::Malformed, wrong.why()))?;
+    if app.store.workload_by_client(id).await?.is_some() {
+        return Err(Fault::because(Refusal::Denied, "a workload has the id of a client"));
+    }
+    let same = stored.as_ref().is_some_and(|old| serde_json::to_value(&old.client).ok() == serde_json::to_value(&new).ok());
+    if !same {
+        let mut event = app.event(Kind::ClientChanged, &r.ctx.txn, now).fact("what", DOCUMENT);
+        event.client = Some(id.clone());
+        let mut commit = Commit::new(event);
+        match &stored {
+            Some(old) => commit.write(Write::client_changed(old, &new, DOCUMENT)),
+            None if app.store.clients().await?.iter().filter(|c| c.source == DOCUMENT).count() >= limits::NEWCOMERS => {
+                return Err(Fault::because(Refusal::TooMany, "clients that nobody listed"));
+            }
+            None => commit.write(Write::client_added(&new, DOCUMENT)),
+        };
+        match app.commit(commit).await {
+            // Somebody else read it at the same moment.
+            Ok(_) | Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    app.documents.keep(id, now, life_s);
+    Ok(app.store.client(id).await?)
+}
+
+/// What stands there, and for how long it counts.
+async fn fetch(app: &App, url: Url) -> Result<(Map<String, Value>, i64), &'static str> {
+    let (client, reach) = hear::client(app, app.config.newcomers.allow_private_network, ANSWER).map_err(|_| "no HTTP client")?;
+    if !egress::may_call(&url, reach) {
+        return Err("a document at an address that may not be called");
+    }
+    let sent = client.get(url).header("accept", "application/json").send().await;
+    let mut answer = sent.map_err(|_| "a document that cannot be reached")?;
+    if answer.status() != reqwest::StatusCode::OK {
+        return Err("a document that is not there");
+    }
+    let text = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let kind = text("content-type");
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind != "application/json" && !(kind.starts_with("application/") && kind.ends_with("+json")) {
+        return Err("a document that is not JSON");
+    }
+    let (least, usual, most) = KEPT_S;
+    let control = text("cache-control");
+    let said = control.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse::<i64>().ok());
+    let never = control.contains("no-store") || control.contains("no-cache");
+    let life_s = if never { least } else { said.unwrap_or(usual).clamp(least, most) };
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| "a document that breaks off")? {
+        body.extend_from_slice(&chunk);
+        if body.len() > BYTES {
+            return Err("a document that is too long");
+        }
+    }
+    Ok((serde_json::from_slice(&body).map_err(|_| "a document that cannot be read")?, life_s))
+}
