@@ -26,6 +26,8 @@ mod doors;
 mod exchange;
 #[path = "attacks/examples.rs"]
 mod examples;
+#[path = "attacks/falling.rs"]
+mod falling;
 #[path = "attacks/grants.rs"]
 mod grants;
 #[path = "attacks/greeting.rs"]

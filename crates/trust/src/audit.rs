@@ -112,6 +112,8 @@ kinds! {
     CodeReplayed = "code.replayed": ["DE.AE-02", "RS.MI-01", "PR.PS-04"],
     /// Somebody was invited to enrol.
     InvitationMade = "invitation.made": ["PR.AA-01", "PR.PS-04"],
+    /// Somebody invited by a device of theirs: the same transaction, about the other side.
+    PersonInvited = "person.invited": ["PR.AA-01", "PR.PS-04"],
     /// An open invitation ended: another took its place, or its person was ended.
     InvitationEnded = "invitation.ended": ["PR.AA-01", "PR.PS-04"],
     /// An invited key asked for passkey options.

@@ -48,11 +48,23 @@ pub struct InvitationFacts {
     /// device, two where two people let somebody back in.
     #[serde(default)]
     pub vouched: Vec<Vouched>,
+    /// Who invited by a device of theirs, judged again at each use; nobody where the console did.
+    #[serde(default)]
+    pub by: Option<InvitedBy>,
     /// Good until.
     pub until: Time,
     /// State of a begun registration, sealed to this server's own format.
     #[serde(default)]
     pub registration: Option<serde_json::Value>,
+}
+
+/// An administrator's device that invited somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitedBy {
+    /// Whose it is.
+    pub person: PersonId,
+    /// The device.
+    pub device: DeviceId,
 }
 
 /// An approval that lets a device in.

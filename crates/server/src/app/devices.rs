@@ -3,6 +3,7 @@
 use super::ceremony::ended_along;
 use super::people::name_of;
 use super::{App, Context, Fault, recovery, rights, sessions, signals};
+use super::issue::may_make;
 use countersign_store::sql::{Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
@@ -229,6 +230,9 @@ async fn move_to(
         };
         if !may_move(target.state, to, acting.is_some()) {
             return Err(Fault::because(Refusal::Denied, "its life does not go there"));
+        }
+        if let Some(acting) = acting.as_ref().filter(|_| to == DeviceState::Active) {
+            may_make(app, &acting.person, &acting.device, now)?;
         }
         let mut event = app
             .event(Kind::DeviceChanged, &ctx.txn, now)

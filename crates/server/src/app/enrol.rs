@@ -8,7 +8,7 @@
 //!    device ([`super::rebind`]).
 
 use super::attestation::{self, Made};
-use super::people::name_of;
+use super::people::{name_of, still_invited};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::{App, Context, Fault};
 use crate::app::issue::{Ground, Vetoes, gate};
@@ -30,7 +30,7 @@ use countersign_wire::{
     DeviceId, InvitationId, NoticeId, PersonId, Thumbprint, Time, TxnId, b64,
 };
 
-/// A new invitation: the token for the person, the facts and the write for the commit.
+/// A new invitation: the token for the person, and the facts, yet to be written.
 pub fn invitation(
     app: &App,
     person: &PersonId,
@@ -39,7 +39,7 @@ pub fn invitation(
     vouched: Vec<Vouched>,
     txn: &TxnId,
     now: Time,
-) -> (String, InvitationFacts, Write) {
+) -> (String, InvitationFacts) {
     let token = b64::encode(&app.random::<16>());
     let facts = InvitationFacts {
         id: InvitationId::new(now, app.id10()),
@@ -49,11 +49,11 @@ pub fn invitation(
         why,
         jkt: jkt.cloned(),
         vouched,
+        by: None,
         until: now.plus_s(limits::INVITATION_S),
         registration: None,
     };
-    let write = Write::invitation_made(&facts);
-    (token, facts, write)
+    (token, facts)
 }
 
 /// The ticket that an approved further device gets: an invitation bound to its key.
@@ -64,21 +64,29 @@ pub fn ticket(
     vouched: Vouched,
     jkt: &Thumbprint,
     txn: &TxnId,
-) -> (String, InvitationFacts, Write) {
+) -> (String, InvitationFacts) {
     invitation(app, person, Why::Further, Some(jkt), vec![vouched], txn, ctx.now)
 }
 
-async fn open_invitation(app: &App, ctx: &Context, token: &str, jkt: &Thumbprint) -> Result<Invitation, Fault> {
+/// An invitation that counts for this key now, with what that rests on.
+async fn open_invitation(app: &App, ctx: &Context, token: &str, jkt: &Thumbprint) -> Result<(Invitation, Vec<(Table, String, i64)>), Fault> {
     let over = || Fault::because(Refusal::InvitationOver, "used, old or unknown");
     let found = app.store.invitation_by_token(&hashed(token.as_bytes())).await?.ok_or_else(over)?;
     ctx.known_as("invitation", found.facts.id.as_str());
-    if found.is_open(jkt, ctx.now) { Ok(found) } else { Err(over()) }
+    if !found.is_open(jkt, ctx.now) {
+        return Err(over());
+    }
+    let guards = match &found.facts.by {
+        Some(by) => still_invited(app, by, ctx.now).await?.into(),
+        None => Vec::new(),
+    };
+    Ok((found, guards))
 }
 
 /// What an invitation says, to whoever holds its token.
 pub async fn look(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Result<Invited, Fault> {
     app.in_order()?;
-    let open = open_invitation(app, ctx, token, &proof.jkt).await?;
+    let (open, _) = open_invitation(app, ctx, token, &proof.jkt).await?;
     let named = app.store.named(&open.facts.person).await?.ok_or(Refusal::InvitationOver)?;
     Ok(Invited {
         name: named.name,
@@ -91,7 +99,7 @@ pub async fn look(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Resul
 pub async fn begin(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Result<Creation, Fault> {
     app.judged_anew(|n| async move {
         refuse_if_burnt(app, n, proof).await?;
-        let open = open_invitation(app, ctx, token, &proof.jkt).await?;
+        let (open, guards) = open_invitation(app, ctx, token, &proof.jkt).await?;
         let named = app.store.named(&open.facts.person).await?.ok_or(Refusal::InvitationOver)?;
         if !matches!(named.person.state, PersonState::Invited | PersonState::Active) {
             return Err(Fault::because(Refusal::Denied, "person not active"));
@@ -104,7 +112,7 @@ pub async fn begin(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Resu
         let mut event = app.event(Kind::EnrolmentBegun, &facts.txn, ctx.now);
         event.person = Some(facts.person.clone());
         let mut commit = Commit::new(event);
-        commit.write(burn(proof)).write(Write::invitation_moved(&open, "open", &facts));
+        commit.write(burn(proof)).write(Write::invitation_moved(&open, "open", &facts)).guards(guards);
         app.commit(commit).await?;
         Ok(Creation { creation })
     })
@@ -120,7 +128,7 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     refuse_if_burnt(app, n, proof).await?;
     let now = ctx.now;
     let name = name_of(&body.device_name)?;
-    let Found { open, named, others, made } = find(app, ctx, proof, body).await?;
+    let Found { open, guards, named, others, made } = find(app, ctx, proof, body).await?;
     let facts = &open.facts;
     let mut event = app
         .event(Kind::DeviceEnrolled, &facts.txn, now)
@@ -148,7 +156,7 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     } else {
         commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
     }
-    commit.guards(still_vouched(app, &facts.vouched, now).await?);
+    commit.guards(guards).guards(still_vouched(app, &facts.vouched, now).await?);
     // Where there is no other device there is nobody to tell, and later nothing to ask about.
     if !others.is_empty() {
         let told = if recovered { "device_recovered" } else { "device_added" };
@@ -171,13 +179,14 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
 /// What an enrolment that may finish rests on.
 struct Found {
     open: Invitation,
+    guards: Vec<(Table, String, i64)>,
     named: Named,
     others: Vec<StoredDevice>,
     made: Made,
 }
 
 async fn find(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -> Result<Found, Fault> {
-    let open = open_invitation(app, ctx, &body.token, &proof.jkt).await?;
+    let (open, guards) = open_invitation(app, ctx, &body.token, &proof.jkt).await?;
     let facts = &open.facts;
     let begun = facts.registration.clone().ok_or(Fault::because(Refusal::BadProof, "not begun"))?;
     let named = app.store.named(&facts.person).await?.ok_or(Refusal::InvitationOver)?;
@@ -195,7 +204,7 @@ async fn find(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -
     if app.store.credential(&made.id).await?.is_some() {
         return Err(Fault::because(Refusal::BadProof, "a passkey that is registered already"));
     }
-    Ok(Found { open, named, others, made })
+    Ok(Found { open, guards, named, others, made })
 }
 
 /// The new device and its passkey.

@@ -1,7 +1,7 @@
 //! The one issuance gate with its loads: every session, code and token of every endpoint comes
 //! through [`gate`], which re-reads whatever can veto and hands its versions to the commit.
 
-use super::{App, Fault, rights};
+use super::{App, Fault, rights, silence};
 use countersign_store::sql::{StoredClient, StoredWorkload};
 use countersign_store::{Commit, Table};
 use countersign_trust::Refusal;
@@ -175,6 +175,19 @@ pub fn gate(
         Ruling::Allow(allowed) => Ok((permit, allowed)),
         Ruling::Deny(denied) => Err(denied.refusal.into()),
     }
+}
+
+/// Whether rules let a device make something that outlasts it: another key, another device, codes, an invitation.
+/// Nobody stands before a screen there. Its silence is no reason: whoever lost the key cannot speak.
+pub fn may_make(app: &App, person: &Person, device: &Device, now: Time) -> Result<(), Fault> {
+    let mut device = device.clone();
+    device.signals.retain(|signal| signal.source != silence::SOURCE);
+    let facts = policy::Facts::of(person, &device, None, Purpose::SignIn, "frame", Presence::Strong, now);
+    let decided = app.policies.current().decide(Action::Approve, &facts, "");
+    if decided.allowed {
+        return Ok(());
+    }
+    Err(Fault::because(decided.refusal, "rules stop what would outlast this device").saying(decided.say))
 }
 
 /// For something made in a running session: loads what can veto and asks the gate.

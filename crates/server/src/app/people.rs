@@ -2,14 +2,15 @@
 
 use super::enrol::invitation;
 use super::{App, Context, Fault, sessions, workloads};
+use super::issue::may_make;
 use countersign_store::sql::{Named, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::{Event, Kind};
-use countersign_trust::device::DeviceState;
-use countersign_trust::enrolment::Why;
+use countersign_trust::device::{Device, DeviceState};
+use countersign_trust::enrolment::{InvitedBy, Why};
 use countersign_trust::limits;
-use countersign_trust::principal::{PersonState, Role};
+use countersign_trust::principal::{Person, PersonState, Role};
 use countersign_trust::signal::Subject;
 use countersign_wire::message::{Invitation, Invite};
 use countersign_wire::{PersonId, Time, TxnId, jcs};
@@ -71,8 +72,9 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
                 id
             }
         };
-        let (token, facts, write) = invitation(app, &person, Why::First, None, Vec::new(), &txn, now);
-        writes.push(write);
+        let (token, mut facts) = invitation(app, &person, Why::First, None, Vec::new(), &txn, now);
+        facts.by = by.map(|by| InvitedBy { person: by.named.person.id.clone(), device: by.device.device.id.clone() });
+        writes.push(Write::invitation_made(&facts));
         let mut event = app
             .event(Kind::InvitationMade, &txn, now)
             .fact("why", "first")
@@ -85,6 +87,12 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
             guards.push((Table::Device, by.device.device.id.to_string(), by.device.device.version));
         }
         let mut commit = Commit::new(event);
+        if let Some(by) = by {
+            let mut event = app.event(Kind::PersonInvited, &txn, now).fact("invitation", facts.id.as_str());
+            event.person = Some(by.named.person.id.clone());
+            event.device = Some(by.device.device.id.clone());
+            commit.event(event);
+        }
         commit.also(ended).writes(writes).guards(guards);
         app.commit(commit).await?;
         Ok(Invitation {
@@ -108,18 +116,32 @@ pub(super) async fn uninvited(app: &App, person: &PersonId, txn: &TxnId, why: &s
     Ok((writes, events.collect()))
 }
 
-/// An administrator invites from an active device with full rights.
+/// Whether a person may invite by this device now: an administrator, by an active one with full rights that rules do not stop.
+fn may_invite(app: &App, person: &Person, device: &Device, now: Time) -> Result<(), Fault> {
+    let may = person.role == Role::Administrator
+        && person.state == PersonState::Active
+        && device.state == DeviceState::Active
+        && !device.is_limited(now);
+    if !may {
+        return Err(Fault::because(Refusal::Denied, "not an administrator with an active device"));
+    }
+    may_make(app, person, device, now)
+}
+
+/// Whoever invited is judged once more, as if they invited now; what that rests on is for the commit.
+pub(super) async fn still_invited(app: &App, by: &InvitedBy, now: Time) -> Result<[(Table, String, i64); 2], Fault> {
+    let over = || Fault::because(Refusal::InvitationOver, "whoever invited may not any more");
+    let named = app.store.named(&by.person).await?.ok_or_else(over)?;
+    let device = app.store.device(&by.device).await?.ok_or_else(over)?.device;
+    may_invite(app, &named.person, &device, now).map_err(|_| over())?;
+    Ok([(Table::Person, by.person.to_string(), named.person.version), (Table::Device, by.device.to_string(), device.version)])
+}
+
+/// An administrator invites from a device.
 pub async fn invite_by_device(app: &App, ctx: &Context, device: &StoredDevice, body: &Invite) -> Result<Invitation, Fault> {
     let denied = |why| Fault::because(Refusal::Denied, why);
     let named = app.store.named(&device.device.person).await?.ok_or_else(|| denied("no person"))?;
-    let d = &device.device;
-    let may = named.person.role == Role::Administrator
-        && named.person.state == PersonState::Active
-        && d.state == DeviceState::Active
-        && !d.is_limited(ctx.now);
-    if !may {
-        return Err(denied("not an administrator with an active device"));
-    }
+    may_invite(app, &named.person, &device.device, ctx.now)?;
     let role = match body.role.as_deref() {
         None => Role::Member,
         Some(word) => Role::parse(word).ok_or(Fault::because(Refusal::Malformed, "role"))?,

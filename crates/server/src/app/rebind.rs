@@ -2,6 +2,7 @@
 //! passkey cannot have been copied; otherwise as a new device that waits or has reduced rights.
 
 use super::enrol::notice;
+use super::issue::may_make;
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::passkey::{Judged, ask, judge};
 use super::people::name_of;
@@ -55,6 +56,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
     if old.state != DeviceState::Active {
         return Err(Fault::because(Refusal::Denied, "the device of this passkey may not act"));
     }
+    may_make(app, &named.person, &old, now)?;
     let same = !credential.backup_eligible;
     let others = app.store.devices_of(&credential.person).await?;
     if !same && others.iter().filter(|d| d.device.state == DeviceState::Pending).count() >= limits::DEVICES_WAITING {

@@ -169,6 +169,11 @@ impl Incoming {
         self.proof(app, Some(body), true)
     }
 
+    /// Method and address that a proof of this request must name.
+    pub fn asked(&self, app: &App) -> (&str, String) {
+        (self.method.as_str(), format!("{}{}", app.config.issuer, self.path))
+    }
+
     fn proof(&self, app: &App, body: Option<&[u8]>, nonce: bool) -> Result<Proof, Fault> {
         let mut all = self.headers.get_all("dpop").iter();
         let text = match (all.next(), all.next()) {
@@ -182,9 +187,9 @@ impl Incoming {
         let live = |n: &str, jkt: &Thumbprint| {
             keys.iter().any(|k| dpop::is_live_nonce(k.expose(), n, now)) || nonces::is_live(app, n, jkt, now)
         };
-        let url = format!("{}{}", app.config.issuer, self.path);
+        let (method, url) = self.asked(app);
         let request = dpop::Request {
-            method: self.method.as_str(),
+            method,
             url: &url,
             token: None,
             body,

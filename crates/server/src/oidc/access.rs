@@ -290,6 +290,10 @@ impl WorkloadAccess {
     pub fn is_for(&self, audience: &str) -> bool {
         self.claims.aud == audience
     }
+    /// Whether it carries this scope.
+    pub fn has(&self, scope: &str) -> bool {
+        self.claims.scope.split(' ').any(|s| s == scope)
+    }
     /// Its own id.
     pub fn id(&self) -> &TokenId {
         &self.claims.jti

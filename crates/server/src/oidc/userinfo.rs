@@ -32,9 +32,9 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming) -> Response {
 }
 
 /// An error of RFC 6750 §3.1 or RFC 9449 §7.1; without a word if nothing was shown.
-pub(super) struct No {
-    pub(super) error: Option<&'static str>,
-    pub(super) fault: Box<Fault>,
+pub(crate) struct No {
+    pub(crate) error: Option<&'static str>,
+    pub(crate) fault: Box<Fault>,
 }
 
 fn no(error: &'static str, because: &'static str) -> No {
@@ -109,7 +109,7 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
 }
 
 /// The proof by the key that a token is bound to, whatever its nonce.
-pub(super) fn prove(r: &Incoming, jkt: &str, method: &str, url: &str, token: &str, client: Option<&Client>) -> Result<Proof, No> {
+pub(crate) fn prove(r: &Incoming, jkt: &str, method: &str, url: &str, token: &str, client: Option<&Client>) -> Result<Proof, No> {
     let mut lines = r.headers.get_all("dpop").iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Err(no("invalid_dpop_proof", "not exactly one proof"));
@@ -128,7 +128,7 @@ pub(super) fn prove(r: &Incoming, jkt: &str, method: &str, url: &str, token: &st
 }
 
 /// Trust holds for the key of this proof: it gets a nonce, and needs one of those it got; the proof is used up.
-pub(super) async fn nonced(app: &App, r: &Incoming, proof: &Proof, matters: bool) -> Result<(), No> {
+pub(crate) async fn nonced(app: &App, r: &Incoming, proof: &Proof, matters: bool) -> Result<(), No> {
     r.trusts(&proof.jkt);
     if !nonces::is_fresh(app, proof, r.ctx.now) {
         return Err(no("use_dpop_nonce", "no live nonce of this key"));

@@ -2,6 +2,7 @@
 //! of them. A stream that is somebody else's and one that is nobody's get the same bytes.
 
 use crate::app::{App, Context, Fault};
+use crate::oidc::userinfo;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,10 +15,11 @@ pub struct No {
     error: &'static str,
     status: StatusCode,
     fault: Box<Fault>,
+    nonce: Option<String>,
 }
 
 fn no(status: StatusCode, error: &'static str, refusal: Refusal, because: &'static str) -> No {
-    No { error, status, fault: Box::new(Fault::because(refusal, because)) }
+    No { error, status, fault: Box::new(Fault::because(refusal, because)), nonce: None }
 }
 
 impl No {
@@ -28,6 +30,10 @@ impl No {
     /// Nobody known (RFC 6750 §3.1).
     pub fn stranger(because: &'static str) -> No {
         no(StatusCode::UNAUTHORIZED, "invalid_token", Refusal::BadProof, because)
+    }
+    /// Known, with a token for less (RFC 6750 §3.1).
+    pub fn poor() -> No {
+        no(StatusCode::FORBIDDEN, "insufficient_scope", Refusal::Denied, "a token without the scope")
     }
     /// Known, and not allowed this (403).
     pub fn denied(because: &'static str) -> No {
@@ -46,6 +52,11 @@ impl No {
         no(StatusCode::TOO_MANY_REQUESTS, "too_many", Refusal::TooMany, because)
     }
 
+    /// With a nonce for the key of whoever asked.
+    pub fn with_nonce(self, nonce: String) -> No {
+        No { nonce: Some(nonce), ..self }
+    }
+
     /// As an answer, recorded.
     pub async fn told(self, app: &App, ctx: &Context, step: &str) -> Response {
         let instead = crate::oidc::record(app, ctx, step, &self.fault).await.err();
@@ -56,12 +67,16 @@ impl No {
         };
         let mut response = (status, Json(json!({ "error": error }))).into_response();
         let challenge = match status {
+            StatusCode::UNAUTHORIZED if error == "use_dpop_nonce" => Some("DPoP error=\"use_dpop_nonce\""),
             StatusCode::UNAUTHORIZED => Some("Bearer realm=\"ssf\", error=\"invalid_token\""),
             StatusCode::FORBIDDEN if error == "insufficient_scope" => Some("Bearer realm=\"ssf\", error=\"insufficient_scope\", scope=\"ssf.manage\""),
             _ => None,
         };
         if let Some(challenge) = challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(nonce) = self.nonce.and_then(|n| HeaderValue::from_str(&n).ok()) {
+            response.headers_mut().insert("dpop-nonce", nonce);
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
@@ -70,6 +85,12 @@ impl No {
     }
 }
 
+/// About a token that is bound to a key: always 401, but for what [`No::told`] makes of its cause.
+impl From<userinfo::No> for No {
+    fn from(no: userinfo::No) -> No {
+        No { error: no.error.unwrap_or("invalid_token"), status: StatusCode::UNAUTHORIZED, fault: no.fault, nonce: None }
+    }
+}
 impl From<Fault> for No {
     fn from(fault: Fault) -> No {
         let (status, error) = match fault.refusal {
@@ -78,7 +99,7 @@ impl From<Fault> for No {
             Refusal::Denied => (StatusCode::FORBIDDEN, "access_denied"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         };
-        No { error, status, fault: Box::new(fault) }
+        No { error, status, fault: Box::new(fault), nonce: None }
     }
 }
 impl From<countersign_store::StoreError> for No {

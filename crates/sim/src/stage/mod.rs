@@ -11,6 +11,7 @@
 mod ear;
 mod gate;
 mod document;
+mod front;
 mod mouth;
 mod agent;
 mod raw;
@@ -19,6 +20,7 @@ mod robot;
 mod scene;
 mod site;
 
+pub use front::Nodes;
 pub use agent::{Agent, decided, health, question, runs_on};
 pub use gate::{Gate, OWN_TOKEN, message};
 pub use mouth::Mouth;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub logout: Option<String>,
     /// The only core that the server may run on.
     pub core: Option<usize>,
+    /// Its public address, where something before it listens there.
+    pub issuer: Option<String>,
 }
 
 /// A running server.
@@ -68,6 +72,8 @@ pub struct Stage {
     pub issuer: Url,
     /// Its database.
     pub database: String,
+    /// Where it listens itself.
+    port: u16,
     dir: PathBuf,
     core: Option<usize>,
     server: Mutex<Option<Child>>,
@@ -149,7 +155,7 @@ impl Stage {
         let program = program();
         let dir = tempfile::Builder::new().prefix("cs-stage-").tempdir().unwrap().keep();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let issuer = format!("http://localhost:{port}");
+        let issuer = settings.issuer.clone().unwrap_or_else(|| format!("http://localhost:{port}"));
         let database =
             settings.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("countersign.db").display()));
         if settings.database.is_some() {
@@ -169,6 +175,7 @@ impl Stage {
         let stage = Stage {
             issuer: Url::parse(&issuer).unwrap(),
             database,
+            port,
             dir,
             core: settings.core,
             server: Mutex::new(None),
@@ -220,7 +227,7 @@ impl Stage {
     async fn start(&self, program: &Path) {
         let mut child = self.spawn(program);
         let begun = Instant::now();
-        let address = ("127.0.0.1", self.issuer.port().unwrap());
+        let address = ("127.0.0.1", self.port);
         while tokio::net::TcpStream::connect(address).await.is_err() {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("the server ended at once ({status}):\n{}", self.said());
@@ -261,7 +268,7 @@ impl Stage {
     pub async fn try_restart(&self) {
         self.kill();
         let mut child = self.spawn(&program());
-        let address = ("127.0.0.1", self.issuer.port().unwrap());
+        let address = ("127.0.0.1", self.port);
         for _ in 0..1_000 {
             if tokio::net::TcpStream::connect(address).await.is_ok() {
                 *self.server.lock().unwrap() = Some(child);

@@ -4,12 +4,18 @@ use super::stage;
 use countersign_device::Phone;
 use countersign_sim::stage::{Settings, Stage, place};
 use countersign_wire::dpop::NumericDate;
-use countersign_wire::posture::{Confidence, Name, Report, Said, Why};
+use countersign_wire::message::Invite;
+use countersign_wire::posture::{self, Confidence, Name, Report, Said, Why};
+use serde_json::json;
 
 async fn say(phone: &Phone, facts: &[(Name, &str)]) {
+    phone.send_report(&report(phone, facts).await).await.unwrap();
+}
+
+async fn report(phone: &Phone, facts: &[(Name, &str)]) -> Report {
     let kept = phone.kept();
     let said = |value: &str| Said { value: value.into(), source: "test".into(), confidence: Confidence::Measured };
-    let report = Report {
+    Report {
         iss: kept.device_id,
         aud: kept.issuer,
         n: phone.next_report().unwrap(),
@@ -19,8 +25,7 @@ async fn say(phone: &Phone, facts: &[(Name, &str)]) {
         beats: false,
         facts: facts.iter().map(|(name, value)| (*name, said(value))).collect(),
         evidence: Vec::new(),
-    };
-    phone.send_report(&report).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -52,10 +57,61 @@ async fn x22_where_policy_asks_for_a_managed_phone_no_word_of_its_own_makes_it_o
     stage.enrol_administrator().await;
     let scene = stage.scene().await;
     let here = place();
-    let phone = scene.phone("Eigen", &here).await;
+    // The administrator's phone is not managed either, and so it invites nobody: the console does.
+    let invite = Invite { name: "Eigen".into(), login: "eigen".into(), role: None };
+    scene.refused(scene.administrator.invite(&invite).await, "denied").await;
+    let told = stage.command(&["invite", "Eigen", "eigen"]).unwrap();
+    let link = told.split_whitespace().find(|word| word.contains("/enrol#")).unwrap();
+    let phone = Phone::enrol(scene.http(&here), link, "Phone", None).await.unwrap();
     say(&phone, &[(Name::DiskEncrypted, "yes")]).await;
     let checked = scene.confirm(&phone, &scene.open_till(&here).await).await;
     scene.refused(phone.approve(&checked).await, "denied").await;
     let line = scene.log().await.into_iter().rfind(|l| l.body["code"] == "denied").unwrap();
     assert!(line.text.contains("managed-only"), "{}", line.text);
+}
+
+#[tokio::test]
+async fn x22_good_news_of_another_time_or_another_device_is_none() {
+    let scene = stage().scene().await;
+    let here = place();
+    let (mut phone, sound) = (scene.phone("Gefallen", &here).await, scene.phone("Gesund", &here).await);
+    let raw = scene.raw(&here);
+    let tell = async |phone: &Phone, text: &str| raw.proved(&phone.key, "/device/posture", &json!({"report": text}), Some(raw.nonce().await)).await;
+    let signed = |report: &Report, by: &Phone| posture::make(report, by.key.public(), &by.key).unwrap();
+    let good = signed(&report(&phone, &[(Name::Rooted, "no")]).await, &phone);
+    assert_eq!(tell(&phone, &good).await.status, 200);
+    let older = signed(&report(&phone, &[(Name::Rooted, "no")]).await, &phone);
+    say(&phone, &[(Name::Rooted, "yes")]).await;
+    // The same once more, and one that was kept back.
+    for kept in [&good, &older] {
+        let reply = tell(&phone, kept).await;
+        assert_eq!((reply.status, reply.code().as_str()), (409, "posture_old"));
+        scene.recorded(reply.json()["ref"].as_str().unwrap(), "posture_old").await;
+        let attempt = scene.open_till(&here).await;
+        scene.refused(phone.scan(&[attempt.ceremony.frame()]).await, "denied").await;
+    }
+    // Another device's word, our name and another's key, either way; another server's; the server's own word.
+    let theirs = report(&sound, &[(Name::Rooted, "no")]).await;
+    let ours = report(&phone, &[(Name::Rooted, "no")]).await;
+    let elsewhere = Report { aud: "https://other.example".into(), ..ours.clone() };
+    let attested = Said { value: "no".into(), source: "test".into(), confidence: Confidence::Attested };
+    let attested = Report { facts: [(Name::Rooted, attested)].into(), ..ours.clone() };
+    for (what, text) in [
+        ("another's", signed(&theirs, &sound)),
+        ("another's, signed by us", signed(&theirs, &phone)),
+        ("ours, signed by another", signed(&ours, &sound)),
+        ("to another server", signed(&elsewhere, &phone)),
+        ("as the server's own word", signed(&attested, &phone)),
+        ("with a nonce of nobody", signed(&Report { nonce: "AAAA".into(), ..ours.clone() }, &phone)),
+    ] {
+        let reply = tell(&phone, &text).await;
+        assert!((400..500).contains(&reply.status), "{what}: {}", reply.status);
+        scene.recorded(reply.json()["ref"].as_str().unwrap(), &reply.code()).await;
+    }
+    let attempt = scene.open_till(&here).await;
+    scene.refused(phone.scan(&[attempt.ceremony.frame()]).await, "denied").await;
+    // A new key of the same device is no new device, and it makes no codes for one.
+    scene.refused(phone.recovery_codes().await, "denied").await;
+    let bound = phone.rebind(countersign_device::SoftwareKey::generate().unwrap(), "Anew").await;
+    scene.refused(bound, "denied").await;
 }

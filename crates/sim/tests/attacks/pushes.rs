@@ -14,14 +14,14 @@ async fn ready(scene: &Scene<'_>, client: &str, login: &str) -> (Terminal, Open)
     (terminal, Open { flow: Some(page), offer: Some(login.to_owned()), ..Open::default() })
 }
 
-async fn push(scene: &Scene<'_>, client: &str, login: &str) -> (Terminal, Result<Ceremony, Fault>) {
+pub(super) async fn push(scene: &Scene<'_>, client: &str, login: &str) -> (Terminal, Result<Ceremony, Fault>) {
     let (terminal, open) = ready(scene, client, login).await;
     let opened = terminal.open_as(&open).await;
     (terminal, opened)
 }
 
 /// Somebody with a phone, and their login name.
-async fn listed(scene: &Scene<'_>, name: &str) -> (Phone, String) {
+pub(super) async fn listed(scene: &Scene<'_>, name: &str) -> (Phone, String) {
     let (link, login) = scene.invitation(name).await;
     (Phone::enrol(scene.http(&place()), &link, "Phone", None).await.unwrap(), login)
 }

@@ -20,12 +20,12 @@ fn as_terminal(raw: &Raw, cookie: Option<&str>, wait_key: &str) -> Vec<(&'static
     out
 }
 
-fn cookie_of(attempt: &Attempt) -> String {
+pub(super) fn cookie_of(attempt: &Attempt) -> String {
     let jar = attempt.terminal.http.jar();
     jar.value(attempt.terminal.issuer(), "__Host-cs_b").unwrap().to_owned()
 }
 
-async fn redeem(raw: &Raw, attempt: &Attempt, cookie: &str, jti: Option<&str>) -> Reply {
+pub(super) async fn redeem(raw: &Raw, attempt: &Attempt, cookie: &str, jti: Option<&str>) -> Reply {
     let path = format!("/ceremonies/{}/redeem", attempt.ceremony.cid);
     let nonce = raw.nonce().await;
     let proof = raw.proof(&attempt.terminal.key, "POST", &path, b"", |claims| {
@@ -249,7 +249,7 @@ async fn x06_a_waiting_page_learns_no_name() {
     assert_eq!(attempt.terminal.redeem(&attempt.ceremony).await.unwrap().name, "Zebedee Quarrel");
 }
 
-async fn look(raw: &Raw, ceremony: &Ceremony, cookie: &str) -> Reply {
+pub(super) async fn look(raw: &Raw, ceremony: &Ceremony, cookie: &str) -> Reply {
     let headers = as_terminal(raw, Some(cookie), &ceremony.wait_key());
     raw.send("GET", &format!("/ceremonies/{}", ceremony.cid), &headers, vec![]).await
 }

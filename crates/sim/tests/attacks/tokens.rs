@@ -10,7 +10,7 @@ use countersign_sim::stage::{Attempt, REDIRECT, SECRET, Scene, Settings, Stage, 
 use url::Url;
 
 /// A renewal, as the program would ask for it.
-async fn renew(scene: &Scene<'_>, attempt: &Attempt, token: &str) -> Result<Tokens, Fault> {
+pub(super) async fn renew(scene: &Scene<'_>, attempt: &Attempt, token: &str) -> Result<Tokens, Fault> {
     let pairs = [("grant_type", "refresh_token"), ("client_id", "renew"), ("refresh_token", token)];
     let call = Call::form(scene.discovery.token_endpoint.clone(), &pairs);
     attempt.terminal.http.ask(&call.proved(Prover::terminal(&attempt.terminal.key))).await

@@ -1,6 +1,6 @@
 //! Events go out by standard streams, and none is lost: T8.
 
-use countersign_sim::stage::{Came, Ear, Mood, Receiver, Scene, Settings, Stage, place};
+use countersign_sim::stage::{Came, Ear, Mood, Receiver, Reply, Robot, STOCK, Scene, Settings, Stage, place};
 use countersign_trust::shared::caep::EventType;
 use countersign_wire::set::Set;
 use serde_json::{Value, json};
@@ -210,4 +210,83 @@ async fn t8_a_stream_is_made_read_set_verified_and_deleted() {
     }
     assert_eq!(siem.ask("POST", "/ssf/streams", Some(&json!({}))).await.status, 409);
     assert!(scene.log().await.iter().any(|l| l.kind == "stream.changed" && l.body["facts"]["what"] == "deleted"));
+}
+
+const FEED: &str = "[[signals.receivers]]\nid = \"feed\"\naudience = \"https://feed.example\"\n";
+
+#[tokio::test]
+async fn t8_a_receiver_shows_who_it_is_by_client_credentials() {
+    let stage = Stage::set(Settings { more: FEED.to_owned(), ..Settings::default() }).await;
+    stage.enrol_administrator().await;
+    let scene = stage.scene().await;
+    let raw = scene.raw(&place());
+    let issuer = raw.origin();
+    let may = json!({"audiences": [issuer, STOCK], "scopes": ["ssf.read", "ssf.manage"], "privileged_scopes": [], "danger_allow_bearer": true});
+    let (feed, other) = (Robot::named("feed"), Robot::named("no-receiver"));
+    for robot in [&feed, &other] {
+        robot.register(&stage, "admin", may.clone()).unwrap();
+    }
+    let given = |reply: Reply| {
+        assert_eq!(reply.status, 200, "{}", reply.json());
+        reply.json()["access_token"].as_str().unwrap().to_owned()
+    };
+    let bare = async |robot: &Robot, scope: &str, to: &str| given(robot.ask_bare(&raw, &[("scope", scope), ("resource", to)]).await);
+    let ask = async |method: &str, path: &str, shown: String, proof: Option<String>, body: Option<Value>| {
+        let mut headers = vec![("authorization", shown)];
+        headers.extend(proof.map(|proof| ("dpop", proof)));
+        headers.extend(body.is_some().then(|| ("content-type", "application/json".to_owned())));
+        raw.send(method, path, &headers, body.map(|b| b.to_string().into_bytes()).unwrap_or_default()).await
+    };
+    let (read, manage) = (bare(&feed, "ssf.read", &issuer).await, bare(&feed, "ssf.manage", &issuer).await);
+    let made = ask("POST", "/ssf/streams", format!("Bearer {manage}"), None, Some(json!({}))).await;
+    assert_eq!((made.status, &made.json()["aud"]), (201, &json!("https://feed.example")));
+    let stream = made.json()["stream_id"].as_str().unwrap().to_owned();
+    // To read is one thing, to set and to take another.
+    for token in [&read, &manage] {
+        let reply = ask("GET", "/ssf/streams", format!("Bearer {token}"), None, None).await;
+        assert_eq!((reply.status, reply.json().as_array().unwrap().len()), (200, 1));
+    }
+    let poll = format!("/ssf/poll/{stream}");
+    for (method, path, body) in [("POST", "/ssf/streams", json!({})), ("POST", poll.as_str(), json!({"returnImmediately": true}))] {
+        let reply = ask(method, path, format!("Bearer {read}"), None, Some(body)).await;
+        assert_eq!((reply.status, reply.code().as_str()), (403, "insufficient_scope"), "{path}");
+        assert!(reply.headers["www-authenticate"].to_str().unwrap().contains("ssf.manage"));
+    }
+    assert_eq!(ask("POST", &poll, format!("Bearer {manage}"), None, Some(json!({"returnImmediately": true}))).await.status, 200);
+    // A token that is bound counts with a fresh proof by its key, once, and in no other way.
+    let bound = given(feed.ask(&raw, &[("scope", "ssf.manage"), ("resource", &issuer)]).await);
+    let proof = |key: &countersign_device::SoftwareKey, token: &str, nonce: Option<&str>| {
+        raw.proof(key, "GET", "/ssf/streams", b"", |c| {
+            (c.bd, c.nonce) = (None, nonce.map(str::to_owned));
+            c.ath = Some(countersign_wire::b64::encode(&countersign_wire::mac::h(token.as_bytes())));
+        })
+    };
+    // Its nonce is for its key, and only where the token counts.
+    let anybodys = raw.nonce().await;
+    let mut nonce = String::new();
+    for stale in [None, Some(anybodys.as_str())] {
+        let reply = ask("GET", "/ssf/streams", format!("DPoP {bound}"), Some(proof(&feed.dpop, &bound, stale)), None).await;
+        assert_eq!((reply.status, reply.code().as_str()), (401, "use_dpop_nonce"));
+        nonce = reply.headers["dpop-nonce"].to_str().unwrap().to_owned();
+    }
+    let proof = |key: &countersign_device::SoftwareKey, token: &str| proof(key, token, Some(&nonce));
+    let good = proof(&feed.dpop, &bound);
+    for (what, status, shown, proof) in [
+        ("with its proof", 200, format!("DPoP {bound}"), Some(good.clone())),
+        ("the same proof again", 401, format!("DPoP {bound}"), Some(good)),
+        ("without", 401, format!("DPoP {bound}"), None),
+        ("as a bearer", 401, format!("Bearer {bound}"), None),
+        ("by another key", 401, format!("DPoP {bound}"), Some(proof(&other.dpop, &bound))),
+        ("for another token", 401, format!("DPoP {bound}"), Some(proof(&feed.dpop, &manage))),
+        ("a bearer token as bound", 401, format!("DPoP {manage}"), Some(proof(&feed.dpop, &manage))),
+        ("for somebody else", 401, format!("Bearer {}", bare(&feed, "ssf.manage", STOCK).await), None),
+        ("of no receiver", 401, format!("Bearer {}", bare(&other, "ssf.manage", &issuer).await), None),
+    ] {
+        assert_eq!(ask("GET", "/ssf/streams", shown, proof, None).await.status, status, "{what}");
+    }
+    // What ends, ends at once.
+    stage.command(&["workload", "end", "feed"]).unwrap();
+    assert_eq!(ask("GET", "/ssf/streams", format!("Bearer {manage}"), None, None).await.status, 401);
+    let refused = scene.log().await.into_iter().filter(|l| l.kind == "step.refused" && l.body["facts"]["step"].as_str().is_some_and(|s| s.starts_with("stream.")));
+    assert_eq!(refused.count(), 11);
 }

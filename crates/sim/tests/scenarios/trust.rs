@@ -4,6 +4,7 @@ use super::stage;
 use countersign_device::Phone;
 use countersign_sim::stage::{Attempt, Scene, place};
 use countersign_store::Query;
+use countersign_wire::message::Invite;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -154,6 +155,28 @@ async fn t10_everything_that_a_bad_phone_touched_is_one_question_with_one_action
     assert!(scene.works(&beside, &theirs).await, "somebody else's session fell with it");
     scene.refused(let_in.scan(&[scene.open_till(&here).await.ceremony.frame()]).await, "denied").await;
     scene.refused(phone.approve(&checked).await, "gone").await;
+}
+
+#[tokio::test]
+async fn t10_whom_a_bad_administrators_phone_invited_is_part_of_what_it_touched() {
+    let scene = stage().scene().await;
+    let here = place();
+    let login = |n: u32| format!("bad-{n}{}", here.replace('.', "-"));
+    let invite = |n: u32, role: Option<&str>| Invite { name: "Geladen".into(), login: login(n), role: role.map(str::to_owned) };
+    let link = scene.administrator.invite(&invite(0, Some("administrator"))).await.unwrap().link;
+    let bad = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
+    let link = bad.invite(&invite(1, None)).await.unwrap().link;
+    let guest = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
+    let open = bad.invite(&invite(2, None)).await.unwrap().link;
+    let ask = |more: &[&str]| -> Value {
+        let id = device(&bad);
+        serde_json::from_str(&scene.stage.command(&[&["--json", "device", "touched", &id, "--since", "1h"], more].concat()).unwrap()).unwrap()
+    };
+    let said = ask(&[]);
+    assert!(said["touched"]["let_in"].as_array().unwrap().iter().any(|d| d["id"] == device(&guest)), "{said}");
+    assert_eq!(ask(&["--end"])["left"], 0);
+    scene.refused(guest.scan(&[scene.open_till(&here).await.ceremony.frame()]).await, "denied").await;
+    scene.refused(Phone::enrol(scene.http(&here), &open, "Phone", None).await, "invitation_over").await;
 }
 
 #[tokio::test]

@@ -61,10 +61,30 @@ fn every_attack_that_is_held_names_a_test() {
     held("docs/attacks.md", &["held"]);
 }
 
+/// The heading of the second table.
+const AGAIN: &str = "\n## Again, ";
+
+fn numbered(text: &str) -> Vec<Vec<String>> {
+    rows(text).filter(|r| r[0].parse::<u32>().is_ok()).collect()
+}
+
+#[test]
+fn every_attack_is_tried_again_while_trust_falls_or_says_why_not() {
+    let (text, tests) = (read("docs/attacks.md"), tests());
+    let again = numbered(text.split_once(AGAIN).unwrap().1);
+    assert_eq!(again.len(), 36);
+    for (n, row) in (1..).zip(&again) {
+        assert_eq!((row[0].parse(), row.len()), (Ok(n), 3), "{row:?}");
+        let named: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
+        assert!(named.iter().all(|name| tests.contains(*name)), "{row:?}");
+        assert!(!named.is_empty() || row[2] == "—" && row[1].len() > 15, "{row:?}");
+    }
+}
+
 #[test]
 fn the_attacks_are_thirty_six_and_say_held_only_with_a_test() {
     let text = read("docs/attacks.md");
-    let attacks: Vec<Vec<String>> = rows(&text).filter(|r| r[0].parse::<u32>().is_ok()).collect();
+    let attacks: Vec<Vec<String>> = numbered(text.split(AGAIN).next().unwrap());
     assert_eq!(attacks.len(), 36);
     for (n, row) in (1..).zip(&attacks) {
         assert_eq!(row[0], n.to_string());
@@ -81,6 +101,22 @@ fn the_attacks_are_thirty_six_and_say_held_only_with_a_test() {
 #[test]
 fn every_scenario_that_works_names_a_test() {
     held("docs/scenarios.md", &["held", "works"]);
+}
+
+#[test]
+fn every_story_says_what_it_refuses_and_names_tests_that_exist() {
+    let (text, tests) = (read("docs/scenarios.md"), tests());
+    for (letter, count) in [("A", 12), ("Q", 11), ("T", 10)] {
+        for n in 1..=count {
+            let id = format!("{letter}{n}");
+            let row = rows(&text).find(|r| r[0] == id).unwrap_or_else(|| panic!("no row {id}"));
+            assert_eq!(row.len(), 5, "{row:?}");
+            let named: Vec<&str> = row[3].split('`').skip(1).step_by(2).collect();
+            assert!(named.iter().all(|name| tests.contains(*name)), "{row:?}");
+            assert_eq!(row[4] == "works", row[4] != "later" && !named.is_empty(), "{row:?}");
+            assert!(!row[1].is_empty() && !row[2].is_empty(), "{row:?}");
+        }
+    }
 }
 
 #[test]

@@ -348,8 +348,9 @@ impl PolicySet {
             decision.effect = first.effect;
             // Before there is a session, no is no.
             let by_effect = first.effect.filter(|_| action.runs()).map_or(Refusal::Denied, Effect::refusal);
-            decision.refusal = decided.iter().find_map(|n| n.code).unwrap_or(by_effect);
-            decision.say = decided.iter().find_map(|n| n.say.clone());
+            let strongest = || decided.iter().filter(|n| n.effect == first.effect);
+            decision.refusal = strongest().find_map(|n| n.code).unwrap_or(by_effect);
+            decision.say = strongest().find_map(|n| n.say.clone());
         }
         decision.policies.sort();
         decision

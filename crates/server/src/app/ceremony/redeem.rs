@@ -7,6 +7,7 @@ use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Begun, Fresh, Started};
 use crate::app::{App, Context, Fault, enrol, observe, once};
 use crate::config::Origin;
+use countersign_store::Write;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
 use countersign_trust::enrolment::Vouched;
 use countersign_trust::detail;
@@ -234,10 +235,10 @@ async fn ticket(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved, pro
         keep(app, ctx, c, step, Around::default().burn(proof)).await?;
         return Err(refusal.into());
     }
-    let (token, facts, write) = enrol::ticket(app, ctx, &scan.person, vouched(c, approved), &proof.jkt, &c.opening.txn);
+    let (token, facts) = enrol::ticket(app, ctx, &scan.person, vouched(c, approved), &proof.jkt, &c.opening.txn);
     let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.guards.extend(vetoes.guards());
-    around.writes.push(write);
+    around.writes.push(Write::invitation_made(&facts));
     around.events.push(
         app.event(Kind::InvitationMade, &c.opening.txn, ctx.now)
             .fact("why", "further")

@@ -2,6 +2,7 @@
 
 use super::{CODES, active, asked, ticket};
 use crate::app::devices::Acting;
+use crate::app::issue::may_make;
 use crate::app::noise::{self, What};
 use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::passkey::{Judged, ask, judge};
@@ -50,6 +51,8 @@ pub async fn make(app: &App, ctx: &Context, by: &StoredDevice, body: &MakeCodes)
         let keeper = keeper
             .filter(|d| d.state == DeviceState::Active && !d.is_limited(now))
             .ok_or(Fault::because(Refusal::Denied, "the device of this passkey may not act"))?;
+        may_make(app, &acting.person, &acting.device, now)?;
+        may_make(app, &acting.person, &keeper, now)?;
         let person = &acting.person.id;
         let old = app.store.recovery_codes(person).await?;
         let codes: Vec<[u8; recovery::BYTES]> = (0..limits::RECOVERY_CODES).map(|_| app.random()).collect();

@@ -43,7 +43,8 @@ fn ticket(
     txn: &TxnId,
     now: Time,
 ) -> (Ticket, InvitationFacts, Write) {
-    let (token, facts, write) = enrol::invitation(app, person, Why::Recovery, jkt, vouched, txn, now);
+    let (token, facts) = enrol::invitation(app, person, Why::Recovery, jkt, vouched, txn, now);
+    let write = Write::invitation_made(&facts);
     (Ticket { ticket: token, left_ms: limits::INVITATION_S * 1_000 }, facts, write)
 }
 

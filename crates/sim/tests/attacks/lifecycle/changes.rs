@@ -22,6 +22,8 @@ pub enum Change {
     Expired,
     /// The person took it back, with another device.
     Stopped,
+    /// The device is reported as compromised.
+    Compromised,
     /// The operator locks the first of two who let somebody back in.
     OfficerLocked,
     /// The operator ends the phone of the second.
@@ -33,7 +35,7 @@ pub enum Change {
 }
 
 impl Change {
-    pub const ALL: [Change; 12] = [
+    pub const ALL: [Change; 13] = [
         Change::PersonLocked,
         Change::PersonEnded,
         Change::DeviceSuspended,
@@ -42,6 +44,7 @@ impl Change {
         Change::ClientDisabled,
         Change::Expired,
         Change::Stopped,
+        Change::Compromised,
         Change::OfficerLocked,
         Change::SecondOfficerRevoked,
         Change::HelperEnded,
@@ -52,7 +55,7 @@ impl Change {
     pub fn concerns(self, way: Way) -> bool {
         match self {
             Change::ClientDisabled => way.has_client() || matches!(way, Way::Workload | Way::Agent),
-            Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved => !matches!(way, Way::Workload | Way::Console),
+            Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved | Change::Compromised => !matches!(way, Way::Workload | Way::Console),
             Change::Stopped => matches!(way, Way::Code | Way::Officers | Way::Console | Way::Recovered),
             Change::OfficerLocked | Change::SecondOfficerRevoked => way == Way::Officers,
             Change::HelperEnded => way == Way::Helper,
@@ -68,7 +71,7 @@ impl Change {
             play.scene.stage.command(words).unwrap_or_else(|said| panic!("{words:?}: {said}"));
         };
         match self {
-            Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved if device.is_none() => return false,
+            Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved | Change::Compromised if device.is_none() => return false,
             Change::PersonLocked => command(&["person", "lock", &play.login]),
             Change::PersonEnded => command(&["person", "end", &play.login]),
             Change::DeviceSuspended => command(&["device", "suspend", &device.unwrap_or_default()]),
@@ -84,6 +87,7 @@ impl Change {
                 let sql = "UPDATE credential SET live = 0, version = version + 1 WHERE device = $1";
                 return run(play, sql, &device.unwrap_or_default()).await;
             }
+            Change::Compromised => command(&["signal", "raise", "device.compromised", &device.unwrap_or_default()]),
             Change::Stopped => return play.stop().await,
             Change::OfficerLocked => command(&["person", "lock", &play.back.officers[0].1]),
             Change::SecondOfficerRevoked => command(&["device", "revoke", play.back.officers[1].0.kept().device_id.as_str()]),

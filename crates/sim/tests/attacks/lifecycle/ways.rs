@@ -141,10 +141,10 @@ impl Way {
         matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant)
     }
 
-    /// Whether rules judge what it gives. No device vouches for a code on paper, for the operator's word or for a
-    /// passkey that comes back: rules judge whatever the device that came in does then ([`Way::Recovered`]).
+    /// Whether rules judge what it gives. No device vouches for a code on paper or for the operator's word: rules
+    /// judge whatever the device that came in does then ([`Way::Recovered`]).
     pub fn is_under_rules(self) -> bool {
-        !matches!(self, Way::Code | Way::Console | Way::Rebind)
+        !matches!(self, Way::Code | Way::Console)
     }
 
     pub fn steps(self) -> &'static [Step] {
