@@ -3,13 +3,13 @@ import { el, icon, name, plate } from './dom.js';
 import { parts, say, span, timeOfDay } from './say.js';
 
 /** Registered screens have a name of their own; nobody else may look as if they had one. */
-export const isRegistered = ({ terminal }) => typeof terminal.name === 'string' && terminal.name !== '';
+export const isRegistered = ({ terminal }) => Boolean(terminal.plate?.name);
 
 /** How a screen is called inside a sentence */
-export const screenName = (said) => (isRegistered(said) ? name(said.terminal.name) : say('screen.unknown'));
+export const screenName = (said) => (isRegistered(said) ? name(said.terminal.plate.name) : say('screen.unknown'));
 
 /** What the new device wants to be called; which browser it is, is told in its row */
-const newDevice = (said) => said.request.message ?? said.terminal.name ?? said.terminal.agent;
+const newDevice = (said) => said.request.message ?? said.terminal.agent;
 
 /** The question */
 export function question(said) {
@@ -24,16 +24,20 @@ export function question(said) {
     case 'tool-call':
       return parts('statement.tool_call', { agent: name(said.terminal.agent) });
     case 'step-up':
-      return registered ? parts('statement.step_up', { screen: plate(said.terminal.name) }) : say('statement.step_up_unknown');
+      return registered ? parts('statement.step_up', { screen: plate(said.terminal.plate.name) }) : say('statement.step_up_unknown');
     default:
       if (said.terminal.kind === 'application') return parts('statement.application', { client: name(said.client.name) });
-      return registered ? parts('statement.sign_in', { plate: plate(said.terminal.name) }) : say('statement.sign_in_unknown');
+      return registered ? parts('statement.sign_in', { plate: plate(said.terminal.plate.name) }) : say('statement.sign_in_unknown');
   }
 }
 
+/** Registered, and where it belongs */
+const SITE = ['site', 'attested_site'];
+
 /** How near the screen is shown to be, strong to none */
 export function nearness(said) {
-  if (said.near.includes('site') && said.terminal.site) return { far: false, text: parts('near.site', { site: name(said.terminal.site) }) };
+  if (said.near.some((one) => SITE.includes(one)) && isRegistered(said)) return { far: false, text: parts('near.site', { site: name(said.terminal.plate.place) }) };
+  if (said.near.includes('badge')) return { far: false, text: say('near.badge') };
   if (said.near.includes('same_network')) return { far: false, text: say('near.same_network') };
   if (said.near.length > 0) return { far: false, text: say('near.perhaps') };
   return { far: true, text: say('near.nothing') };
@@ -86,8 +90,8 @@ export function card(said, me) {
   const screen = row(
     registered ? 'screen' : said.terminal.kind === 'device' ? 'phone' : 'laptop',
     say(asDevice ? 'statement.device' : 'statement.screen'),
-    registered ? name(said.terminal.site ?? said.terminal.name) : name(said.terminal.agent || say('screen.unknown')),
-    el(near.far ? 'dd.detail.far' : 'dd.detail', {}, registered && `${say('near.registered')} `, near.text),
+    registered ? name(said.terminal.plate.place) : name(said.terminal.agent || say('screen.unknown')),
+    el(near.far ? 'dd.detail.far' : 'dd.detail', {}, registered && `${say(said.terminal.plate.attested ? 'near.attested' : 'near.registered')} `, near.text),
   );
   const opens = row(
     'open',

@@ -14,8 +14,12 @@ export async function fragment(key, handle, index) {
   return encode(concat(handle, i, tag.slice(0, 8)));
 }
 
+/** Where the two kinds of code lead: a screen's, which phones scan, and a phone's badge, which registered screens read */
+export const SCREEN = '/q#';
+export const BADGE = '/b#';
+
 /** What the code carries. The fragment never reaches a server, log, preview or Referer. */
-export const payload = (origin, text) => `${origin}/q#${text}`;
+export const payload = (origin, text, kind = SCREEN) => `${origin}${kind}${text}`;
 
 /** Reads a fragment: only this exact form parses; anything else is null. */
 export function parse(text) {
@@ -28,9 +32,9 @@ export function parse(text) {
   }
 }
 
-/** Reads what a camera saw: a frame of this very origin, or null. The scanner acts on nothing else. */
-export function seen(text, origin) {
-  const start = `${origin}/q#`;
+/** Reads what a camera saw: a frame of this very origin and kind, or null. The scanner acts on nothing else. */
+export function seen(text, origin, kind = SCREEN) {
+  const start = `${origin}${kind}`;
   return text.startsWith(start) ? parse(text.slice(start.length)) : null;
 }
 

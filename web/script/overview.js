@@ -3,7 +3,7 @@ import { activity, moment } from './activity.js';
 import { Refusal } from './call.js';
 import { rights } from './describe.js';
 import { ask } from './device.js';
-import { announce, button, el, ground, icon, name, Tally } from './dom.js';
+import { Tally, announce, button, el, ground, icon, name, plate } from './dom.js';
 import { addDevice } from './enrol.js';
 import { invite } from './invite.js';
 import { decide, pressing, screen, whoIs, wide } from './page.js';
@@ -83,7 +83,7 @@ function draw(view) {
       recoveryCodes(device, app, view.recovery, view.devices.some((one) => one.this && (one.limited_until || one.state !== 'active'))),
       ...happened(view),
     ].flat(),
-    dock: [wide(say('overview.scan'), app.scan, { tone: 'act', sign: 'camera' })],
+    dock: [wide(say('overview.scan'), app.scan, { tone: 'act', sign: 'camera' }), view.badge && wide(say('overview.badge'), app.badge, { sign: 'person' })],
   });
 }
 
@@ -154,7 +154,8 @@ function timed({ id, scope, until, left_s, reason }, where) {
   return el('li', {}, icon('clock'), el('div', {}, el('p', {}, called), el('p.small.quiet', {}, text), why), stop);
 }
 
-function session({ id, screen: where, client, rights: all, timed: list = [], opened_at, until, left_s, by, standing }) {
+function session({ id, screen: agent, terminal, place: site, client, rights: all, timed: list = [], opened_at, until, left_s, by, standing }) {
+  const where = terminal ?? agent;
   const scopes = all.filter((scope) => !list.some((one) => one.scope === scope));
   const tally = new Tally(24);
   tally.set(left_s / Math.max(1, until - opened_at));
@@ -180,8 +181,8 @@ function session({ id, screen: where, client, rights: all, timed: list = [], ope
     list.length > 0 && el('ul.timed', {}, list.map((one) => timed(one, where))),
   ];
   box.append(
-    ground('laptop'),
-    el('div', {}, el('h2', {}, name(where)), facts),
+    ground(terminal ? 'screen' : 'laptop'),
+    el('div', {}, el('h2', {}, terminal ? plate(terminal) : name(where)), site && el('p.small.quiet', {}, name(site)), facts),
     el('div.time', {}, tally.node, el('p', {}, say('sessions.left', { n, time: timeOfDay(moment(until)) }))),
     pressing(say('sessions.end'), end, { extra: 'slim', 'aria-label': say('sessions.end_named', { screen: where }) }),
   );

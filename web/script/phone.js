@@ -19,6 +19,7 @@ let device;
 
 const app = {
   scan: () => (location.pathname === '/q' ? scan() : location.assign('/q')),
+  badge: () => location.assign('/badge'),
   code: () => (location.pathname === '/code' ? typed(true) : location.assign('/code')),
   overview: () => location.assign('/phone'),
   stop: () =>
@@ -133,6 +134,7 @@ async function start() {
     return;
   }
   device = await load();
+  if (kind === 'terminal') return (await import('./register.js')).start(fragment);
   if (kind === 'enrol') return (await import('./enrol.js')).start(fragment, device, app);
   if (kind === 'recover') return (await import('./recover.js')).start(device, app);
   if (kind === 'add') return (await import('./add.js')).start(device, app);
@@ -141,6 +143,7 @@ async function start() {
   shelf.persist();
   watch(device, app, () => looking?.stop());
   if (kind === 'phone') return (await import('./overview.js')).start(device, app);
+  if (kind === 'badge') return (await import('./badge.js')).start(device, app);
   if (kind === 'code') return typed();
   const frame = parse(fragment);
   return frame ? send({ frames: [frame.text] }) : scan();

@@ -1,5 +1,5 @@
 // The camera of this page. It acts on codes of this very origin only, and sends two frames when it sees two.
-import { isPair, seen } from './frame.js';
+import { SCREEN, isPair, seen } from './frame.js';
 import { readImage } from './qr.js';
 
 /** How long to wait for the second frame, which follows the first after three seconds at most */
@@ -53,10 +53,10 @@ export class Scanner {
   }
 
   /**
-   * Looks until it has seen a code of `origin`: one or two frames, oldest first. `onFirst` is told when the first is there;
-   * `onForeign` when a code of somebody else was seen. Null when it was stopped.
+   * Looks until it has seen a code of `origin` and `kind`: one or two frames, oldest first. `onFirst` is told when the first is there;
+   * `onForeign` when a code of somebody else was seen; `both` waits for two however long it takes. Null when it was stopped.
    */
-  async frames(video, origin, { onFirst = () => {}, onForeign = () => {} } = {}) {
+  async frames(video, origin, { kind = SCREEN, both = false, onFirst = () => {}, onForeign = () => {} } = {}) {
     const read = await reader();
     let first = null;
     let until = Infinity;
@@ -64,16 +64,16 @@ export class Scanner {
       if (video.videoWidth) {
         const texts = await read(video, video.videoWidth, video.videoHeight);
         for (const text of texts) {
-          const frame = seen(text, origin);
+          const frame = seen(text, origin, kind);
           if (!frame) onForeign();
           else if (!first || frame.handle !== first.handle) {
             first = frame;
-            until = performance.now() + PAIR_MS;
+            until = performance.now() + (both ? Infinity : PAIR_MS);
             onFirst();
           } else if (isPair(first, frame)) return this.#end([first.text, frame.text]);
           else if (frame.index > first.index) {
             first = frame;
-            until = performance.now() + PAIR_MS;
+            until = performance.now() + (both ? Infinity : PAIR_MS);
           }
         }
       }

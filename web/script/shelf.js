@@ -48,6 +48,20 @@ export const terminal = () => read('terminal');
 export const keepTerminal = (record) => write('terminal', record);
 export const dropTerminal = () => drop('terminal');
 
+/** The registered key of this screen: `{ key, id, plate, kiosk }`, or undefined */
+export const registered = () => read('registered');
+export const keepRegistered = (record) => write('registered', record);
+
+/** How often this screen has opened, this time included: counted before it is asked for, so that what gets lost counts. */
+export async function count() {
+  const base = await database();
+  const turn = base.transaction(STORE, 'readwrite');
+  const store = turn.objectStore(STORE);
+  const next = ((await asked(store.get('counter'))) ?? 0) + 1;
+  await asked(store.put(next, 'counter'));
+  return next;
+}
+
 /** Asks the browser not to throw the keys away; a browser may still say no. */
 export const persist = async () => {
   try {

@@ -1,6 +1,6 @@
 // The sign-in page. Order of things: resume what still lives here in silence; else show a code, and offer the passkey first.
 import { call } from './call.js';
-import { announce, el, show } from './dom.js';
+import { announce, el, plate, show } from './dom.js';
 import { go } from './go.js';
 import { freshKey } from './keys.js';
 import * as passkey from './passkey.js';
@@ -11,6 +11,9 @@ import { Terminal } from './terminal.js';
 const { flow, client, organisation, host } = document.body.dataset;
 const at = (path) => `/sign-in/${encodeURIComponent(flow)}/${path}`;
 const place = (id) => document.getElementById(id);
+
+/** What this screen is registered as, if it is */
+let known;
 
 /** The key of a session that must be raised for this request; without one a sign-in makes a key of its own. */
 let raising;
@@ -46,8 +49,8 @@ function passkeys(terminal) {
     try {
       const options = await call('POST', at('passkey/options'), { json: {} });
       const assertion = await passkey.assertion(options);
-      const key = raising ?? (await freshKey());
-      const result = await call('POST', at('passkey'), { json: { assertion }, key });
+      const key = raising ?? known?.key ?? (await freshKey());
+      const result = await call('POST', at('passkey'), { json: { assertion, ...(raising && { raise: true }) }, key });
       await shelf.keepTerminal({ key }).catch(() => {});
       await terminal.stop();
       go(result.next);
@@ -93,8 +96,8 @@ async function start() {
   let keys;
   let changed = () => {};
   const terminal = new Terminal(place('code-card'), {
-    body: () => ({ flow }),
-    key: () => raising,
+    body: async () => ({ flow, ...(raising && { raise: true }), ...(known && { counter: await shelf.count() }) }),
+    key: () => raising ?? known?.key,
     client,
     organisation,
     host,
@@ -114,6 +117,8 @@ async function start() {
     terminal.webview();
     return;
   }
+  known = await shelf.registered().catch(() => undefined);
+  if (known) place('who').replaceChildren(plate(known.plate.name));
   keys = passkeys(terminal);
   if (await resumed()) return;
   await terminal.begin();

@@ -13,7 +13,7 @@ const MEMBERS = {
   client: { id: text, name: text, redirect_host: text },
   // `asked` is shown by its rows, and is what the client asked for.
   request: { hash: text, scopes: text, message: text, details: { type: text, title: text, rows: { label: text, value: text }, asked: text } },
-  terminal: { jkt: text, kind: text, agent: text, opened_at: text },
+  terminal: { jkt: text, kind: text, agent: text, opened_at: text, plate: { name: text, place: text, class: text, attested: text } },
   confirm: { directions: text, digits: text },
   rights: { scopes: text, session_s: text, clients: text, timed: { scope: text, for_s: text } },
 };

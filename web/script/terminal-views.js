@@ -50,6 +50,15 @@ export const offered = ({ host, countdown, on }) =>
     rest(countdown.tally, countdown.words, linkButton(say('sign_in.typed.show_code'), on.restart)),
   );
 
+/** A phone's badge was read: what it asks is on that phone now. */
+export const badge = ({ countdown, on }) =>
+  view(
+    ground('phone', 'act'),
+    headline('h2', say('badge.read.headline')),
+    el('p.quiet', {}, say('badge.read.body')),
+    rest(countdown.tally, countdown.words, linkButton(say('sign_in.typed.show_code'), on.restart)),
+  );
+
 export const scanned = ({ countdown, on }) =>
   view(
     ground('phone', 'act'),
@@ -107,6 +116,9 @@ export const refused = ({ ref, on }) =>
 
 export const expired = ({ on }) =>
   plain({ sign: 'clock', head: say('sign_in.expired.headline'), body: say('sign_in.expired.body'), actions: newCode(on) });
+
+export const badgeOver = ({ ref, on }) =>
+  plain({ sign: 'clock', tone: 'warn', head: say('badge.over.headline'), body: say('badge.over.body'), ref, actions: newCode(on) });
 
 export const closed = ({ ref, on }) =>
   plain({ sign: 'window', head: say('sign_in.closed.headline'), body: say('sign_in.closed.body'), ref, actions: newCode(on) });

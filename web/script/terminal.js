@@ -12,8 +12,12 @@ import * as views from './terminal-views.js';
 const UNATTENDED_MS = 600_000;
 const RETRY_MS = [8_000, 8_000, 15_000, 30_000];
 const BLANK_MS = 10_000;
+/** How something can end */
+const ENDS = ['refused', 'expired', 'closed', 'not_me', 'badge_over', 'replayed', 'bad_start', 'too_many', 'broken'];
+/** How long a screen that nobody touches tells how something ended */
+const TOLD_MS = 8_000;
 /** What the card shows while nobody has met the code */
-const WAITING = ['waiting', 'typed', 'ask', 'offered'];
+const WAITING = ['waiting', 'typed', 'ask', 'offered', 'badge'];
 
 export class Terminal {
   #card;
@@ -32,13 +36,16 @@ export class Terminal {
   #wanted = 'waiting';
   /** The login name whose phone is asked; empty for a code */
   #offer = '';
+  /** Frames of a badge that this screen read; with them what opens is that phone's */
+  #badge;
   #confirmedHere = false;
   #armed = true;
   #turn = 0;
 
   /**
    * `settings`: `body()` what to open with; `client`, `organisation`, `host`; `passkey` (press it, or undefined);
-   * `redeemed(result, ceremony)` what to do with the result; `key()` the key to open with, or undefined for a fresh one.
+   * `redeemed(result, ceremony)` what to do with the result; `key()` the key to open with, or undefined for a fresh one;
+   * `restless`: nobody needs to touch it for the code to go on.
    */
   constructor(card, settings) {
     this.#card = card;
@@ -72,7 +79,7 @@ export class Terminal {
     clearTimeout(this.#retry);
     const old = this.#ceremony;
     try {
-      const body = { ...this.#set.body(), ...(this.#offer && { offer: this.#offer }), ...(old && { prev: old.cid }) };
+      const body = { ...(await this.#set.body()), ...(this.#offer && { offer: this.#offer }), ...(this.#badge && { badge: this.#badge }), ...(old && { prev: old.cid }) };
       const next = await Ceremony.open(body, await this.#set.key?.());
       if (turn !== this.#turn) {
         next.abandon();
@@ -81,6 +88,7 @@ export class Terminal {
       old?.leave();
       this.#ceremony = next;
       this.#retries = 0;
+      this.#ended = 0;
       this.#lost_at = 0;
       this.#confirmedHere = false;
       this.#tile.renew();
@@ -97,8 +105,25 @@ export class Terminal {
       old?.leave();
       this.#ceremony = null;
       this.failed(fault);
-      this.#offer = '';
+      this.#forget();
     }
+  }
+
+  /** Opens for whoever showed this badge. */
+  read(frames) {
+    this.#badge = frames;
+    return this.begin();
+  }
+
+  /** Nobody is asked any more. */
+  #forget() {
+    this.#offer = '';
+    this.#badge = undefined;
+  }
+
+  /** Whether a phone was asked, and no code is to be scanned */
+  get #asks() {
+    return Boolean(this.#offer || this.#badge);
   }
 
   /** Ends what is open and begins anew. */
@@ -106,7 +131,7 @@ export class Terminal {
     const old = this.#ceremony;
     this.#ceremony = null;
     this.#wanted = 'waiting';
-    this.#offer = '';
+    this.#forget();
     await old?.abandon();
     await this.begin({ announceIt: this.#shown === 'resting' });
   }
@@ -123,12 +148,12 @@ export class Terminal {
 
   /** Nobody's phone is asked again by itself. */
   tryNow() {
-    this.#offer = '';
+    this.#forget();
     return this.begin();
   }
 
   showCode() {
-    if (this.#offer) return this.restart();
+    if (this.#asks) return this.restart();
     this.#wanted = 'waiting';
     this.#opened();
   }
@@ -160,7 +185,14 @@ export class Terminal {
     show(this.#card, node);
     if (aloud) announce(aloud, urgent);
     this.#set.changed?.(kind);
+    if (!this.#set.restless || !ENDS.includes(kind)) return;
+    // Nobody need be here to press anything. Where it is refused again and again, it is asked more seldom.
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.restart(), TOLD_MS * 2 ** Math.min(this.#ended, 3));
+    this.#ended += 1;
   }
+
+  #ended = 0;
 
   #count() {
     const ceremony = this.#ceremony;
@@ -171,6 +203,10 @@ export class Terminal {
   #opened() {
     const ceremony = this.#ceremony;
     if (!ceremony || ceremony.state !== 'opened') return;
+    if (this.#badge) {
+      if (this.#shown !== 'badge') this.#show('badge', views.badge({ countdown: this.#count(), on: this.#on }), { aloud: say('badge.read.headline') });
+      return;
+    }
     if (this.#offer) {
       if (this.#shown !== 'offered') this.#show('offered', views.offered({ host: this.#set.host, countdown: this.#count(), on: this.#on }), { aloud: say('sign_in.offered.headline') });
       return;
@@ -221,7 +257,7 @@ export class Terminal {
 
   /** After two minutes: a new code while somebody may be here, rest when nobody was for ten. */
   #renew() {
-    if (this.#offer) {
+    if (this.#asks) {
       this.#end(() => this.#show('expired', views.expired({ on: this.#on }), { aloud: say('sign_in.expired.headline'), urgent: true }));
       return;
     }
@@ -229,7 +265,7 @@ export class Terminal {
       this.#tile.blank();
       return;
     }
-    if (performance.now() - this.#touched > UNATTENDED_MS) {
+    if (!this.#set.restless && performance.now() - this.#touched > UNATTENDED_MS) {
       this.#ceremony?.leave();
       this.#ceremony = null;
       this.#show('resting', views.resting({ on: this.#on }), { aloud: say('sign_in.resting.headline') });
@@ -248,7 +284,7 @@ export class Terminal {
 
   /** Nothing can begin it any more: a typed code lives longer than the code to scan. */
   #isOver(ceremony) {
-    const left_ms = this.#shown === 'typed' || this.#offer ? ceremony.deadline.left_ms : ceremony.scan_left_ms;
+    const left_ms = this.#shown === 'typed' || this.#asks ? ceremony.deadline.left_ms : ceremony.scan_left_ms;
     return left_ms === 0 || ceremony.state !== 'opened';
   }
 
@@ -436,6 +472,8 @@ export class Terminal {
         case 'denied':
         case 'wrong_code':
           return this.#show('refused', views.refused({ ref, on }), urgent('sign_in.refused.headline'));
+        case 'code_not_live':
+          return this.#show('badge_over', views.badgeOver({ ref, on }), urgent('badge.over.headline'));
         case 'expired':
           return this.#show('expired', views.expired({ on }), urgent('sign_in.expired.headline'));
         case 'no_such_ceremony':

@@ -14,6 +14,8 @@ mod gate;
 mod newcomers;
 #[path = "scenarios/answers.rs"]
 mod answers;
+#[path = "scenarios/badges.rs"]
+mod badges;
 #[path = "scenarios/binding.rs"]
 mod binding;
 #[path = "scenarios/chain.rs"]
@@ -44,6 +46,8 @@ mod signals;
 mod stepup;
 #[path = "scenarios/supervised.rs"]
 mod supervised;
+#[path = "scenarios/terminals.rs"]
+mod terminals;
 #[path = "scenarios/tether.rs"]
 mod tether;
 #[path = "scenarios/timed.rs"]

@@ -78,6 +78,8 @@ tables! {
     Credential = "credential",
     /// Applications.
     Client = "client",
+    /// Registered screens.
+    Terminal = "terminal",
     /// Programs that act for themselves.
     Workload = "workload",
     /// Authorization requests.

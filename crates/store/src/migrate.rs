@@ -72,6 +72,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0014_networks",
         sql: include_str!("../migrations/0014_networks.sql"),
     },
+    Migration {
+        id: "0015_terminals",
+        sql: include_str!("../migrations/0015_terminals.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

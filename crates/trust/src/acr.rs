@@ -27,7 +27,7 @@ impl Earned {
     /// `transferred` says whether digits were carried over and matched.
     pub fn by_ceremony(channel: Channel, transferred: bool) -> Earned {
         match channel {
-            Channel::Frame | Channel::Pair | Channel::UserCode => Earned::CrossDevice,
+            Channel::Frame | Channel::Pair | Channel::UserCode | Channel::Badge => Earned::CrossDevice,
             Channel::Push if transferred => Earned::CrossDevicePush,
             Channel::Push => Earned::Offered,
         }

@@ -124,6 +124,12 @@ kinds! {
     DeviceRebound = "device.rebound": ["PR.AA-01", "PR.AA-02", "PR.PS-04"],
     /// A device's life went on.
     DeviceChanged = "device.changed": ["PR.AA-01", "RS.MI-01", "PR.PS-04"],
+    /// A terminal was invited, registered, renamed, or its life went on.
+    TerminalChanged = "terminal.changed": ["PR.AA-01", "PR.AA-03", "ID.AM-01", "PR.PS-04"],
+    /// A terminal's counter went back, or its key spoke from another site: it may exist twice.
+    TerminalDoubted = "terminal.doubted": ["DE.CM-03", "DE.AE-02", "PR.AA-03", "PR.PS-04"],
+    /// A phone made a live badge for a terminal to read.
+    BadgeMade = "badge.made": ["PR.AA-03", "PR.PS-04"],
     /// What is known of a device's health became something else.
     PostureChanged = "posture.changed": ["ID.AM-01", "DE.CM-09", "PR.PS-04"],
     /// News about a device, a person or a session.

@@ -11,6 +11,7 @@ use crate::limits::ACTORS;
 use crate::policy::{Ruling, WorkloadRuling};
 use crate::principal::{Person, PersonState};
 use crate::session::Session;
+use crate::terminal::Terminal;
 use crate::workload::{Agent, Wish};
 use countersign_wire::statement::Timed;
 use countersign_wire::{ClientId, PersonId, Time, WorkloadId};
@@ -44,6 +45,8 @@ pub struct Facts<'a> {
     pub device: &'a Device,
     /// By which passkey.
     pub credential: &'a Credential,
+    /// At which registered terminal, as it is now.
+    pub terminal: Option<&'a Terminal>,
     /// For whom; `None` for our own enrolment.
     pub client: Option<&'a Client>,
     /// In which session; `None` when this makes one.
@@ -92,11 +95,16 @@ impl Permit {
 
 /// Judges everything once more. Out of order means closed: whatever is not plainly good is refused.
 pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, Refusal> {
-    let Facts { person, device, credential, client, session, ruling, earned, acr_values, details } = facts;
+    let Facts { person, device, credential, terminal, client, session, ruling, earned, acr_values, details } = facts;
     let person_good = person.state == PersonState::Active;
     let device_good = device.state == DeviceState::Active && device.person == person.id;
     let credential_good = credential.live && credential.person == person.id;
-    if !person_good || !device_good || !credential_good {
+    let terminal_good = terminal.is_none_or(Terminal::is_active);
+    if !person_good || !device_good || !credential_good || !terminal_good {
+        return Err(Refusal::Denied);
+    }
+    // What runs at a terminal is judged with it, or not at all.
+    if session.is_some_and(|s| s.facts.terminal.as_ref().map(|t| &t.id) != terminal.map(|t| &t.id)) {
         return Err(Refusal::Denied);
     }
     if let Some(client) = client {

@@ -27,6 +27,7 @@ pub mod session;
 pub mod shared;
 pub mod signal;
 pub mod standing;
+pub mod terminal;
 pub mod verdict;
 pub mod workload;
 

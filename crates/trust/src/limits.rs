@@ -41,6 +41,14 @@ pub const REFUSALS_AS_NOT_ME: i64 = 3;
 pub const BROWSER_S: i64 = 30 * 60;
 /// Invitation to enrol, seconds (NIST 800-63B-4 §4.1.2: at most 10 minutes).
 pub const INVITATION_S: i64 = 600;
+/// A link that registers a terminal: long enough to carry a list of them through a shop, seconds.
+pub const TERMINAL_LINK_S: i64 = 24 * 3600;
+/// Terminals invited with one list.
+pub const TERMINALS_AT_ONCE: usize = 1_000;
+/// A live badge on a phone, seconds: as long as a screen's code is scanned.
+pub const BADGE_S: i64 = 120;
+/// Badges that a device makes in ten minutes: one every two for whoever waits in a line, and room to try again.
+pub const BADGES_10_MIN: i64 = 20;
 /// A device bound by a synced passkey alone has reduced rights for this long, seconds.
 pub const LIMITED_S: i64 = 24 * 3600;
 /// Devices of one person that wait to be allowed: enough for whoever tries again, few to look through.

@@ -35,7 +35,9 @@ impl Presence {
     /// The class of the strongest piece of evidence.
     pub fn of(near: &[Near]) -> Presence {
         near.iter().map(|n| match n {
-            Near::SameNetwork => Presence::Weak,
+            Near::SameNetwork | Near::Badge => Presence::Weak,
+            Near::Site => Presence::Medium,
+            Near::AttestedSite => Presence::Strong,
         }).max().unwrap_or(Presence::Unproven)
     }
 }

@@ -7,6 +7,7 @@ use crate::limits::NETWORKS;
 use crate::right::Right;
 use crate::signal::Signal;
 use crate::standing::Standing;
+use crate::terminal::AtTerminal;
 use countersign_wire::jose::Jwk;
 use countersign_wire::{
     CeremonyId, ClientId, CredentialId, DeviceId, PersonId, SessionId, Thumbprint, Time, TxnId,
@@ -84,6 +85,9 @@ pub struct SessionFacts {
     /// The key in hardware that its browser bound it to (Device Bound Session Credentials), once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Jwk>,
+    /// The registered terminal it runs at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<AtTerminal>,
 }
 
 impl SessionFacts {

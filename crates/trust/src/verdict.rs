@@ -3,8 +3,9 @@
 
 use crate::ceremony::{Approved, Ceremony};
 use crate::presence::Presence;
+use crate::terminal::Stands;
 use countersign_wire::code::Direction;
-use countersign_wire::statement::Channel;
+use countersign_wire::statement::{Channel, Near};
 use serde::Serialize;
 
 /// How far a mitigation was met.
@@ -54,7 +55,9 @@ pub fn verdicts(ceremony: &Ceremony, approved: &Approved, set: &Setting) -> Vec<
     let when = |n, ok: bool, yes, no| v(n, if ok { Met::Met } else { Met::Not }, if ok { yes } else { no });
     let near = match Presence::of(&scan.near) {
         Presence::Strong => v(1, Met::Met, "strong_nearness"),
-        Presence::Medium | Presence::Weak => v(1, Met::Partial, "same_network"),
+        Presence::Medium => v(1, Met::Partial, "registered_terminal_at_its_site"),
+        Presence::Weak if scan.near.contains(&Near::Badge) => v(1, Met::Partial, "badge_read_by_the_terminal"),
+        Presence::Weak => v(1, Met::Partial, "same_network"),
         Presence::Unproven => v(1, Met::Not, "nothing_shows_nearness"),
     };
     let decided_ms = approved.at.ms_since(scan.at);
@@ -107,6 +110,13 @@ pub fn verdicts(ceremony: &Ceremony, approved: &Approved, set: &Setting) -> Vec<
     } else {
         v(14, Met::Partial, "software_phone_or_quick")
     };
+    let terminal = ceremony.opening.terminal.as_ref();
+    let trusted = match terminal {
+        Some(t) if t.plate.attested => v(7, Met::Met, "attested_terminal"),
+        Some(_) => v(7, Met::Partial, "registered_terminal"),
+        None => v(7, Met::Not, "unknown_terminal"),
+    };
+    let at_site = terminal.is_some_and(|t| t.stands == Stands::AtSite);
     let typed = if scan.done.contains(&Direction::TypedOnTerminal) {
         v(16, Met::Met, "typed_on_terminal")
     } else if scan.done.contains(&Direction::TypedOnDevice) {
@@ -121,8 +131,8 @@ pub fn verdicts(ceremony: &Ceremony, approved: &Approved, set: &Setting) -> Vec<
         unique,
         filter,
         recover,
-        v(7, Met::Not, "unknown_terminal"),
-        v(8, Met::Not, "no_listed_network"),
+        trusted,
+        when(8, at_site, "a_network_of_its_site", "no_listed_network"),
         scopes,
         tokens,
         v(11, Met::Met, "budgets_on"),

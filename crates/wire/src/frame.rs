@@ -50,6 +50,11 @@ pub fn channel_key(k: &[u8], cid: &str, jkt: &str) -> [u8; 32] {
     m(k, "ck", &[cid.as_bytes(), jkt.as_bytes()])
 }
 
+/// The same for a phone's live badge: `M(K, "badge", handle, device)`.
+pub fn badge_key(k: &[u8], handle: &[u8; 16], device: &str) -> [u8; 32] {
+    m(k, "badge", &[handle, device.as_bytes()])
+}
+
 /// `wk`, which lets the terminal watch, confirm and abandon: `M(ck, "wait")`.
 pub fn wait_key(ck: &[u8; 32]) -> [u8; 32] {
     m(ck, "wait", &[])

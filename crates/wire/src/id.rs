@@ -96,6 +96,8 @@ uuid_ids! {
     WorkloadId,
     /// An enrolled device.
     DeviceId,
+    /// A registered screen: nobody's device.
+    TerminalId,
     /// One cross-device attempt (`cid`).
     CeremonyId,
     /// Countersign's own session.

@@ -3,8 +3,10 @@
 
 mod overview;
 mod posture;
+mod terminal;
 
 pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, RightItem, SessionItem, StandingItem, Story};
+pub use terminal::{BadgeMade, RegisterTerminal, Registered, TerminalAsked, TerminalTpm};
 pub use posture::{PostureBody, PostureFact, PostureTaken, PostureView, TpmAsk, TpmSealed};
 
 use crate::code::Direction;
@@ -50,6 +52,23 @@ pub struct Open {
     /// Login name of who wants to be let back in, with `recover`; an unknown one answers alike.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub login: Option<String>,
+    /// Wish to raise the session that the same key holds. Without it a sign-in is another person's,
+    /// perhaps: a registered key stays from one to the next.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub raise: bool,
+    /// Of a registered terminal: how often it has opened, this time included.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub counter: Option<i64>,
+    /// Of a registered terminal, instead of `flow`: sign in to what its class is for.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub kiosk: bool,
+    /// Of a registered terminal: two frames that it read from a phone's badge, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub badge: Vec<String>,
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
 }
 
 /// Reply to [`Open`].

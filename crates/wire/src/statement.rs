@@ -78,6 +78,8 @@ pub enum Channel {
     UserCode,
     /// A request offered to a named person.
     Push,
+    /// The phone's live badge, scanned by a registered terminal.
+    Badge,
 }
 
 impl Channel {
@@ -88,6 +90,7 @@ impl Channel {
             Channel::Pair => "pair",
             Channel::UserCode => "user_code",
             Channel::Push => "push",
+            Channel::Badge => "badge",
         }
     }
 }
@@ -98,6 +101,12 @@ impl Channel {
 pub enum Near {
     /// Both requests came from one IPv4 address or IPv6 /64. Weak.
     SameNetwork,
+    /// A registered terminal has read the phone's live badge. Weak: a film of it can be sent on.
+    Badge,
+    /// A registered terminal in one of its site's networks. Medium.
+    Site,
+    /// The same, of a terminal whose key a TPM keeps. Strong.
+    AttestedSite,
 }
 
 /// Who asks.
@@ -158,6 +167,23 @@ pub struct Screen {
     pub agent: String,
     /// When it opened, seconds.
     pub opened_at: i64,
+    /// What it is registered as; absent for a screen that nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub plate: Option<Plate>,
+}
+
+/// What a registered terminal is known as, on its own screen and on the phone. Only its registered key
+/// puts it into a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plate {
+    /// Its name: `Till 4`.
+    pub name: String,
+    /// Where it stands.
+    pub place: String,
+    /// `till`, `kiosk`, `workstation`, `console`, or another word of the operator's.
+    pub class: String,
+    /// Whether a TPM showed that it keeps the key.
+    pub attested: bool,
 }
 
 /// The digits that were demanded, in which directions.

@@ -19,7 +19,9 @@ const ECC: u16 = 0x0023;
 const FIXED: u32 = 0x02 | 0x10 | 0x20;
 /// TPMA_OBJECT: restricted and sign. Such a key signs nothing that looks like the TPM's own word
 /// and is not.
-const RESTRICTED_SIGN: u32 = 0x0001_0000 | 0x0004_0000;
+const RESTRICTED_SIGN: u32 = 0x0001_0000 | SIGN;
+/// TPMA_OBJECT: sign.
+const SIGN: u32 = 0x0004_0000;
 /// TPMA_OBJECT: decrypt.
 const DECRYPT: u32 = 0x0002_0000;
 
@@ -104,6 +106,11 @@ impl Public {
     /// Whether it is such a key, and one that signs nothing but what the TPM itself says.
     pub fn is_attestation_key(&self) -> bool {
         self.is_fixed() && self.attributes & RESTRICTED_SIGN == RESTRICTED_SIGN && self.attributes & DECRYPT == 0
+    }
+
+    /// Whether it is such a key, and one that signs what it is given.
+    pub fn is_signing_key(&self) -> bool {
+        self.is_fixed() && self.attributes & RESTRICTED_SIGN == SIGN && self.attributes & DECRYPT == 0
     }
 
     /// The name that the TPM gives to these bytes (Part 1 §16): the algorithm and the hash.

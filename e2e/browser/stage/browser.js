@@ -16,20 +16,20 @@ export class Browser {
   complaints = [];
 
   /**
-   * `phone` turns the fake camera on; `flags` are further switches; `visitor` says where it stands and whom it trusts (`House.visitor`); `settings` go to
-   * the context (viewport, colours).
+   * `phone` is one, with the fake camera on, which `camera` gives to any; `flags` are further switches; `visitor` says where it stands and whom it
+   * trusts (`House.visitor`); `settings` go to the context (viewport, colours).
    */
-  static async launch({ phone = false, flags = [], visitor, ...settings } = {}) {
+  static async launch({ phone = false, camera = phone, flags = [], visitor, ...settings } = {}) {
     const browser = new Browser();
     browser.directory = mkdtempSync(join(tmpdir(), 'countersign-profile-'));
     browser.film = join(browser.directory, 'camera.y4m');
     dark(browser.film);
     visitor?.prepare(browser.directory);
-    const camera = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${browser.film}`];
+    const film = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${browser.film}`];
     browser.context = await chromium.launchPersistentContext(browser.directory, {
       executablePath: PROGRAM,
       headless: false,
-      args: [...FLAGS, ...flags, ...(phone ? camera : []), ...(visitor?.arguments ?? [])],
+      args: [...FLAGS, ...flags, ...(camera ? film : []), ...(visitor?.arguments ?? [])],
       ...(visitor && { env: { ...process.env, HOME: browser.directory } }),
       ignoreDefaultArgs: ['--enable-automation'],
       viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },

@@ -10,10 +10,10 @@ const FRAME_MS = 3_000;
 
 export class Stage {
   /** Everything runs, in `house` if there is one; the phone is enrolled unless `enrolled` is false. */
-  static async open({ enrolled = true, screen = {}, phone = {}, house, top, scope = 'openid profile', registered = '' } = {}) {
+  static async open({ enrolled = true, screen = {}, phone = {}, house, top, port, scope = 'openid profile', registered = '' } = {}) {
     const stage = new Stage();
     stage.till = new Till({ id: 'till', name: 'Harbour Books Till', scope, fetch: house?.fetch });
-    const till = await stage.till.open();
+    const till = await stage.till.open(port);
     till.more += `\n${registered}`;
     stage.server = await serve({ organisation: ORGANISATION, clients: [till], house, top });
     stage.issuer = stage.server.issuer;

@@ -43,8 +43,8 @@ export class Till {
   }
 
   /** Opens the doors; the server is told where they are before it is there itself. */
-  async open() {
-    await new Promise((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+  async open(port = 0) {
+    await new Promise((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
     this.origin = `http://localhost:${this.#server.address().port}`;
     return { id: this.id, name: this.name, redirect: `${this.origin}/back`, scopes: this.scope.split(' ').filter((one) => one !== 'openid'), more: `backchannel_logout_uri = "${this.origin}/ended"\npost_logout_redirect_uris = ["${this.origin}/"]\ndetail_types = ["payment"]` };
   }

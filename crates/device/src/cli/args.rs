@@ -168,6 +168,14 @@ pub enum Command {
         #[command(flatten)]
         agents: Agents,
     },
+    /// Register this machine as a terminal by its link; its key is in a file, or in a TPM with `--tpm`
+    Terminal {
+        /// The link, https://HOST/terminal#…
+        link: String,
+        /// Keep the key in this machine's TPM (tpm2-tools)
+        #[arg(long)]
+        tpm: bool,
+    },
     /// Sign in on this console with the phone: shows a live code, prints what it got
     SignIn(SignIn),
     /// Act a person's whole part without a browser, for tests and monitoring
@@ -204,8 +212,11 @@ pub enum Posture {
 #[derive(Debug, Args)]
 pub struct SignIn {
     /// The server, https://HOST
-    #[arg(long)]
-    pub issuer: Url,
+    #[arg(long, required_unless_present = "terminal")]
+    pub issuer: Option<Url>,
+    /// As the terminal that is registered here (`terminal`)
+    #[arg(long, conflicts_with = "issuer")]
+    pub terminal: bool,
     /// Registered client id of this program
     #[arg(long)]
     pub client: String,

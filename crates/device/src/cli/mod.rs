@@ -12,6 +12,7 @@ use countersign_device::browser;
 use countersign_device::console::{Console, say};
 use countersign_device::keys::Folder;
 use countersign_device::play::{self, Part};
+use countersign_device::posture::tpm::Tpm;
 use countersign_device::{Fault, Http, Phone, Transport};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -50,7 +51,7 @@ pub fn main() -> ExitCode {
         }
     };
     let side = match &arguments.command {
-        Command::SignIn(_) | Command::Add { .. } => Side::Screen,
+        Command::SignIn(_) | Command::Terminal { .. } | Command::Add { .. } => Side::Screen,
         _ => Side::Phone,
     };
     let as_json = arguments.options.json;
@@ -95,6 +96,7 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
         Command::Enrol { link, name, synced_passkey } => phone::enrol(options, link, name, *synced_passkey).await,
         Command::Rebind { name } => phone::rebind(options, name).await,
         Command::Add { issuer, name } => sign_in::add(options, issuer, name).await,
+        Command::Terminal { link, tpm } => sign_in::terminal(options, link, *tpm).await,
         Command::SignIn(wanted) => sign_in::sign_in(options, wanted).await,
         Command::Posture(wanted) => posture::posture(options, wanted).await,
         Command::Watch { agents } => posture::watch(options, agents).await,
@@ -182,6 +184,9 @@ impl Options {
     }
     pub(crate) fn phone(&self) -> Result<Phone, Fault> {
         Phone::load(self.folder()?, self.transport())
+    }
+    pub(crate) fn tpm(&self) -> Result<Option<Tpm>, Fault> {
+        Ok(Tpm::here(self.folder()?.path()))
     }
     pub(crate) fn console(&self) -> Console {
         let mut console = Console::standard();

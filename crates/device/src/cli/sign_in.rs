@@ -5,16 +5,19 @@ use super::{Found, phone};
 use countersign_device::console::{say, sign_in as screen};
 use countersign_device::oidc::{self, CodeFlow, Jwks};
 use countersign_device::phone::InviteLink;
-use countersign_device::terminal::Arrival;
+use countersign_device::terminal::{Arrival, Registered};
 use countersign_device::{Fault, Phone, Terminal, machine};
 use url::Url;
 
 pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found, Fault> {
     let mut console = options.console();
-    let terminal = Terminal::new(options.http(), &wanted.issuer)?;
-    let discovery = oidc::discover(&terminal.http, &wanted.issuer).await?;
+    let terminal = match &wanted.issuer {
+        Some(issuer) => Terminal::new(options.http(), issuer)?,
+        None => Terminal::of(options.http(), Registered::load(options.folder()?, options.tpm()?)?)?,
+    };
+    let discovery = oidc::discover(&terminal.http, terminal.issuer()).await?;
     let flow = CodeFlow::new(&wanted.client, &wanted.redirect_uri, &wanted.scope)?;
-    let url = flow.url(&discovery, &terminal.key.public().thumbprint());
+    let url = flow.url(&discovery, &terminal.tk().public().thumbprint());
     let redirect = match terminal.arrive(&url).await? {
         Arrival::Away(redirect) => redirect,
         Arrival::Flow(id) => {
@@ -25,7 +28,7 @@ pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found,
         }
     };
     let code = flow.code(&discovery, &redirect)?;
-    let tokens = flow.exchange(&terminal.http, &discovery, &terminal.key, &code).await?;
+    let tokens = flow.exchange(&terminal.http, &discovery, terminal.tk(), &code).await?;
     let mut lines = vec!["Signed in.".to_owned()];
     let mut json = serde_json::Map::new();
     if let Some(text) = &tokens.id_token {
@@ -33,7 +36,7 @@ pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found,
         let claims = keys.id_token(text, &discovery.issuer, &flow.client_id, &flow.nonce, machine::now())?;
         let name = match claims.name {
             Some(name) => Some(name),
-            None => oidc::person(&terminal.http, &discovery, &terminal.key, &tokens.access_token, &claims.sub)
+            None => oidc::person(&terminal.http, &discovery, terminal.tk(), &tokens.access_token, &claims.sub)
                 .await?
                 .and_then(|person| person.name),
         };
@@ -62,6 +65,22 @@ pub(super) async fn sign_in(options: &Options, wanted: &SignIn) -> Result<Found,
         json.insert("access_token".into(), tokens.access_token.into());
     }
     Ok(Found::new(lines, json.into()))
+}
+
+pub(super) async fn terminal(options: &Options, link: &str, in_tpm: bool) -> Result<Found, Fault> {
+    let none = || Fault::Local("this machine has no TPM that tpm2-tools can speak with".into());
+    let tpm = if in_tpm { Some(options.tpm()?.ok_or_else(none)?) } else { None };
+    let registered = Registered::join(&options.http(), link, options.folder()?, tpm).await?;
+    let kept = registered.kept();
+    let plate = &kept.plate;
+    let key = if plate.attested { "in its TPM" } else { "in a file" };
+    let lines = vec![
+        format!("Registered as {}.", say::tidy(&plate.name)),
+        format!("  Place     {}", say::tidy(&plate.place)),
+        format!("  Class     {}", say::tidy(&plate.class)),
+        format!("  Key       {key}"),
+    ];
+    Ok(Found::new(lines, serde_json::json!({ "terminal": kept.terminal, "plate": plate })))
 }
 
 pub(super) async fn add(options: &Options, issuer: &Url, name: &str) -> Result<Found, Fault> {

@@ -48,21 +48,34 @@ pub fn clock(seconds: i64) -> String {
 /// The statement as a question, its rows, and the warning.
 pub fn statement(of: &Statement, person: &str) -> Vec<String> {
     let agent = if of.terminal.agent.is_empty() { "an unknown screen".into() } else { tidy(&of.terminal.agent) };
+    let plate = of.terminal.plate.as_ref();
+    let screen = plate.map_or_else(|| "on an unknown screen".to_owned(), |p| format!("at [ {} ]", tidy(&p.name)));
     let question = match of.purpose {
-        Purpose::SignIn => "Sign in on an unknown screen?".to_owned(),
-        Purpose::StepUp => "Confirm that it is you on an unknown screen?".to_owned(),
+        Purpose::SignIn => format!("Sign in {screen}?"),
+        Purpose::StepUp => format!("Confirm that it is you {screen}?"),
         Purpose::EnrolDevice => format!("Add {agent} to your devices?"),
         Purpose::ToolCall => format!("Let the agent {agent} use a tool, once?"),
         Purpose::Right => format!("Allow {} this?", tidy(of.request.message.as_deref().unwrap_or_default())),
         Purpose::Recover => format!("Let {} back in?", tidy(of.request.message.as_deref().unwrap_or_default())),
     };
-    let near = match of.near.first() {
+    let near = match of.near.iter().max_by_key(|near| match near {
+        Near::SameNetwork => 0,
+        Near::Badge => 1,
+        Near::Site | Near::AttestedSite => 2,
+    }) {
+        Some(Near::Badge) => "It has read this phone's badge.",
         Some(Near::SameNetwork) => "On the same network as this phone.",
+        Some(Near::Site | Near::AttestedSite) => "It is where it belongs.",
         None => "Nothing shows that it is near you.",
     };
     let mut lines = vec![question];
     let joins = of.purpose.is_own();
-    row(&mut lines, if joins { "Device" } else { "Screen" }, &format!("{}. {near}", agent.trim_end_matches('.')));
+    let shown = match plate {
+        Some(p) if p.attested => format!("{}. Registered, with its key in its security chip.", tidy(&p.place)),
+        Some(p) => format!("{}. Registered.", tidy(&p.place)),
+        None => format!("{}.", agent.trim_end_matches('.')),
+    };
+    row(&mut lines, if joins { "Device" } else { "Screen" }, &format!("{shown} {near}"));
     if !joins {
         let host = tidy(&of.client.redirect_host);
         let host = if host.is_empty() { host } else { format!(" ({host})") };

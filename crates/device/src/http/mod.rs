@@ -8,7 +8,8 @@ pub use events::EventStream;
 pub use jar::{Jar, is_loopback, is_trustworthy};
 
 use crate::fault::chain;
-use crate::{Fault, Refusal, SoftwareKey, machine};
+use crate::keys::Prove;
+use crate::{Fault, Refusal, machine};
 use countersign_wire::dpop::{self, NumericDate, ProofClaims};
 use countersign_wire::{b64, mac};
 use reqwest::{Method, Response, header};
@@ -105,7 +106,7 @@ pub struct Http {
 #[derive(Clone, Copy)]
 pub struct Prover<'a> {
     /// The key.
-    pub key: &'a SoftwareKey,
+    pub key: &'a dyn Prove,
     /// Whether the proof covers the body (`bd`), as a device's must.
     pub body: bool,
     /// An access token shown with it (`ath`).
@@ -114,11 +115,11 @@ pub struct Prover<'a> {
 
 impl<'a> Prover<'a> {
     /// A terminal's or client's proof.
-    pub fn terminal(key: &'a SoftwareKey) -> Prover<'a> {
+    pub fn terminal(key: &'a dyn Prove) -> Prover<'a> {
         Prover { key, body: false, token: None }
     }
     /// A device's proof, which covers the body.
-    pub fn device(key: &'a SoftwareKey) -> Prover<'a> {
+    pub fn device(key: &'a dyn Prove) -> Prover<'a> {
         Prover { key, body: true, token: None }
     }
 }
@@ -313,7 +314,8 @@ impl Http {
         }
     }
 
-    fn nonce(&self, url: &Url) -> Option<String> {
+    /// The nonce that the server of `url` gave last.
+    pub fn nonce(&self, url: &Url) -> Option<String> {
         let nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         nonces.get(&url.origin().ascii_serialization()).cloned()
     }

@@ -2,8 +2,10 @@
 //! and passkey of the protocol may be ES256.
 
 mod folder;
+mod tpm;
 
 pub use folder::Folder;
+pub use tpm::TpmKey;
 
 use crate::Fault;
 use aws_lc_rs::rand::SystemRandom;
@@ -13,6 +15,12 @@ use aws_lc_rs::signature::{
 use countersign_wire::Secret;
 use countersign_wire::jose::jws::SignFault;
 use countersign_wire::jose::{Alg, Jwk, Signer};
+
+/// A key that can show whose it is, wherever it is kept.
+pub trait Prove: Signer {
+    /// The public half.
+    fn public(&self) -> &Jwk;
+}
 
 /// A private P-256 key in this process's memory.
 pub struct SoftwareKey {
@@ -67,6 +75,12 @@ impl Signer for SoftwareKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignFault> {
         let made = self.fixed.sign(&SystemRandom::new(), message).map_err(|_| SignFault)?;
         Ok(made.as_ref().to_vec())
+    }
+}
+
+impl Prove for SoftwareKey {
+    fn public(&self) -> &Jwk {
+        &self.public
     }
 }
 

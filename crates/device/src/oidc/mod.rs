@@ -6,7 +6,8 @@ mod token;
 pub use token::{IdClaims, Jwks, LogoutClaims};
 
 use crate::http::{Call, Prover};
-use crate::{Fault, Http, SoftwareKey, machine};
+use crate::keys::Prove;
+use crate::{Fault, Http, machine};
 use countersign_wire::{Thumbprint, b64, mac};
 use serde::Deserialize;
 use url::Url;
@@ -140,7 +141,7 @@ impl CodeFlow {
         &self,
         http: &Http,
         discovery: &Discovery,
-        key: &SoftwareKey,
+        key: &dyn Prove,
         code: &str,
     ) -> Result<Tokens, Fault> {
         let call = Call::form(discovery.token_endpoint.clone(), &[
@@ -168,7 +169,7 @@ pub struct Person {
 pub async fn person(
     http: &Http,
     discovery: &Discovery,
-    key: &SoftwareKey,
+    key: &dyn Prove,
     token: &str,
     sub: &str,
 ) -> Result<Option<Person>, Fault> {

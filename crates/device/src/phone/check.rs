@@ -124,7 +124,7 @@ pub(crate) mod tests {
             client: Asker { id: client.clone(), name: "Harbour Books Till".into(), redirect_host: "till.example".into() },
             boundary: Boundary::Tokens,
             request: Asked { hash: "h".into(), scopes: vec!["openid".into()], details: vec![], message: None },
-            terminal: Screen { jkt: Thumbprint::from_digest(&[3; 32]), kind: "browser".into(), agent: "Firefox".into(), opened_at: 1_799_999_990 },
+            terminal: Screen { jkt: Thumbprint::from_digest(&[3; 32]), kind: "browser".into(), agent: "Firefox".into(), opened_at: 1_799_999_990, plate: None },
             start: false,
             device: DeviceId::new(NOW, [4; 10]),
             dk: Thumbprint::from_digest(&[5; 32]),

@@ -22,10 +22,10 @@ pub use recover::Recovering;
 use crate::http::{Call, Prover};
 use crate::keys::Folder;
 use crate::passkey::About;
-use crate::{Fault, Http, Passkey, SoftwareKey, Transport};
+use crate::{Fault, Http, Live, Passkey, SoftwareKey, Transport};
 use countersign_wire::code::parse_user_code;
 use countersign_wire::frame::Frame;
-use countersign_wire::message::{Confirm, DeviceView, Pending, Scan, StateOnly};
+use countersign_wire::message::{BadgeMade, Confirm, DeviceView, Pending, Scan, StateOnly};
 use countersign_wire::{CeremonyId, DeviceId, PersonId, Thumbprint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -180,6 +180,12 @@ impl Phone {
     /// Requests offered to this person.
     pub async fn pending(&self) -> Result<Pending, Fault> {
         self.fetch("/device/pending").await
+    }
+
+    /// A live badge, for a registered terminal to read; what it opens is then among [`Phone::pending`].
+    pub async fn badge(&self) -> Result<Live, Fault> {
+        let made: BadgeMade = self.post("/device/badges", &serde_json::json!({})).await?;
+        Live::new(&made.handle, &made.ck, made.t_ms)
     }
 
     /// How a ceremony that this phone scanned stands.

@@ -29,20 +29,13 @@ impl Tpm {
     /// Shows how this machine started, bound to the report with `nonce`.
     pub async fn quote(&self, phone: &Phone, nonce: &str) -> Result<Evidence, Fault> {
         let desk = Desk::new(self)?;
-        desk.run("createek", &["-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub"])?;
+        let ek = desk.endorsement()?;
         desk.run("createak", &["-C", "ek.ctx", "-c", "ak.ctx", "-G", "ecc", "-g", "sha256", "-s", "ecdsa", "-u", "ak.pub", "-n", "ak.name"])?;
-        desk.run("nvread", &[EK_CERTIFICATE, "-o", "ek.der"])?;
-        let leaf = desk.read("ek.der")?;
-        let ek: Vec<String> = std::iter::once(whole(&leaf)).chain(self.above.iter().map(Vec::as_slice)).map(b64::encode).collect();
         // TPM2B_PUBLIC: a length, then what is named.
         let ak = b64::encode(desk.read("ak.pub")?.get(2..).unwrap_or_default());
         let ask = TpmAsk { nonce: nonce.to_owned(), ek: ek.clone(), ak: ak.clone() };
         let sealed: TpmSealed = phone.post("/device/evidence/tpm", &ask).await?;
-        desk.write("credential", &blob(&bytes(&sealed.object)?, &bytes(&sealed.seed)?))?;
-        desk.run("startauthsession", &["--policy-session", "-S", "session.ctx"])?;
-        desk.run("policysecret", &["-S", "session.ctx", "-c", "e"])?;
-        desk.run("activatecredential", &["-c", "ak.ctx", "-C", "ek.ctx", "-i", "credential", "-o", "secret", "-P", "session:session.ctx"])?;
-        desk.run("flushcontext", &["session.ctx"])?;
+        let secret = desk.open_sealed("ak.ctx", &sealed)?;
         let wanted = PCRS.map(|n| n.to_string()).join(",");
         let bank = format!("sha256:{wanted}");
         let bound = hex(&binding(nonce, &phone.dk()));
@@ -53,7 +46,7 @@ impl Tpm {
         Ok(Evidence::TpmQuote(TpmQuote {
             ek,
             ak,
-            secret: b64::encode(&desk.read("secret")?),
+            secret,
             attest: b64::encode(&desk.read("quote")?),
             signature: b64::encode(&desk.read("signature")?),
             pcrs,
@@ -105,13 +98,31 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A private directory for the programs' files, gone with it.
-struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     tpm: &'a Tpm,
     path: PathBuf,
 }
 
 impl<'a> Desk<'a> {
-    fn new(tpm: &'a Tpm) -> Result<Desk<'a>, Fault> {
+    /// The endorsement key, ready in `ek.ctx`: its certificate and those above it.
+    pub(crate) fn endorsement(&self) -> Result<Vec<String>, Fault> {
+        self.run("createek", &["-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub"])?;
+        self.run("nvread", &[EK_CERTIFICATE, "-o", "ek.der"])?;
+        let leaf = self.read("ek.der")?;
+        Ok(std::iter::once(whole(&leaf)).chain(self.tpm.above.iter().map(Vec::as_slice)).map(b64::encode).collect())
+    }
+
+    /// What was sealed to the endorsement key and to the key in `context`.
+    pub(crate) fn open_sealed(&self, context: &str, sealed: &TpmSealed) -> Result<String, Fault> {
+        self.write("credential", &blob(&bytes(&sealed.object)?, &bytes(&sealed.seed)?))?;
+        self.run("startauthsession", &["--policy-session", "-S", "session.ctx"])?;
+        self.run("policysecret", &["-S", "session.ctx", "-c", "e"])?;
+        self.run("activatecredential", &["-c", context, "-C", "ek.ctx", "-i", "credential", "-o", "secret", "-P", "session:session.ctx"])?;
+        self.run("flushcontext", &["session.ctx"])?;
+        Ok(b64::encode(&self.read("secret")?))
+    }
+
+    pub(crate) fn new(tpm: &'a Tpm) -> Result<Desk<'a>, Fault> {
         let name = b64::encode(&mac::h(&crate::machine::bytes::<16>()?));
         let path = std::env::temp_dir().join(format!("countersign-tpm-{name}"));
         let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&path);
@@ -120,7 +131,7 @@ impl<'a> Desk<'a> {
     }
 
     /// A TPM without a resource manager has room for three objects: what the last program left goes first.
-    fn run(&self, tool: &str, arguments: &[&str]) -> Result<(), Fault> {
+    pub(crate) fn run(&self, tool: &str, arguments: &[&str]) -> Result<(), Fault> {
         self.tool("flushcontext", &["-t"])?;
         self.tool(tool, arguments)
     }
@@ -140,11 +151,11 @@ impl<'a> Desk<'a> {
         Err(Fault::Local(format!("`tpm2_{tool}` failed: {}", why.trim())))
     }
 
-    fn read(&self, name: &str) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, Fault> {
         std::fs::read(self.path.join(name)).map_err(|e| Fault::Local(format!("the TPM's `{name}` is not there: {e}")))
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
         std::fs::write(self.path.join(name), bytes).map_err(|e| Fault::Local(format!("cannot write `{name}`: {e}")))
     }
 }

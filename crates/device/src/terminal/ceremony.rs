@@ -1,11 +1,11 @@
 //! An open ceremony as its terminal knows it: names, keys, and the server's clock.
 
-use crate::Fault;
-use countersign_wire::frame::{Frame, index_at, wait_key};
+use crate::{Fault, Live};
+use countersign_wire::frame::wait_key;
 use countersign_wire::message::Opened;
 use countersign_wire::{CeremonyId, b64};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::ops::Deref;
+use std::time::Duration;
 
 /// What the terminal holds of its ceremony. It has no `Debug`: the channel key must not print.
 pub struct Ceremony {
@@ -15,14 +15,17 @@ pub struct Ceremony {
     pub user_code: String,
     /// What stands in for the cookie where there is none.
     pub collector: Option<String>,
-    /// The lookup name inside frames.
-    pub handle: [u8; 16],
-    /// The channel key, from which frames are made.
-    pub ck: [u8; 32],
+    /// What its code is made of.
+    pub live: Live,
     /// How long it lives unscanned.
     pub life: Duration,
-    /// A moment of this machine's monotonic clock and the server's time since the opening then.
-    heard: Mutex<(Instant, i64)>,
+}
+
+impl Deref for Ceremony {
+    type Target = Live;
+    fn deref(&self) -> &Live {
+        &self.live
+    }
 }
 
 impl Ceremony {
@@ -33,33 +36,9 @@ impl Ceremony {
             cid: opened.cid.parse().map_err(strange)?,
             user_code: opened.user_code.clone(),
             collector: opened.collector.clone(),
-            handle: b64::decode_array(&opened.handle).map_err(strange)?,
-            ck: b64::decode_array(&opened.ck).map_err(strange)?,
+            live: Live::new(&opened.handle, &opened.ck, opened.t_ms)?,
             life: Duration::from_millis((opened.t_ms.max(0) + opened.left_ms.max(0)).unsigned_abs()),
-            heard: Mutex::new((crate::machine::tick(), opened.t_ms)),
         })
-    }
-
-    /// Sets the clock by what the server just said.
-    pub fn hear(&self, t_ms: i64) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = (crate::machine::tick(), t_ms);
-    }
-
-    /// Milliseconds since the opening, by the server's clock.
-    pub fn age_ms(&self) -> i64 {
-        let (at, t_ms) = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        t_ms.saturating_add(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))
-    }
-
-    /// The frame of this moment.
-    pub fn frame(&self) -> Frame {
-        self.frame_from_now(0)
-    }
-
-    /// The frame `steps` later (or earlier, if negative).
-    pub fn frame_from_now(&self, steps: i64) -> Frame {
-        let index = index_at(self.age_ms()).saturating_add(steps).max(0);
-        Frame::make(&self.ck, self.handle, u16::try_from(index).unwrap_or(u16::MAX))
     }
 
     /// What the code of this moment says.
@@ -77,7 +56,7 @@ impl Ceremony {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
-    use countersign_wire::frame::{Grade, judge};
+    use countersign_wire::frame::{Frame, Grade, judge};
 
     #[test]
     fn frames_follow_the_servers_clock() {

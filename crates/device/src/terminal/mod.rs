@@ -7,12 +7,15 @@
 //! 4. `redeem` collects, with cookie, wait key and a proof by `tk`; `proceed` after the greeting.
 
 mod ceremony;
+mod registered;
 mod watch;
 
 pub use ceremony::Ceremony;
+pub use registered::Registered;
 pub use watch::{Watch, is_final};
 
 use crate::http::{Call, Prover};
+use crate::keys::Prove;
 use crate::{Fault, Http, SoftwareKey};
 use countersign_wire::message::{
     AssertionAsk, Beat, BeatTaken, Confirm, Next, Open, Opened, RedeemedReply, StateOnly, StateView,
@@ -21,6 +24,7 @@ use countersign_wire::webauthn::AssertionText;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use url::Url;
 
 /// Redirects followed at most on the way to or from a sign-in page.
@@ -32,7 +36,11 @@ pub struct Terminal {
     pub http: Http,
     /// Its key (`tk`). Tests may change it between two steps.
     pub key: SoftwareKey,
+    /// What it is registered as; then its registered key proves.
+    pub registered: Option<Registered>,
     issuer: Url,
+    /// Whether the session here was found too little for what is asked.
+    raising: AtomicBool,
 }
 
 /// Where an authorization URL led.
@@ -47,7 +55,18 @@ pub enum Arrival {
 impl Terminal {
     /// A terminal of `issuer` with a fresh key.
     pub fn new(http: Http, issuer: &Url) -> Result<Terminal, Fault> {
-        Ok(Terminal { http, key: SoftwareKey::generate()?, issuer: issuer.clone() })
+        Ok(Terminal { http, key: SoftwareKey::generate()?, registered: None, issuer: issuer.clone(), raising: AtomicBool::new(false) })
+    }
+
+    /// A registered terminal.
+    pub fn of(http: Http, registered: Registered) -> Result<Terminal, Fault> {
+        let fresh = Terminal::new(http, &registered.kept().issuer)?;
+        Ok(Terminal { registered: Some(registered), ..fresh })
+    }
+
+    /// The key that proves.
+    pub fn tk(&self) -> &dyn Prove {
+        self.registered.as_ref().map_or(&self.key, Registered::key)
     }
 
     /// Its browser and its key, for a device that goes on with them.
@@ -105,7 +124,14 @@ impl Terminal {
 
     /// Opens a ceremony for the sign-in page `flow`.
     pub async fn open(&self, flow: &str) -> Result<Ceremony, Fault> {
-        self.open_as(&Open { flow: Some(flow.to_owned()), ..Open::default() }).await
+        let raise = self.raising.load(Ordering::Relaxed);
+        self.open_as(&Open { flow: Some(flow.to_owned()), raise, ..Open::default() }).await
+    }
+
+    /// Opens what the idle screen of a registered terminal's class is for.
+    pub async fn open_idle(&self) -> Result<Ceremony, Fault> {
+        self.http.call(&Call::fetch(self.url("/kiosk")?)).await?;
+        self.open_as(&Open { kiosk: true, ..Open::default() }).await
     }
 
     /// Opens a ceremony in which an enrolled device lets this one in; `key` becomes its device
@@ -123,9 +149,17 @@ impl Terminal {
         self.open_as(&open).await
     }
 
-    /// Opens as `open` says.
+    /// Opens as `open` says; a registered terminal counts.
     pub async fn open_as(&self, open: &Open) -> Result<Ceremony, Fault> {
-        let call = Call::post(self.url("/ceremonies")?, open)?.proved(Prover::terminal(&self.key));
+        let mut open = open.clone();
+        if let Some(registered) = &self.registered
+            && open.purpose.is_none()
+            && open.counter.is_none()
+        {
+            open.counter = Some(registered.count()?);
+        }
+        let open = &open;
+        let call = Call::post(self.url("/ceremonies")?, open)?.proved(Prover::terminal(self.tk()));
         let opened: Opened = self.http.ask(&call).await?;
         Ceremony::new(&opened)
     }
@@ -162,7 +196,7 @@ impl Terminal {
     /// Collects what was approved. Never repeated: a lost answer means to abandon and open anew.
     pub async fn redeem(&self, ceremony: &Ceremony) -> Result<RedeemedReply, Fault> {
         let call = Call::post(self.ceremony_url(ceremony, "/redeem")?, &json!({}))?;
-        self.http.ask(&self.watching(ceremony, call).proved(Prover::terminal(&self.key))).await
+        self.http.ask(&self.watching(ceremony, call).proved(Prover::terminal(self.tk()))).await
     }
 
     /// Goes on after the greeting.
@@ -172,7 +206,10 @@ impl Terminal {
 
     /// Goes on with a session that this browser and key hold already.
     pub async fn resume(&self, flow: &str) -> Result<Next, Fault> {
-        self.prove(&format!("/sign-in/{flow}/resume"), &json!({})).await
+        let resumed = self.prove(&format!("/sign-in/{flow}/resume"), &json!({})).await;
+        let too_little = resumed.as_ref().is_err_and(|fault: &Fault| fault.is("step_up") || fault.is("locked"));
+        self.raising.store(too_little, Ordering::Relaxed);
+        resumed
     }
 
     /// What a passkey on this screen would have to sign.
@@ -182,7 +219,8 @@ impl Terminal {
 
     /// Signs in with a passkey on this screen.
     pub async fn passkey(&self, flow: &str, assertion: &AssertionText) -> Result<RedeemedReply, Fault> {
-        self.prove(&format!("/sign-in/{flow}/passkey"), &json!({ "assertion": assertion })).await
+        let raise = self.raising.load(Ordering::Relaxed);
+        self.prove(&format!("/sign-in/{flow}/passkey"), &json!({ "assertion": assertion, "raise": raise })).await
     }
 
     /// Goes back to the client without signing in.
@@ -197,12 +235,12 @@ impl Terminal {
 
     /// Ends the session of this browser and key.
     pub async fn end_session(&self) -> Result<(), Fault> {
-        let call = Call::post(self.url("/session/end")?, &json!({}))?.proved(Prover::terminal(&self.key));
+        let call = Call::post(self.url("/session/end")?, &json!({}))?.proved(Prover::terminal(self.tk()));
         self.http.call(&call).await.map(|_| ())
     }
 
     async fn prove<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Fault> {
-        self.http.ask(&Call::post(self.url(path)?, body)?.proved(Prover::terminal(&self.key))).await
+        self.http.ask(&Call::post(self.url(path)?, body)?.proved(Prover::terminal(self.tk()))).await
     }
 
     fn watching<'a>(&self, ceremony: &Ceremony, call: Call<'a>) -> Call<'a> {

@@ -30,6 +30,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             activity: Vec::new(),
             notices: Vec::new(),
             recovery: None,
+            badge: false,
         });
     }
     let stored = app.store.devices_of(person).await?;
@@ -42,6 +43,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             left: set.facts.left(),
             made_at: set.facts.made_at.seconds(),
         }),
+        badge: !app.store.terminals("", 1).await?.is_empty(),
         me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
         device: by.device.id.to_string(),
     })
@@ -68,6 +70,8 @@ async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], n
         open.push(SessionItem {
             id: f.id.to_string(),
             screen: f.agent.clone(),
+            terminal: f.terminal.as_ref().map(|t| t.plate.name.clone()),
+            place: f.terminal.as_ref().map(|t| t.plate.place.clone()),
             client: clients.join(", "),
             rights: f.scopes_at(registered.first(), now),
             timed: f.rights.iter().filter(|r| r.is_live(now)).map(|r| rights::item(r, now)).collect(),
@@ -90,7 +94,7 @@ async fn activity(app: &App, person: &PersonId) -> Result<Vec<ActivityItem>, Fau
     for (_, event) in app.store.activity(person, 30).await? {
         let body: Value = serde_json::from_str(&event.body).unwrap_or(Value::Null);
         let screen = match event.ceremony.as_deref().map(str::parse) {
-            Some(Ok(cid)) => app.store.ceremony(&cid).await?.map(|c| c.opening.agent),
+            Some(Ok(cid)) => app.store.ceremony(&cid).await?.map(|c| c.opening.terminal.map_or(c.opening.agent, |t| t.plate.name)),
             _ => None,
         };
         activity.push(ActivityItem {

@@ -11,19 +11,23 @@ use countersign_store::sql::StoredDevice;
 use countersign_trust::Refusal;
 use countersign_wire::evidence::tpm::{self, Endorsed};
 use countersign_wire::message::{TpmAsk, TpmSealed};
-use countersign_wire::{b64, dpop};
+use countersign_wire::{Thumbprint, b64, dpop};
 
 /// Seals a secret for the TPM that a device asks with.
 pub fn seal(app: &App, ctx: &Context, by: &StoredDevice, sent: &TpmAsk) -> Result<TpmSealed, Fault> {
-    let (_, key) = app.keys.k();
     let keys = app.keys.k_live();
     if !keys.iter().any(|k| dpop::is_live_nonce(k.expose(), &sent.nonce, ctx.now)) {
         return Err(Fault::because(Refusal::PostureOld, "a nonce that is over"));
     }
     let endorsed = tpm::endorsed(&sent.ek, &b64::decode(&sent.ak)?, &app.trusted.tpm, ctx.now)
         .map_err(|fault| Fault::because(Refusal::BadEvidence, fault.as_str()))?;
-    let secret = tpm::secret(key.expose(), &endorsed, &sent.nonce, &by.device.jkt);
-    let (object, seed) = credential(&endorsed, &secret, &app.random())
+    sealed(app, &endorsed, &sent.nonce, &by.device.jkt)
+}
+
+/// Seals the secret that goes with this nonce and this key of a device or a terminal.
+pub fn sealed(app: &App, endorsed: &Endorsed, nonce: &str, jkt: &Thumbprint) -> Result<TpmSealed, Fault> {
+    let secret = tpm::secret(app.keys.k().1.expose(), endorsed, nonce, jkt);
+    let (object, seed) = credential(endorsed, &secret, &app.random())
         .map_err(|_| Fault::because(Refusal::BadEvidence, "an endorsement key that nothing can be sealed to"))?;
     Ok(TpmSealed { object: b64::encode(&object), seed: b64::encode(&seed) })
 }

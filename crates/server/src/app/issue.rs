@@ -13,7 +13,8 @@ use countersign_trust::workload::{Behalf, Call, Wish};
 use countersign_trust::policy::{self, Action, Allowed, Ruling, WorkloadRuling};
 use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
-use countersign_trust::session::Session;
+use countersign_trust::session::{Session, SessionFacts};
+use countersign_trust::terminal::{AtTerminal, Stands, Terminal};
 use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, CredentialId, DeviceId, PersonId, Time};
 use std::borrow::Cow;
@@ -31,6 +32,8 @@ pub struct Vetoes {
     pub client: Option<StoredClient>,
     /// People and devices that gave a right of the session and did not open it.
     pub givers: Vec<(Table, String, i64)>,
+    /// The registered terminal, where there is one, and whether it is where it belongs.
+    pub terminal: Option<(Terminal, Stands)>,
 }
 
 impl Vetoes {
@@ -52,7 +55,30 @@ impl Vetoes {
                 None => None,
             },
             givers: Vec::new(),
+            terminal: None,
         })
+    }
+
+    /// The same for a running session, with the terminal it runs at.
+    pub async fn of(app: &App, f: &SessionFacts, client: Option<&ClientId>) -> Result<Vetoes, Fault> {
+        Vetoes::load(app, &f.person, &f.device, &f.credential, client).await?.at(app, f.terminal.as_ref()).await
+    }
+
+    /// Reads the terminal as well.
+    pub async fn at(self, app: &App, at: Option<&AtTerminal>) -> Result<Vetoes, Fault> {
+        let terminal = match at {
+            Some(at) => {
+                let found = app.store.terminal(&at.id).await?;
+                Some((found.ok_or(Fault::because(Refusal::Denied, "a terminal that is gone"))?, at.stands))
+            }
+            None => None,
+        };
+        Ok(Vetoes { terminal, ..self })
+    }
+
+    /// The terminal as policies see it.
+    pub fn screen(&self) -> Option<(&Terminal, Stands)> {
+        self.terminal.as_ref().map(|(t, stands)| (t, *stands))
     }
 
     /// Whatever rests on them holds only if none has moved.
@@ -66,6 +92,7 @@ impl Vetoes {
     pub fn guards_but_credential(&self) -> Vec<(Table, String, i64)> {
         let mut all = resting_on(&self.person, &self.device, self.client.as_ref());
         all.extend(self.givers.iter().cloned());
+        all.extend(self.terminal.as_ref().map(|(t, _)| on_terminal(t)));
         all
     }
 
@@ -83,6 +110,11 @@ pub fn resting_on(person: &Person, device: &Device, client: Option<&StoredClient
     ];
     all.extend(client.map(|c| (Table::Client, c.client.id.to_string(), c.version)));
     all
+}
+
+/// The same for a registered terminal.
+pub fn on_terminal(t: &Terminal) -> (Table, String, i64) {
+    (Table::Terminal, t.id.to_string(), t.version)
 }
 
 /// What the thing to be made rests on.
@@ -135,6 +167,7 @@ impl<'a> Ground<'a> {
 pub fn facts(vetoes: &Vetoes, ground: &Ground<'_>, now: Time) -> policy::Facts {
     let client = vetoes.client.as_ref().map(|c| &c.client);
     policy::Facts::of(&vetoes.person, &vetoes.device, client, ground.purpose, ground.channel, ground.presence, now)
+        .at(vetoes.screen())
         .with_details(ground.details.clone())
         .collected(ground.collector)
         .in_session(ground.session, now)
@@ -162,6 +195,7 @@ pub fn gate(
             person: &vetoes.person,
             device: &vetoes.device,
             credential: &vetoes.credential,
+            terminal: vetoes.terminal.as_ref().map(|(t, _)| t),
             client,
             session: ground.session,
             ruling: &ruling,
@@ -200,7 +234,7 @@ pub async fn gate_in_session(
 ) -> Result<(Permit, Vetoes), Fault> {
     let session = ground.session.ok_or(Fault::because(Refusal::Gone, "no session"))?;
     let f = &session.facts;
-    let mut vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(client)).await?;
+    let mut vetoes = Vetoes::of(app, f, Some(client)).await?;
     let still;
     let mut ground = Cow::Borrowed(ground);
     if f.rights.iter().any(|r| r.is_live(now) && r.by.device != f.device) {
@@ -277,7 +311,7 @@ pub fn gate_workload(app: &App, vetoes: &WorkloadVetoes, asking: &Asking<'_>, no
 }
 
 fn channel_word(text: &str) -> &'static str {
-    ["frame", "pair", "user_code", "push", "passkey"]
+    ["frame", "pair", "user_code", "push", "badge", "passkey"]
         .into_iter()
         .find(|w| *w == text)
         .unwrap_or("unknown")

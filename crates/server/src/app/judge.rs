@@ -22,7 +22,8 @@ use countersign_trust::session::Session;
 use countersign_trust::signal::Subject;
 use countersign_trust::standing::{Effect, Standing};
 use serde_json::Value;
-use countersign_wire::{ClientId, DeviceId, PersonId, Time, TxnId};
+use countersign_trust::terminal::Terminal;
+use countersign_wire::{ClientId, DeviceId, PersonId, TerminalId, Time, TxnId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +122,7 @@ async fn judge_page(app: &App, page: &[Session], txn: &TxnId) -> Result<(), Faul
 
 async fn judge_together(app: &App, page: &[Session], txn: &TxnId) -> Result<(), Fault> {
     let now = app.now();
-    let mut known = Known { policies: app.policies.current(), people: HashMap::new(), devices: HashMap::new(), clients: HashMap::new() };
+    let mut known = Known { policies: app.policies.current(), people: HashMap::new(), devices: HashMap::new(), clients: HashMap::new(), terminals: HashMap::new() };
     let (mut writes, mut events, mut guards) = (Vec::new(), Vec::new(), Vec::new());
     for session in page {
         let (outcome, facts) = known.outcome(app, session, now).await?;
@@ -169,6 +170,7 @@ struct Known {
     people: HashMap<PersonId, Option<Person>>,
     devices: HashMap<DeviceId, Option<Device>>,
     clients: HashMap<ClientId, Option<StoredClient>>,
+    terminals: HashMap<TerminalId, Option<Terminal>>,
 }
 
 impl Known {
@@ -179,6 +181,9 @@ impl Known {
         }
         if !self.devices.contains_key(&f.device) {
             self.devices.insert(f.device.clone(), app.store.device(&f.device).await?.map(|d| d.device));
+        }
+        if let Some(at) = f.terminal.as_ref().filter(|at| !self.terminals.contains_key(&at.id)) {
+            self.terminals.insert(at.id.clone(), app.store.terminal(&at.id).await?);
         }
         if let Some(id) = f.clients.first().filter(|id| !self.clients.contains_key(*id)) {
             self.clients.insert(id.clone(), app.store.client(id).await?);
@@ -192,7 +197,9 @@ impl Known {
         let f = &session.facts;
         let person = self.people.get(&f.person).and_then(Option::as_ref);
         let device = self.devices.get(&f.device).and_then(Option::as_ref);
-        let (Some(person), Some(device)) = (person, device) else {
+        let screen = f.terminal.as_ref().map(|at| (self.terminals.get(&at.id).and_then(Option::as_ref), at.stands));
+        let stands = screen.is_none_or(|(t, _)| t.is_some_and(Terminal::is_active));
+        let (Some(person), Some(device), true) = (person, device, stands) else {
             let policies = vec!["nothing-to-rest-on".to_owned()];
             return Ok((Some(Standing { effect: Effect::End, policies, say: None, at: now }), Value::Bool(false)));
         };
@@ -200,6 +207,7 @@ impl Known {
         let scopes = f.scopes_at(client, now);
         let ground = Ground::of(session, &[], &scopes);
         let facts = Facts::of(person, device, client, ground.purpose, ground.channel, ground.presence, now)
+            .at(screen.and_then(|(t, stands)| Some((t?, stands))))
             .in_session(Some(session), now);
         Ok(match self.policies.rule(Action::Continue, &facts, client, &scopes) {
             Ruling::Deny(d) => {
@@ -220,7 +228,8 @@ impl Known {
     fn guards(&self) -> Vec<(Table, String, i64)> {
         let people = self.people.values().flatten().map(|p| (Table::Person, p.id.to_string(), p.version));
         let devices = self.devices.values().flatten().map(|d| (Table::Device, d.id.to_string(), d.version));
-        people.chain(devices).collect()
+        let terminals = self.terminals.values().flatten().map(|t| (Table::Terminal, t.id.to_string(), t.version));
+        people.chain(devices).chain(terminals).collect()
     }
 }
 
@@ -245,9 +254,12 @@ async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
             let client = super::ceremony::client(app, &c).await?;
             let registered = client.as_ref().map(|c| &c.client);
             let near = Presence::of(&scan.near);
+            let terminal = super::terminals::of_opening(app, &c.opening, None).await;
+            let Ok(terminal) = terminal else { continue };
             let facts = Facts::of(&person, &device, registered, c.opening.purpose, scan.channel.as_str(), near, now)
+                .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
                 .with_details(detail::types(&c.opening.asked.details))
-            .collected(c.opening.collects.as_ref().map(|c| c.by));
+                .collected(c.opening.collects.as_ref().map(|c| c.by));
             if let Ruling::Deny(deny) = app.policies.current().rule(Action::Approve, &facts, registered, &scan.rights.scopes) {
                 let why = deny.policies.first().map_or("judged", String::as_str);
                 let (w, e) = ended_along(app, &c, &c.cut(why, now), now);

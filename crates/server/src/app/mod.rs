@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod attestation;
+pub mod badges;
 pub mod bound;
 pub mod ceremony;
 pub mod context;
@@ -31,6 +32,7 @@ pub mod sessions;
 pub mod signals;
 pub mod silence;
 pub mod startup;
+pub mod terminals;
 pub mod tools;
 pub mod touched;
 pub mod workloads;

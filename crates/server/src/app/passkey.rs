@@ -4,7 +4,7 @@ use super::ceremony::digit_counter;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::sessions::{self, Begun, Fresh, Started, open_request};
-use super::{App, Context, Fault, observe};
+use super::{App, Context, Fault, observe, terminals};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
@@ -53,8 +53,9 @@ pub async fn sign_in(
     former: Option<&str>,
     proof: &Proof,
     text: &AssertionText,
+    raise: bool,
 ) -> Result<SignedIn, Fault> {
-    app.judged_anew(|n| attempt(app, ctx, flow, browser, former, proof, text, n)).await
+    app.judged_anew(|n| attempt(app, ctx, flow, browser, former, proof, (text, raise), n)).await
 }
 
 async fn attempt(
@@ -64,7 +65,7 @@ async fn attempt(
     browser: &str,
     former: Option<&str>,
     proof: &Proof,
-    text: &AssertionText,
+    (text, raise): (&AssertionText, bool),
     n: usize,
 ) -> Result<SignedIn, Fault> {
     refuse_if_burnt(app, n, proof).await?;
@@ -78,6 +79,8 @@ async fn attempt(
         return Err(Fault::because(Refusal::Denied, "another person than the request is for"));
     }
     let vetoes = Vetoes::load(app, &credential.person, &credential.device, &credential.id, Some(&r.client)).await?;
+    let met = terminals::by_key(app, ctx, &proof.jkt).await?;
+    let vetoes = vetoes.at(app, met.as_ref().map(|m| &m.at)).await?;
     let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };
     let earned = earned.recovering(vetoes.device.is_recovering(now));
     let ground = Ground {
@@ -92,7 +95,7 @@ async fn attempt(
         collector: None,
     };
     let (permit, allowed) = gate(app, Product::Session, &vetoes, &ground, now)?;
-    let raised = sessions::to_raise(app, ctx, former, proof, &r.client).await?;
+    let raised = sessions::to_raise(app, ctx, raise, former, proof, &r.client).await?;
     if raised.as_ref().is_some_and(|s| s.facts.person != credential.person) {
         return Err(Fault::because(Refusal::Denied, "another person than the session's"));
     }
@@ -113,9 +116,10 @@ async fn attempt(
             auth_time: now,
             session_s: allowed.rights.session_s,
             agent: ctx.agent.clone(),
-            shown: json!({"channel": "passkey", "near": "unproven", "terminal": "unknown"}),
+            shown: json!({"channel": "passkey", "near": "unproven", "terminal": terminals::word(met.as_ref().map(|m| &m.at))}),
             collector: None,
             origins: vec![observe::origin(app, ctx)],
+            terminal: met.as_ref().map(|m| m.at.clone()),
         },
         raised.as_ref(),
         now,
@@ -127,6 +131,7 @@ async fn attempt(
     used.device = Some(facts.device.clone());
     used.client = Some(r.client.clone());
     event.client = Some(r.client.clone());
+    let leaves = met.as_ref().filter(|_| raised.is_none()).map(|m| (&m.at.id, &facts.person));
     let mut commit = Commit::new(used);
     commit.event(event).event(code_event);
     commit.write(burn(proof)).write(Write::challenge_used(&challenge_hash));
@@ -136,7 +141,7 @@ async fn attempt(
     for device in app.store.devices_of(&facts.person).await? {
         commit.write(Write::count_forgiven(&digit_counter(&facts.person, &device.device.id, now)));
     }
-    commit.also(sessions::take_over(app, &browser_hash, None, former.filter(|_| raised.is_none()), &cookies, now).await?);
+    commit.also(sessions::take_over(app, &browser_hash, None, former.filter(|_| raised.is_none()), leaves, &cookies, now).await?);
     app.commit(commit).await?;
     let name = app.store.named(&facts.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(SignedIn { reply: RedeemedReply { name, greet: false, next: Some(next), ticket: None, recovery: None }, cookies })

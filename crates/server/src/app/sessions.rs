@@ -20,12 +20,13 @@ use countersign_trust::issuance::{Permit, Product};
 use countersign_trust::right::{self, Giver, Offered};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::signal::{self, Subject};
+use countersign_trust::terminal::AtTerminal;
 use countersign_trust::{Refusal, limits, operator};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{BeatTaken, Next};
 use countersign_wire::statement::Timed;
 use countersign_wire::{
-    CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
+    CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, TerminalId, Thumbprint, Time, TxnId, b64,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -75,6 +76,8 @@ pub struct Started {
     pub timed: Vec<Timed>,
     /// Where the terminal was when the person approved, and where it is now.
     pub origins: Vec<Origin>,
+    /// The registered terminal it runs at.
+    pub terminal: Option<AtTerminal>,
 }
 
 fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
@@ -114,6 +117,7 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
             all
         }),
         bound: None,
+        terminal: s.terminal,
     };
     let giver = Giver { person: facts.person.clone(), device: facts.device.clone(), ceremony: facts.ceremony.clone() };
     let given = permit.client().map(|client| right::narrowed(permit.timed(), &s.timed).into_iter().map(|timed| rights::given(app, client, timed, giver.clone(), None, now)));
@@ -164,10 +168,18 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
     Begun { session, cookies, write, event }
 }
 
-/// The live session that a browser wants raised: its cookie came along and its own key proves, so it
-/// is neither a fresh sign-in nor somebody else's. A greeting that waits for an answer comes first.
-pub async fn to_raise(app: &App, ctx: &Context, cookie: Option<&str>, proof: &Proof, client: &ClientId) -> Result<Option<Session>, Fault> {
-    let Some(cookie) = cookie else { return Ok(None) };
+/// The live session that a browser wants raised: it says so, its cookie came along and its own key proves. The
+/// wish is needed, as the key of a registered terminal stays the same from one person to the next. A greeting
+/// that waits for an answer comes first.
+pub async fn to_raise(
+    app: &App,
+    ctx: &Context,
+    wish: bool,
+    cookie: Option<&str>,
+    proof: &Proof,
+    client: &ClientId,
+) -> Result<Option<Session>, Fault> {
+    let Some(cookie) = cookie.filter(|_| wish) else { return Ok(None) };
     let session = match shown(app, ctx, cookie, proof, false).await {
         Ok(session) if session.facts.clients.contains(client) && bound::is_shown(app, ctx, &session) => observe::terminal(app, ctx, session).await?,
         Err(fault) if fault.store.is_some() => return Err(fault),
@@ -181,12 +193,14 @@ pub async fn to_raise(app: &App, ctx: &Context, cookie: Option<&str>, proof: &Pr
 }
 
 /// The browser changes hands: its other ceremonies and its former session end, and its open requests
-/// follow it to its new cookie. Whatever answers one of these comes before in the commit.
+/// follow it to its new cookie. At a registered terminal everybody else's sessions end as well (`leaves`: where,
+/// and for whom). Whatever answers one of these comes before in the commit.
 pub async fn take_over(
     app: &App,
     browser_hash: &str,
     redeemed: Option<&CeremonyId>,
     former: Option<&str>,
+    leaves: Option<(&TerminalId, &PersonId)>,
     fresh: &Fresh,
     now: Time,
 ) -> Result<(Vec<Write>, Vec<Event>), Fault> {
@@ -198,10 +212,21 @@ pub async fn take_over(
             events.extend(e);
         }
     }
+    let mut leaving: Vec<Session> = match leaves {
+        Some((terminal, person)) => {
+            let there = app.store.sessions_at(terminal).await?;
+            there.into_iter().filter(|s| s.facts.person != *person).collect()
+        }
+        None => Vec::new(),
+    };
     if let Some(cookie) = former
         && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
+        && leaving.iter().all(|s| s.facts.id != last.facts.id)
     {
-        let (w, e) = ending(app, &last, "next_person", now).await?;
+        leaving.push(last);
+    }
+    for last in &leaving {
+        let (w, e) = ending(app, last, "next_person", now).await?;
         writes.extend(w);
         events.extend(e);
     }
@@ -305,7 +330,7 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         let r = &request.facts;
         answers(&session, r, ctx.now)?;
         let unclaimed = unclaimed(app, &session).await?;
-        let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(&r.client)).await?;
+        let vetoes = Vetoes::of(app, f, Some(&r.client)).await?;
         reaches(&session, vetoes.client.as_ref().map(|c| &c.client), r, ctx.now)?;
         let (next, writes, event) = code(app, &session, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);

@@ -126,7 +126,7 @@ fn named_role(word: &str) -> Result<Role, Ended> {
     Role::parse(word).ok_or_else(|| Ended::usage(format!("role: {}", Role::ALL.map(Role::as_str).join(", "))))
 }
 
-fn show(link: &str) {
+pub(super) fn show(link: &str) {
     println!("{link}");
     if std::io::stdout().is_terminal() {
         print!("{}", qr(link));

@@ -53,6 +53,7 @@ pub async fn stopped(app: &App) -> Result<(), Ended> {
             Stopped::Person(id, state) => println!("person {id} {}", state.as_str()),
             Stopped::Passkey(id) => println!("passkey {id}"),
             Stopped::Workload(id) => println!("workload {id}"),
+            Stopped::Terminal(id, state) => println!("terminal {id} {}", state.as_str()),
         }
     }
     Ok(())
@@ -82,6 +83,11 @@ fn read(line: &str) -> Option<Stopped> {
             let state = PersonState::parse(state)?;
             let stopped = matches!(state, PersonState::Locked | PersonState::Ended);
             Stopped::Person(id.parse().ok().filter(|_| stopped)?, state)
+        }
+        ["terminal", id, state] => {
+            let state = DeviceState::parse(state)?;
+            let stopped = !matches!(state, DeviceState::Active | DeviceState::Pending);
+            Stopped::Terminal(id.parse().ok().filter(|_| stopped)?, state)
         }
         ["passkey", id] => Stopped::Passkey(id.parse().ok()?),
         ["workload", id] => Stopped::Workload(id.parse().ok()?),

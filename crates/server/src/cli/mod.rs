@@ -9,6 +9,7 @@ mod log;
 mod policy;
 mod right;
 mod signal;
+mod terminal;
 mod verify;
 mod workload;
 
@@ -110,6 +111,11 @@ enum Command {
     Workload {
         #[command(subcommand)]
         what: workload::WorkloadCommand,
+    },
+    /// Registered screens: tills, kiosks, workstations, consoles.
+    Terminal {
+        #[command(subcommand)]
+        what: terminal::TerminalCommand,
     },
     /// What was recorded.
     Log {
@@ -271,6 +277,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Right { what } => right::run(&*acting(config).await?, what, json).await,
         Command::Signal { what } => signal::run(&*acting(config).await?, what, json).await,
         Command::Workload { what } => workload::run(&*acting(config).await?, what, json).await,
+        Command::Terminal { what } => terminal::run(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,

@@ -5,12 +5,14 @@ mod check;
 mod evidence;
 mod network;
 pub mod newcomers;
+mod places;
 mod platforms;
 mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
 pub use evidence::Evidence;
 pub use network::{Origin, Place, Whereabouts};
 pub use newcomers::Newcomers;
+pub use places::{Class, Kiosk, Places};
 pub use platforms::Platform;
 pub use signals::{Receiver, Signals, Source, Transmitter};
 
@@ -116,6 +118,9 @@ pub struct Config {
     /// Clients that nobody listed.
     #[serde(default)]
     pub newcomers: Newcomers,
+    /// Classes of registered terminals and the sites they stand at.
+    #[serde(default)]
+    pub terminals: Places,
     /// Log as JSON lines.
     #[serde(default)]
     pub log_json: bool,
@@ -295,6 +300,7 @@ impl Config {
         }
         self.network.validate().map_err(ConfigFault)?;
         self.newcomers.check().map_err(ConfigFault)?;
+        self.terminals.validate(&self.clients).map_err(ConfigFault)?;
         self.signals.validate().map_err(ConfigFault)
     }
 

@@ -5,7 +5,7 @@ use super::answer::{answer, put_nonce};
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
 use crate::app::ceremony::{decide, scan as scanning, story as stories};
-use crate::app::{App, Fault, devices, evidence, people, posture as health, rights, sessions};
+use crate::app::{App, Fault, badges, devices, evidence, people, posture as health, rights, sessions};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -27,6 +27,16 @@ pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
         let cookie = r.browser();
         let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
         scanning::scan(&app, &r.ctx, &by, &sent).await
+    })
+    .await
+}
+
+/// `POST /device/badges`.
+pub async fn badge(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::CREATED, async {
+        let (device, proof) = r.active_device(&app, &body, false).await?;
+        let _: Nothing = json(&r.headers, &body)?;
+        badges::make(&app, &r.ctx, &device, &proof).await
     })
     .await
 }

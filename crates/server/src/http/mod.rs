@@ -16,6 +16,7 @@ pub mod recovery;
 pub mod request;
 pub mod shells;
 pub mod terminal;
+pub mod terminals;
 
 use crate::app::App;
 use axum::response::IntoResponse;
@@ -69,8 +70,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/phone", get(shells::phone))
         .route("/enrol", get(shells::enrol))
         .route("/add", get(shells::add))
+        .route("/badge", get(shells::badge))
         .route("/assets/{*path}", get(shells::asset))
         .route("/device/scans", post(device::scan))
+        .route("/device/badges", post(device::badge))
         .route("/device/pending", get(device::pending))
         .route("/device/overview", get(device::overview))
         .route("/device/posture", get(device::posture).post(device::report))
@@ -101,6 +104,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/operator/devices/{id}/suspend", post(operator::suspend))
         .route("/operator/devices/{id}/touched", get(operator::touched))
         .route("/operator/devices/{id}/touched/end", post(operator::end_touched))
+        .route("/terminal", get(shells::terminal))
+        .route("/kiosk", get(shells::kiosk))
+        .route("/terminals/look", post(terminals::look))
+        .route("/terminals/register", post(terminals::register))
         .route("/recover", get(shells::recover))
         .route("/recovery/code", post(recovery::code))
         .route("/recovery/standing", post(recovery::standing))

@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use countersign_trust::limits;
+use countersign_trust::session::Session;
 use countersign_wire::{b64, dpop};
 use std::sync::Arc;
 
@@ -56,22 +57,36 @@ pub async fn sign_in(State(app): Shared, Path(flow): Path<String>, r: Incoming) 
 
 /// `GET /session`.
 pub async fn session(State(app): Shared, r: Incoming) -> Response {
-    let mut live = None;
-    if let Some(cookie) = r.session()
-        && let Ok(Some(session)) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await
-        && session.is_live(r.ctx.now)
-        && bound::is_shown(&app, &r.ctx, &session)
-        && let Ok(Some(named)) = app.store.named(&session.facts.person).await
-    {
-        let f = &session.facts;
-        live = Some(pages::Live {
-            name: named.name,
-            left_s: f.until.seconds() - r.ctx.now.seconds(),
-            whole_s: f.until.seconds() - f.opened_at.seconds(),
-        });
-    }
+    let live = live(&app, &r).await.map(|(_, live)| live);
     let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());
     page(StatusCode::OK, pages::session(&app.config.organisation, &nonce, live.as_ref()))
+}
+
+/// The session that lives on this screen, with what a page shows of it.
+async fn live(app: &App, r: &Incoming) -> Option<(Session, pages::Live)> {
+    let cookie = r.session()?;
+    let session = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await.ok()??;
+    if !session.is_live(r.ctx.now) || !bound::is_shown(app, &r.ctx, &session) {
+        return None;
+    }
+    let name = app.store.named(&session.facts.person).await.ok()??.name;
+    let f = &session.facts;
+    let live = pages::Live {
+        name,
+        left_s: f.until.seconds() - r.ctx.now.seconds(),
+        whole_s: f.until.seconds() - f.opened_at.seconds(),
+    };
+    Some((session, live))
+}
+
+/// `GET /kiosk`: the idle screen of a registered terminal. It opens ceremonies, so it gets a browser cookie.
+pub async fn kiosk(State(app): Shared, r: Incoming) -> Response {
+    let found = live(&app, &r).await;
+    let class = found.as_ref().and_then(|(s, _)| s.facts.terminal.as_ref()).and_then(|t| app.config.terminals.class(&t.plate.class));
+    let start = class.and_then(|c| c.kiosk).map(|k| k.start);
+    let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());
+    let html = pages::kiosk(&app.config.organisation, app.config.host(), &nonce, found.as_ref().map(|(_, live)| live), start.as_deref());
+    with_browser(&app, page(StatusCode::OK, html), &r.headers)
 }
 
 fn shell(app: &App, kind: PhoneKind) -> Response {
@@ -100,6 +115,16 @@ pub async fn enrol(State(app): Shared) -> Response {
     shell(&app, PhoneKind::Enrol)
 }
 
+/// `GET /badge`: what a registered terminal reads.
+pub async fn badge(State(app): Shared) -> Response {
+    shell(&app, PhoneKind::Badge)
+}
+
+/// `GET /terminal`: the same for a screen that joins.
+pub async fn terminal(State(app): Shared) -> Response {
+    shell(&app, PhoneKind::Terminal)
+}
+
 /// `GET /add`: a device that wants to join opens a ceremony, so it gets a browser cookie.
 pub async fn add(State(app): Shared, headers: HeaderMap) -> Response {
     opening(&app, PhoneKind::Add, &headers)
@@ -111,7 +136,10 @@ pub async fn recover(State(app): Shared, headers: HeaderMap) -> Response {
 }
 
 fn opening(app: &App, kind: PhoneKind, headers: &HeaderMap) -> Response {
-    let mut response = shell(app, kind);
+    with_browser(app, shell(app, kind), headers)
+}
+
+fn with_browser(app: &App, mut response: Response, headers: &HeaderMap) -> Response {
     if cookies::read(headers, cookies::BROWSER).is_none() {
         let fresh = b64::encode(&app.random::<32>());
         cookies::set(&mut response, cookies::BROWSER, &fresh, limits::BROWSER_S);

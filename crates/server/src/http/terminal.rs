@@ -146,12 +146,14 @@ pub async fn passkey(State(app): Shared, Path(flow): Path<String>, r: Incoming, 
     struct Body {
         #[serde(deserialize_with = "object::member")]
         assertion: AssertionText,
+        #[serde(default)]
+        raise: bool,
     }
     let result = async {
         let browser = r.own_browser(&app)?;
         let sent: Body = json(&r.headers, &body)?;
         let proof = r.terminal_proof(&app)?;
-        passkeys::sign_in(&app, &r.ctx, &flow, &browser, r.session().as_deref(), &proof, &sent.assertion).await
+        passkeys::sign_in(&app, &r.ctx, &flow, &browser, r.session().as_deref(), &proof, &sent.assertion, sent.raise).await
     }
     .await;
     match result {
@@ -173,19 +175,19 @@ pub async fn end_session(State(app): Shared, r: Incoming) -> Response {
         sessions::end_here(&app, &r.ctx, &cookie, &proof).await
     }
     .await;
-    match result {
-        Ok(()) => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            cookies::clear(&mut response, cookies::SESSION);
-            cookies::clear(&mut response, cookies::BROWSER);
-            cookies::clear(&mut response, cookies::BOUND);
-            // Not "storage": it may hold the key of an enrolled phone. The page drops its own key.
-            let kept = HeaderValue::from_static("\"cache\", \"cookies\"");
-            response.headers_mut().insert("clear-site-data", kept);
-            response
-        }
-        Err(fault) => refused(&app, &r.ctx, fault).await,
-    }
+    let mut response = match result {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        // Ended from elsewhere: what is left of it here goes all the same, if the screen's own page asks.
+        Err(fault) if fault.refusal == Refusal::NoSession && r.own_page(&app).is_ok() => refused(&app, &r.ctx, fault).await,
+        Err(fault) => return refused(&app, &r.ctx, fault).await,
+    };
+    cookies::clear(&mut response, cookies::SESSION);
+    cookies::clear(&mut response, cookies::BROWSER);
+    cookies::clear(&mut response, cookies::BOUND);
+    // Not "storage": it may hold the key of an enrolled phone or of a registered screen. The page drops its own key.
+    let kept = HeaderValue::from_static("\"cache\", \"cookies\"");
+    response.headers_mut().insert("clear-site-data", kept);
+    response
 }
 
 /// `POST /session/beat`: a page of a session is there, or goes.

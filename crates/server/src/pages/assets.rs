@@ -30,6 +30,7 @@ const PHONE: &[&str] = &[
     "approve", "countdown", "describe", "device", "digits", "frame", "jcs", "offers", "page", "passkey", "qr", "refusals",
     "refused", "scan", "statement", "user-code",
 ];
+const KIOSK: &[&str] = &["beat", "ceremony", "code-card", "countdown", "digits", "frame", "qr", "scan", "stream", "terminal", "terminal-views", "watch"];
 const SESSION: &[&str] = &["countdown", "frame"];
 
 /// Addresses, below the assets' root, that a page with this entry script should fetch ahead.
@@ -37,6 +38,7 @@ pub fn preloads(entry: &str) -> Vec<String> {
     let own = match entry {
         "sign-in.js" => TERMINAL,
         "phone.js" => PHONE,
+        "kiosk.js" => KIOSK,
         "session.js" => SESSION,
         _ => return Vec::new(),
     };
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn everything_preloaded_is_there() {
-        for entry in ["sign-in.js", "phone.js", "session.js"] {
+        for entry in ["sign-in.js", "phone.js", "session.js", "kiosk.js"] {
             for path in preloads(entry) {
                 assert!(asset(&path).is_some(), "{path}");
             }

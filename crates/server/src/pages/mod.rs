@@ -52,6 +52,10 @@ pub enum PhoneKind {
     Overview,
     /// `/enrol`: invitation, or the way back for a browser that forgot its key.
     Enrol,
+    /// `/badge`: a live code that a registered terminal reads.
+    Badge,
+    /// `/terminal`: a screen joins with a key of its own.
+    Terminal,
     /// `/add`: a new device shows a code.
     Add,
     /// `/recover`: the way back without a device.
@@ -66,6 +70,8 @@ impl PhoneKind {
             PhoneKind::Code => "code",
             PhoneKind::Overview => "phone",
             PhoneKind::Enrol => "enrol",
+            PhoneKind::Badge => "badge",
+            PhoneKind::Terminal => "terminal",
             PhoneKind::Add => "add",
             PhoneKind::Recover => "recover",
         }
@@ -77,6 +83,8 @@ impl PhoneKind {
             PhoneKind::Code => "phone.title.code",
             PhoneKind::Overview => "phone.title.phone",
             PhoneKind::Enrol => "phone.title.enrol",
+            PhoneKind::Badge => "phone.title.badge",
+            PhoneKind::Terminal => "phone.title.terminal",
             PhoneKind::Add => "phone.title.add",
             PhoneKind::Recover => "phone.title.recover",
         }
@@ -146,6 +154,18 @@ struct OperatorTemplate<'a> {
     script: &'static str,
     organisation: &'a str,
     nonce: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "kiosk.html")]
+struct KioskTemplate<'a> {
+    assets: &'a str,
+    script: &'static str,
+    organisation: &'a str,
+    host: &'a str,
+    nonce: &'a str,
+    live: Option<&'a Live>,
+    start: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -226,6 +246,11 @@ pub fn operator(organisation: &str, nonce: &str) -> String {
     rendered(&OperatorTemplate { assets: root(), script: "operator.js", organisation, nonce })
 }
 
+/// `GET /kiosk`: the idle screen of a registered terminal, or whose it is now; `start` is where their application begins.
+pub fn kiosk(organisation: &str, host: &str, nonce: &str, live: Option<&Live>, start: Option<&str>) -> String {
+    rendered(&KioskTemplate { assets: root(), script: "kiosk.js", organisation, host, nonce, live, start })
+}
+
 /// `GET /logout`: asks first. `fields` are sent back as they are, with `confirm=yes`.
 pub fn logout_confirm(organisation: &str, client: Option<&str>, fields: &[(String, String)]) -> String {
     rendered(&LogoutTemplate { assets: root(), script: "", organisation, client, fields })
@@ -284,7 +309,7 @@ mod tests {
 
     fn all() -> Vec<String> {
         let live = Live { name: "Ana Petrović".into(), left_s: 60, whole_s: 1800 };
-        let kinds = [PhoneKind::Scan, PhoneKind::Code, PhoneKind::Overview, PhoneKind::Enrol, PhoneKind::Add, PhoneKind::Recover];
+        let kinds = [PhoneKind::Scan, PhoneKind::Code, PhoneKind::Overview, PhoneKind::Enrol, PhoneKind::Badge, PhoneKind::Terminal, PhoneKind::Add, PhoneKind::Recover];
         let mut pages: Vec<String> = kinds.iter().map(|k| phone_shell(*k, "Harbour", "id.harbour.shop")).collect();
         pages.push(sign_in(&page()));
         pages.push(sign_in(&SignIn { passkey: false, ..page() }));
@@ -292,6 +317,8 @@ mod tests {
         pages.push(session("Harbour", "n", Some(&live)));
         pages.push(session("Harbour", "n", None));
         pages.push(operator("Harbour", "n"));
+        pages.push(kiosk("Harbour", "id.harbour.shop", "n", Some(&live), Some("https://till.example/")));
+        pages.push(kiosk("Harbour", "id.harbour.shop", "n", None, None));
         pages.push(logout_confirm("Harbour", Some("Till"), &[("state".into(), "\"><x".into())]));
         pages.push(logout_confirm("Harbour", None, &[]));
         pages.push(logged_out("Harbour", Some("https://till.example/?a=1&b=2")));

@@ -99,6 +99,8 @@ pub fn message(data: &[u8], seen: &mut Seen) {
     body::<Beat>(data, seen);
     body::<PostureBody>(data, seen);
     body::<TpmAsk>(data, seen);
+    body::<RegisterTerminal>(data, seen);
+    body::<TerminalTpm>(data, seen);
 }
 
 /// `claims` (OpenID Connect Core §5.5).

@@ -112,7 +112,7 @@ impl Scene<'_> {
     /// Brings `terminal` to the sign-in page of `client`.
     pub async fn arrive(&self, terminal: &Terminal, client: &str, scope: &str) -> (CodeFlow, String) {
         let flow = CodeFlow::new(client, REDIRECT, scope).unwrap();
-        let url = flow.url(&self.discovery, &terminal.key.public().thumbprint());
+        let url = flow.url(&self.discovery, &terminal.tk().public().thumbprint());
         match terminal.arrive(&url).await.unwrap() {
             Arrival::Flow(page) => (flow, page),
             Arrival::Away(url) => panic!("sent away to {url}"),
@@ -167,13 +167,13 @@ impl Scene<'_> {
     /// The client's tokens for the code in `redirect`.
     pub async fn tokens(&self, attempt: &Attempt, redirect: &Url) -> Result<Tokens, Fault> {
         let code = attempt.flow.code(&self.discovery, redirect)?;
-        attempt.flow.exchange(&attempt.terminal.http, &self.discovery, &attempt.terminal.key, &code).await
+        attempt.flow.exchange(&attempt.terminal.http, &self.discovery, attempt.terminal.tk(), &code).await
     }
 
     /// Whether an access token works at the server.
     pub async fn works(&self, attempt: &Attempt, tokens: &Tokens) -> bool {
         let url = self.discovery.userinfo_endpoint.clone().unwrap();
-        let prover = Prover { key: &attempt.terminal.key, body: false, token: Some(&tokens.access_token) };
+        let prover = Prover { key: attempt.terminal.tk(), body: false, token: Some(&tokens.access_token) };
         attempt.terminal.http.call(&Call::fetch(url).proved(prover)).await.is_ok()
     }
 
@@ -248,6 +248,7 @@ impl Scene<'_> {
             ("grant versions", "SELECT COALESCE(SUM(version), 0) FROM oauth_grant"),
             ("invitation", "SELECT COUNT(*) FROM invitation"),
             ("invitation versions", "SELECT COALESCE(SUM(version), 0) FROM invitation"),
+            ("terminal", "SELECT COALESCE(SUM(version), 0) FROM terminal"),
             ("workload", "SELECT COALESCE(SUM(version), 0) FROM workload"),
             ("notice", "SELECT COUNT(*) FROM notice"),
             ("quarantine", "SELECT COUNT(*) FROM quarantine"),

@@ -27,6 +27,7 @@ fn doors() -> Vec<&'static str> {
         "/operator/devices/00000000-0000-7000-8000-000000000000/suspend",
         "/operator/devices/00000000-0000-7000-8000-000000000000/touched/end",
         "/device/scans",
+        "/device/badges",
         "/device/posture",
         "/device/evidence/tpm",
         "/device/ceremonies/00000000-0000-7000-8000-000000000000/take",
@@ -48,6 +49,8 @@ fn doors() -> Vec<&'static str> {
         "/enrolments/finish",
         "/rebind/options",
         "/rebind/finish",
+        "/terminals/look",
+        "/terminals/register",
         "/recovery/code",
         "/recovery/standing",
         "/recovery/collect",
@@ -144,8 +147,8 @@ async fn doors_refuse_whatever_is_malformed_and_change_nothing() {
         let real = path_of(door);
         let nonce = raw.nonce().await;
         for (what, body) in &bodies {
-            // Asking for a passkey challenge, or how far one's own recovery is, takes nothing but a key.
-            if body.is_empty() && ["/rebind/options", "/recovery/standing", "/device/recovery-codes/options"].contains(&door) {
+            // Asking for a passkey challenge, for a badge, or how far one's own recovery is, takes nothing but a key.
+            if body.is_empty() && ["/rebind/options", "/device/badges", "/recovery/standing", "/device/recovery-codes/options"].contains(&door) {
                 continue;
             }
             for kind in ["application/json", "text/plain"] {

@@ -132,9 +132,9 @@ async fn q9_out_of_order_means_refused() {
     let stage = Stage::set(Settings { more, ..Settings::default() }).await;
     stage.enrol_administrator().await;
     let scene = stage.scene().await;
-    let phone = scene.phone("Niemand", &here).await;
-    let attempt = scene.open_till(&here).await;
-    scene.refused(phone.scan(&[attempt.ceremony.frame()]).await, "denied").await;
+    let terminal = scene.terminal(&here);
+    let (_, page) = scene.arrive(&terminal, "till", "openid").await;
+    scene.refused(terminal.open(&page).await.map(|_| ()), "denied").await;
 }
 
 #[tokio::test]

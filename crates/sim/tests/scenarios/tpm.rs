@@ -1,11 +1,19 @@
-//! What a TPM signs, with Debian's swtpm and tpm2-tools: A8. Without them the tests say that they were skipped.
+//! What a TPM signs, with Debian's swtpm and tpm2-tools: A3, A8. Without them the tests say that they were skipped.
 
-use countersign_device::Phone;
+use crate::terminals;
+use countersign_device::http::{Call, Prover};
+use countersign_device::keys::{Folder, Prove, TpmKey};
 use countersign_device::posture::tpm::Tpm;
+use countersign_device::terminal::Registered;
+use countersign_device::{Fault, Phone, SoftwareKey, Terminal};
 use countersign_sim::stage::{Settings, Stage, place};
+use countersign_wire::b64;
 use countersign_wire::dpop::NumericDate;
 use countersign_wire::evidence::{Evidence, TpmQuote};
+use countersign_wire::message::{RegisterTerminal, TerminalTpm};
 use countersign_wire::posture::{Report, Why};
+use countersign_wire::statement::Near;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -160,4 +168,74 @@ async fn a8_a_tpm_whose_maker_is_not_listed_attests_nothing() {
     let phone = scene.phone("Fremd", &place()).await;
     let nonce = phone.posture().await.unwrap().nonce;
     scene.refused(other.tpm().quote(&phone, &nonce).await, "bad_evidence").await;
+}
+
+#[tokio::test]
+async fn a3_a_kiosk_whose_key_a_tpm_keeps_may_begin_where_others_may_not_and_a_copy_of_its_files_is_worth_nothing() {
+    if missing() {
+        return;
+    }
+    let (soft, elsewhere) = (Soft::begin(), Soft::begin());
+    let more = format!("{}{}", terminals::settings().more, soft.settings().more);
+    let stage = Stage::set(Settings { more, ..Settings::default() }).await;
+    stage.enrol_administrator().await;
+    let scene = stage.scene().await;
+    let here = terminals::market();
+    let phone = scene.phone("Chip", &here).await;
+    let invite = ["terminal", "invite", "--name", "Kiosk 1", "--place", "Foyer", "--class", "kiosk", "--site", "market", "--json"];
+    let made: Value = serde_json::from_str(&stage.command(&invite).unwrap()).unwrap();
+    let link = made["link"].as_str().unwrap();
+    let token = link.split_once('#').unwrap().1.to_owned();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| Folder::open(&dir.path().join(name)).unwrap();
+
+    // Nothing passes for a TPM's key that is not: the link stays good throughout.
+    let http = scene.http(&here);
+    let nonce = phone.posture().await.unwrap().nonce;
+    let Evidence::TpmQuote(quoted) = soft.tpm().quote(&phone, &nonce).await.unwrap() else { panic!() };
+    let key = TpmKey::create(soft.tpm(), &folder("tried")).unwrap();
+    let shown = |ek: &[String], area: &[u8], secret: Option<String>| TerminalTpm { ek: ek.to_vec(), public: b64::encode(area), nonce: nonce.clone(), secret };
+    let send = async |tpm: TerminalTpm, by: &dyn Prove| -> Result<Value, Fault> {
+        let url = stage.issuer.join("terminals/register").unwrap();
+        let body = RegisterTerminal { token: token.clone(), tpm: Some(tpm) };
+        http.ask(&Call::post(url, &body)?.proved(Prover::device(by))).await
+    };
+    let software = SoftwareKey::generate().unwrap();
+    let wrong = b64::encode(&[7; 32]);
+    scene.refused(send(shown(&quoted.ek, key.area(), Some(wrong.clone())), &software).await, "bad_evidence").await;
+    scene.refused(send(shown(&quoted.ek, key.area(), Some(wrong.clone())), &key).await, "bad_evidence").await;
+    scene.refused(send(shown(&quoted.ek, key.area(), None), &key).await, "bad_evidence").await;
+    scene.refused(send(shown(&[], key.area(), Some(wrong.clone())), &key).await, "bad_evidence").await;
+    // An attestation key signs the TPM's own words and none of ours.
+    scene.refused(send(shown(&quoted.ek, &b64::decode(&quoted.ak).unwrap(), Some(wrong)), &software).await, "bad_evidence").await;
+    // A TPM that nobody listed.
+    let unlisted = Registered::join(&http, link, folder("unlisted"), Some(elsewhere.tpm())).await;
+    scene.refused(unlisted.map(|_| ()), "bad_evidence").await;
+
+    let registered = Registered::join(&http, link, folder("kiosk"), Some(soft.tpm())).await.unwrap();
+    assert!(registered.kept().plate.attested);
+    assert!(stage.command(&["terminal", "list"]).unwrap().contains("tpm"));
+    let terminal = Terminal::of(scene.http(&here), registered).unwrap();
+    let (_, page) = scene.arrive(&terminal, "office", "openid profile").await;
+    let ceremony = terminal.open(&page).await.unwrap();
+    let checked = phone.scan(&[ceremony.frame()]).await.unwrap();
+    assert!(checked.statement.terminal.plate.as_ref().is_some_and(|p| p.attested) && checked.statement.near.contains(&Near::AttestedSite));
+    phone.approve(&checked).await.unwrap();
+    terminal.redeem(&ceremony).await.unwrap();
+    let lines = scene.log().await;
+    assert!(lines.iter().any(|l| l.kind == "ceremony.redeemed" && l.text.contains("attested_terminal")));
+
+    // Its files on another machine, at the same site: with another TPM, without one, with a key of the thief's.
+    terminals::copied(&dir.path().join("kiosk"), &dir.path().join("copy"));
+    let copy = Terminal::of(scene.http(&here), Registered::load(folder("copy"), Some(elsewhere.tpm())).unwrap()).unwrap();
+    let (_, page) = scene.arrive(&copy, "office", "openid").await;
+    assert!(matches!(copy.open(&page).await, Err(Fault::Local(_))), "the other TPM does not even load it");
+    assert!(Registered::load(folder("copy"), None).is_err());
+    folder("copy").write("terminal.key", software.pkcs8().expose()).unwrap();
+    let thief = Terminal::of(scene.http(&here), Registered::load(folder("copy"), None).unwrap()).unwrap();
+    let (_, page) = scene.arrive(&thief, "office", "openid").await;
+    scene.refused(thief.open(&page).await.map(|_| ()), "bad_proof").await;
+    // None of it disturbed the kiosk.
+    let (_, page) = scene.arrive(&terminal, "office", "openid").await;
+    terminal.open(&page).await.unwrap();
 }

@@ -176,6 +176,7 @@ impl Store {
                 Statement::any("DELETE FROM budget WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM challenge WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM refused_scan WHERE until < $1", t()),
+                Statement::any("DELETE FROM badge WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM push_place WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM quarantine WHERE until < $1", day()),
                 Statement::any("DELETE FROM request WHERE expires_at < $1", day()),

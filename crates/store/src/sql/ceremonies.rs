@@ -1,7 +1,7 @@
 use super::{Store, Write, from_json, json};
 use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::ceremony::{Ceremony, State};
-use countersign_wire::{CeremonyId, PersonId, Time};
+use countersign_wire::{CeremonyId, PersonId, TerminalId, Time};
 
 macro_rules! ceremony_query {
     ($where:literal) => {
@@ -58,6 +58,17 @@ impl Store {
         );
         self.many(q, ceremony).await
     }
+    /// Ceremonies at a terminal that are not over.
+    pub async fn ceremonies_at(&self, terminal: &TerminalId) -> Result<Vec<Ceremony>, StoreError> {
+        let q = Query::new(
+            ceremony_query!(
+                "WHERE terminal = $1 AND terminal IS NOT NULL AND state IN ('opened', 'scanned', 'confirmed', 'approved') \
+                 ORDER BY opened_at DESC LIMIT 100"
+            ),
+            [terminal.as_str().into()],
+        );
+        self.many(q, ceremony).await
+    }
     /// Ceremonies whose state has run out.
     pub async fn ceremonies_due(&self, now: Time, limit: i64) -> Result<Vec<Ceremony>, StoreError> {
         let q = Query::new(
@@ -91,8 +102,8 @@ impl Write {
         let o = &c.opening;
         Write(Statement::one(
             "INSERT INTO ceremony (id, version, state, handle_hash, code_hash, collector_hash, person, device, \
-             client, jkt, source, session, opened_at, deadline, opening, body) \
-             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             client, jkt, source, session, opened_at, deadline, opening, body, terminal) \
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
             [
                 o.id.as_str().into(),
                 c.state_name().into(),
@@ -109,6 +120,7 @@ impl Write {
                 deadline,
                 json(o).into(),
                 json(&c.state).into(),
+                o.terminal.as_ref().map(|t| t.id.to_string()).into(),
             ],
         ))
         .becoming(Table::Ceremony, o.id.as_str(), &[("id", o.id.as_str()), ("handle", handle_hash)], Ceremony { version: 1, ..c.clone() })

@@ -21,6 +21,7 @@ mod restored;
 mod sessions;
 mod streams;
 mod tokens;
+mod terminals;
 mod workloads;
 
 pub use beats::{DeviceBeat, LastReport};
@@ -36,6 +37,7 @@ pub use requests::{AuthRequest, RequestFacts};
 pub use restored::{Stopped, restored};
 pub use streams::StoredStream;
 pub use tokens::{CodeFacts, OwedLogout, StoredCode};
+pub use terminals::Badge;
 pub use workloads::StoredWorkload;
 
 use crate::statement::Becomes;

@@ -3,7 +3,7 @@ use crate::{Batch, Query, Statement, StoreError, Value};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::device::DeviceState;
 use countersign_trust::principal::PersonState;
-use countersign_wire::{CredentialId, DeviceId, EventId, PersonId, Time, TxnId, WorkloadId};
+use countersign_wire::{CredentialId, DeviceId, EventId, PersonId, Time, TerminalId, TxnId, WorkloadId};
 
 /// Somebody or something that was stopped, for now or for good: what a backup cannot know if it
 /// happened since.
@@ -17,6 +17,8 @@ pub enum Stopped {
     Passkey(CredentialId),
     /// A workload that ended.
     Workload(WorkloadId),
+    /// A terminal: suspended, or at the end of its life.
+    Terminal(TerminalId, DeviceState),
 }
 
 impl Store {
@@ -36,6 +38,9 @@ impl Store {
         for r in all("SELECT id FROM workload WHERE ended IS NOT NULL ORDER BY id").await? {
             out.push(Stopped::Workload(r.parsed(0)?));
         }
+        for r in all("SELECT id, state FROM terminal WHERE state IN ('suspended', 'lost', 'revoked', 'retired') ORDER BY id").await? {
+            out.push(Stopped::Terminal(r.parsed(0)?, DeviceState::parse(r.text(1)?).ok_or_else(|| r.corrupt(1))?));
+        }
         Ok(out)
     }
 }
@@ -52,6 +57,8 @@ pub fn restored(stopped: &[Stopped], id: [u8; 10], txn: [u8; 10], at: Time) -> B
         .write(Statement::any("UPDATE code SET state = 'revoked', version = version + 1 WHERE state <> 'revoked'", none()))
         .write(Statement::any("UPDATE oauth_grant SET ended = 'restored', version = version + 1 WHERE ended IS NULL", none()))
         .write(Statement::any("UPDATE invitation SET state = 'ended', version = version + 1 WHERE state = 'open'", none()))
+        .write(Statement::any("UPDATE terminal SET state = 'revoked', token_hash = NULL, version = version + 1 WHERE state = 'pending'", none()))
+        .write(Statement::any("DELETE FROM badge", none()))
         .write(Statement::any("UPDATE request SET state = 'done', version = version + 1 WHERE state <> 'done'", none()))
         .write(Statement::any("UPDATE recovery SET state = 'cancelled', version = version + 1 WHERE state = 'open'", none()))
         // Which of them were used since the backup is not known.
@@ -93,6 +100,12 @@ fn stay_stopped(one: &Stopped) -> Vec<Statement> {
         }
         Stopped::Workload(id) => {
             vec![of("UPDATE workload SET ended = 'restored', version = version + 1 WHERE id = $1 AND ended IS NULL", id.as_str())]
+        }
+        Stopped::Terminal(id, DeviceState::Suspended) => {
+            vec![of("UPDATE terminal SET state = 'suspended', version = version + 1 WHERE id = $1 AND state = 'active'", id.as_str())]
+        }
+        Stopped::Terminal(id, _) => {
+            vec![of("UPDATE terminal SET state = 'revoked', version = version + 1 WHERE id = $1", id.as_str())]
         }
         Stopped::Passkey(id) => vec![of("UPDATE credential SET live = 0, version = version + 1 WHERE id = $1", id.as_str())],
     }

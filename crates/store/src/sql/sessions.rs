@@ -3,7 +3,7 @@ use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::signal::Signal;
 use countersign_trust::standing::Standing;
-use countersign_wire::{DeviceId, PersonId, SessionId, Time};
+use countersign_wire::{DeviceId, PersonId, SessionId, TerminalId, Time};
 
 macro_rules! session_query {
     ($where:literal) => {
@@ -102,17 +102,26 @@ impl Store {
         );
         self.many(q, session).await
     }
-    /// Sessions that were not ended although their person or device may not act.
+    /// Sessions that were not ended although their person, device or terminal may not act.
     pub async fn sessions_stopped(&self, limit: i64) -> Result<Vec<Session>, StoreError> {
         let q = Query::new(
             session_query!(
                 "WHERE ended IS NULL AND id IN (\
                  SELECT s.id FROM person p CROSS JOIN session s WHERE p.state <> 'active' AND s.person = p.id AND s.ended IS NULL UNION \
-                 SELECT s.id FROM device d CROSS JOIN session s WHERE d.state <> 'active' AND s.device = d.id AND s.ended IS NULL) LIMIT $1"
+                 SELECT s.id FROM device d CROSS JOIN session s WHERE d.state <> 'active' AND s.device = d.id AND s.ended IS NULL UNION \
+                 SELECT s.id FROM terminal t CROSS JOIN session s WHERE t.state <> 'active' AND s.terminal = t.id AND s.terminal IS NOT NULL AND s.ended IS NULL) LIMIT $1"
             ),
             [limit.into()],
         )
         .long();
+        self.many(q, session).await
+    }
+    /// Sessions at a terminal that were not ended.
+    pub async fn sessions_at(&self, terminal: &TerminalId) -> Result<Vec<Session>, StoreError> {
+        let q = Query::new(
+            session_query!("WHERE terminal = $1 AND terminal IS NOT NULL AND ended IS NULL ORDER BY id LIMIT 100"),
+            [terminal.as_str().into()],
+        );
         self.many(q, session).await
     }
     /// Activity: the idle deadline moves, no decision rests on it, no version changes.
@@ -130,8 +139,8 @@ impl Write {
     pub fn session_opened(session: &Session) -> Write {
         let s = &session.facts;
         Write(Statement::one(
-            "INSERT INTO session (id, version, cookie_hash, person, device, jkt, ended, idle_until, until, body) \
-             VALUES ($1, 1, $2, $3, $4, $5, NULL, $6, $7, $8)",
+            "INSERT INTO session (id, version, cookie_hash, person, device, jkt, ended, idle_until, until, body, terminal) \
+             VALUES ($1, 1, $2, $3, $4, $5, NULL, $6, $7, $8, $9)",
             [
                 s.id.as_str().into(),
                 s.cookie_hash.as_str().into(),
@@ -141,6 +150,7 @@ impl Write {
                 session.idle_until.0.into(),
                 s.until.0.into(),
                 json(s).into(),
+                s.terminal.as_ref().map(|t| t.id.to_string()).into(),
             ],
         ))
         .becoming(Table::Session, s.id.as_str(), &[("id", s.id.as_str())], Session { version: 1, ended: None, signals: Vec::new(), standing: None, ..session.clone() })

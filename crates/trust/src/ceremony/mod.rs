@@ -22,6 +22,7 @@ use crate::ceremony::collect::Collects;
 use crate::acr::Earned;
 use crate::audit::Kind;
 use crate::policy::Denied;
+use crate::terminal::AtTerminal;
 use countersign_wire::code::Direction;
 use countersign_wire::statement::{Asked, Asker, Boundary, Channel, Demanded, Near, Purpose, Rights};
 use countersign_wire::webauthn::AssertionText;
@@ -92,6 +93,12 @@ pub struct Opening {
     /// For a client that collects at the token endpoint; `None` for a terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collects: Option<Collects>,
+    /// The registered terminal that opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<AtTerminal>,
+    /// The device whose badge the terminal read: nobody else may take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub badge: Option<DeviceId>,
     /// When.
     pub at: Time,
 }

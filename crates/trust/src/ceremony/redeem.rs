@@ -51,9 +51,11 @@ impl Ceremony {
                 };
                 let mut here = approved.clone();
                 here.scan.near = near.to_vec();
-                // A client that collects itself has no page of ours to greet on.
+                // A client that collects itself has no page of ours to greet on; a registered terminal shows the name
+                // throughout.
                 let greet = self.opening.purpose == Purpose::SignIn
                     && self.opening.collects.is_none()
+                    && self.opening.terminal.is_none()
                     && !approved.scan.demanded.directions.contains(&Direction::TypedOnTerminal);
                 let redeemed = Redeemed {
                     approved: approved.clone(),

@@ -32,14 +32,30 @@ pub struct ScanBy {
     pub decide_s: i64,
 }
 
-/// Digits to be asked: on an unknown terminal always some (docs/protocol.md §4).
-pub fn demanded(channel: Channel, presence: Presence, purpose: Purpose) -> Demanded {
+/// What the opening and policy say about the screen and what is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// What for.
+    pub purpose: Purpose,
+    /// Whether people can type on the registered terminal; `None` on an unknown screen.
+    pub keyboard: Option<bool>,
+    /// Whether nothing privileged and no detail would be opened.
+    pub ordinary: bool,
+}
+
+/// Digits to be asked: on an unknown terminal always some; on a registered one that stands where it should
+/// and opens nothing out of the ordinary, none (docs/protocol.md §4).
+pub fn demanded(channel: Channel, presence: Presence, asking: Asking) -> Demanded {
     let unproven = presence == Presence::Unproven;
-    let (directions, digits) = match (channel, purpose) {
+    let live = matches!(channel, Channel::Frame | Channel::Pair | Channel::Badge);
+    let (directions, digits) = match (channel, asking.purpose) {
         // There is no screen: the agent is known by its key, and asks whom its registration names.
         (_, Purpose::ToolCall) => (Vec::new(), 0),
         (Channel::Push, _) => (vec![Direction::TypedOnDevice], 6),
         (_, Purpose::EnrolDevice | Purpose::Recover) => (vec![Direction::TypedOnTerminal], 4),
+        _ if asking.keyboard.is_some() && live && !unproven && asking.ordinary => (Vec::new(), 4),
+        _ if asking.keyboard == Some(true) => (vec![Direction::TypedOnTerminal], 4),
+        _ if asking.keyboard == Some(false) => (vec![Direction::TypedOnDevice], 4),
         _ if unproven => (vec![Direction::TypedOnTerminal, Direction::TypedOnDevice], 4),
         _ => (vec![Direction::TypedOnTerminal], 4),
     };
@@ -59,6 +75,10 @@ impl Ceremony {
             }
             State::Opened(_) if by.channel == Channel::Push && self.opening.offered.as_ref() != Some(&by.person) => {
                 Step::refused(Refusal::NoSuchCeremony)
+            }
+            // What was opened by a badge is that badge's, and nobody scans it.
+            State::Opened(_) if self.opening.badge.as_ref() != (by.channel == Channel::Badge).then_some(&by.device) => {
+                Step::refused(Refusal::CodeNotLive)
             }
             State::Opened(opened) => match ruling {
                 Ruling::Deny(deny) => {
@@ -87,7 +107,11 @@ impl Ceremony {
         let presence = Presence::of(&by.near);
         let demanded = match &self.opening.collects {
             Some(collects) => collects.demanded(by.channel),
-            None => demanded(by.channel, presence, self.opening.purpose),
+            None => demanded(by.channel, presence, Asking {
+                purpose: self.opening.purpose,
+                keyboard: self.opening.terminal.as_ref().map(|t| t.keyboard),
+                ordinary: !allowed.privileged && self.opening.asked.details.is_empty(),
+            }),
         };
         let life = by.decide_s.clamp(1, limits::SCANNED_MAX_S);
         let until = now.plus_s(life).min(self.ceiling());
@@ -106,6 +130,7 @@ impl Ceremony {
                 kind: o.terminal_kind.clone(),
                 agent: o.agent.clone(),
                 opened_at: o.at.seconds(),
+                plate: o.terminal.as_ref().map(|t| t.plate.clone()),
             },
             start: false,
             device: by.device.clone(),

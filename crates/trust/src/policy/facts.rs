@@ -8,6 +8,7 @@ use crate::presence::Presence;
 use crate::principal::Person;
 use crate::session::Session;
 use crate::signal::{self, Signal};
+use crate::terminal::{Stands, Terminal};
 use cedar_policy::{Context, RestrictedExpression};
 use countersign_wire::Time;
 use countersign_wire::statement::Purpose;
@@ -33,6 +34,9 @@ pub struct Facts {
     pub channel: Word,
     /// Presence class.
     pub presence: Presence,
+    /// The screen, as far as it is registered.
+    #[serde(skip_serializing_if = "Screen::is_unknown")]
+    pub terminal: Screen,
     /// Whether the client opted for far screens.
     #[serde(skip_serializing_if = "is_false")]
     pub far_allowed: bool,
@@ -90,6 +94,7 @@ impl Default for Facts {
             purpose: Purpose::SignIn,
             channel: "frame".into(),
             presence: Presence::Weak,
+            terminal: Screen::default(),
             far_allowed: false,
             bearer_allowed: false,
             grant: BROWSER.into(),
@@ -124,6 +129,7 @@ impl Facts {
             purpose,
             channel: channel.into(),
             presence,
+            terminal: Screen::default(),
             far_allowed: client.is_some_and(|c| c.far == Far::Unproven),
             bearer_allowed: client.is_some_and(|c| c.danger_allow_bearer),
             grant: BROWSER.into(),
@@ -157,6 +163,25 @@ impl Facts {
         }
         self
     }
+    /// The same, on this terminal.
+    pub fn at(self, terminal: Option<(&Terminal, Stands)>) -> Facts {
+        Facts { terminal: Screen::of(terminal), ..self }
+    }
+    /// What is known when a screen asks to begin.
+    pub fn opening(client: Option<&Client>, purpose: Purpose, details: Vec<String>, terminal: Option<(&Terminal, Stands)>) -> Facts {
+        Facts {
+            person: NOBODY.to_owned(),
+            client: client.map_or_else(|| OWN.to_owned(), |c| c.id.to_string()),
+            purpose,
+            channel: "none".into(),
+            presence: Presence::Unproven,
+            far_allowed: client.is_some_and(|c| c.far == Far::Unproven),
+            bearer_allowed: client.is_some_and(|c| c.danger_allow_bearer),
+            details,
+            ..Facts::default()
+        }
+        .at(terminal)
+    }
     /// The same, for a request with details of these types.
     pub fn with_details(self, types: Vec<String>) -> Facts {
         Facts { details: types, ..self }
@@ -177,7 +202,7 @@ impl Facts {
             ("purpose".to_owned(), text(self.purpose.as_str())),
             ("channel".to_owned(), text(&self.channel)),
             ("presence".to_owned(), text(self.presence.as_str())),
-            ("terminal".to_owned(), text("unknown")),
+            ("terminal".to_owned(), self.terminal.record()?),
             ("far_allowed".to_owned(), RestrictedExpression::new_bool(self.far_allowed)),
             ("bearer_allowed".to_owned(), RestrictedExpression::new_bool(self.bearer_allowed)),
             ("grant".to_owned(), text(&self.grant)),
@@ -204,6 +229,61 @@ pub const RECONFIRM: &str = "session.reconfirm";
 
 /// In [`Facts::grant`] and [`Facts::collector`] of whatever goes to a screen.
 pub const BROWSER: &str = "browser";
+/// Name of the person before anybody is known.
+pub const NOBODY: &str = "nobody";
+
+/// A screen as policies see it. Unless it is registered, nothing is said of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Screen {
+    /// Whether a registered key opened.
+    #[serde(skip_serializing_if = "is_false")]
+    pub registered: bool,
+    /// Whether a TPM keeps that key.
+    #[serde(skip_serializing_if = "is_false")]
+    pub attested: bool,
+    /// Class, empty where unknown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub class: String,
+    /// Where it stands, empty where unknown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub place: String,
+    /// Whether it speaks from a network of its site.
+    #[serde(skip_serializing_if = "is_false")]
+    pub site_ok: bool,
+    /// Whether it has a site and speaks from elsewhere.
+    #[serde(skip_serializing_if = "is_false")]
+    pub moved: bool,
+}
+
+impl Screen {
+    fn of(terminal: Option<(&Terminal, Stands)>) -> Screen {
+        let Some((t, stands)) = terminal else { return Screen::default() };
+        Screen {
+            registered: t.is_active(),
+            attested: t.is_active() && t.facts.attested,
+            class: t.facts.class.clone(),
+            place: t.facts.place.clone(),
+            site_ok: stands == Stands::AtSite,
+            moved: stands == Stands::Away,
+        }
+    }
+    fn is_unknown(&self) -> bool {
+        *self == Screen::default()
+    }
+    fn record(&self) -> Option<RestrictedExpression> {
+        let is = |name: &str, b: bool| (name.to_owned(), RestrictedExpression::new_bool(b));
+        RestrictedExpression::new_record([
+            is("registered", self.registered),
+            is("attested", self.attested),
+            is("site_ok", self.site_ok),
+            is("moved", self.moved),
+            ("class".to_owned(), text(&self.class)),
+            ("place".to_owned(), text(&self.place)),
+        ])
+        .ok()
+    }
+}
 
 /// Name under which Countersign itself asks, for ceremonies without a client.
 pub const OWN: &str = "countersign";

@@ -12,7 +12,7 @@ mod select;
 mod workload;
 
 pub use workload::WorkloadRuling;
-pub use facts::{Facts, Health, OWN, QUESTIONS, RECONFIRM};
+pub use facts::{Facts, Health, NOBODY, OWN, Screen, QUESTIONS, RECONFIRM};
 
 use crate::Refusal;
 use crate::client::Client;
@@ -77,6 +77,8 @@ pub const SCHEMA: &str = include_str!("../../../../policies/countersign.cedarsch
 /// What is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
+    /// A screen asks to begin: nobody is known yet but the client, the terminal and what is asked.
+    Open,
     /// A device scans.
     Scan,
     /// A person approves.
@@ -99,13 +101,14 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 9] = [
-        Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue, Action::Mint, Action::Delegate,
-        Action::Call,
+    pub const ALL: [Action; 10] = [
+        Action::Open, Action::Scan, Action::Approve, Action::Redeem, Action::Issue, Action::Unlock, Action::Continue, Action::Mint,
+        Action::Delegate, Action::Call,
     ];
     /// Name in policies.
     pub fn as_str(self) -> &'static str {
         match self {
+            Action::Open => "open",
             Action::Scan => "scan",
             Action::Approve => "approve",
             Action::Redeem => "redeem",
@@ -141,6 +144,8 @@ pub struct Allowed {
     pub policies: Vec<String>,
     /// Privileged scopes that policy cut.
     pub cut: Vec<String>,
+    /// Whether a privileged scope is among what stays.
+    pub privileged: bool,
     /// What was judged, for the log.
     pub judged: Value,
 }
@@ -401,6 +406,7 @@ impl PolicySet {
                 clients,
                 timed,
             },
+            privileged: !unlocked.is_empty(),
             judged: judged(action, facts, true, &unlocked, &cut),
             policies,
             cut,

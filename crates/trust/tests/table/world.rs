@@ -253,6 +253,8 @@ pub fn open(kind: Kind) -> Ceremony {
         person: None,
         recovers: None,
         raises: None,
+        terminal: None,
+        badge: None,
         at: T0,
     })
 }
@@ -295,7 +297,7 @@ fn passed<'a>(allowed: &'a Allowed, setting: &'a Setting) -> Passed<'a> {
 
 fn allowed() -> Allowed {
     let rights = Rights { scopes: vec!["openid".into()], session_s: 3600, clients: vec![client()], timed: Vec::new() };
-    Allowed { rights, policies: vec!["sign-in".into()], cut: vec![], judged: Default::default() }
+    Allowed { rights, policies: vec!["sign-in".into()], cut: vec![], privileged: false, judged: Default::default() }
 }
 
 fn denied() -> Denied {

@@ -7,6 +7,7 @@
 //! 3. With it the TPM signed the registers of this start, for this report.
 
 use super::{Asked, EvidenceFault, Kind, Shown, binding, chain, leads_to};
+use crate::jose::Jwk;
 use crate::posture::Name;
 use crate::secret::same;
 use crate::tpm::{Attest, Attested, Public, is_signed};
@@ -52,6 +53,15 @@ pub struct Endorsed {
 
 /// Holds the certificate of an endorsement key and an attestation key to what they must be.
 pub fn endorsed(ek: &[String], ak: &[u8], roots: &Roots, now: Time) -> Result<Endorsed, EvidenceFault> {
+    endorsed_as(ek, ak, roots, now, Public::is_attestation_key)
+}
+
+/// The same of a key that signs for itself: made in its TPM, never to leave it, and `key`.
+pub fn endorsed_key(ek: &[String], public: &[u8], key: &Jwk, roots: &Roots, now: Time) -> Result<Endorsed, EvidenceFault> {
+    endorsed_as(ek, public, roots, now, |area| area.is_signing_key() && area.key.as_ref() == Some(key))
+}
+
+fn endorsed_as(ek: &[String], ak: &[u8], roots: &Roots, now: Time, fits: impl Fn(&Public) -> bool) -> Result<Endorsed, EvidenceFault> {
     if roots.is_empty() {
         return Err(EvidenceFault::Untrusted);
     }
@@ -63,10 +73,10 @@ pub fn endorsed(ek: &[String], ak: &[u8], roots: &Roots, now: Time) -> Result<En
     }
     leads_to(&ders, roots, now)?;
     let area = Public::parse(ak).ok_or(EvidenceFault::Malformed)?;
-    if !area.is_attestation_key() {
+    if !fits(&area) {
         return Err(EvidenceFault::Key);
     }
-    let crate::jose::Jwk::Rsa { n, e } = leaf.key()? else { return Err(EvidenceFault::Key) };
+    let Jwk::Rsa { n, e } = leaf.key()? else { return Err(EvidenceFault::Key) };
     let ak_name = area.name(ak).ok_or(EvidenceFault::Key)?;
     Ok(Endorsed { ek: (n, e), ak_name, ek_digest: mac::h(der) })
 }

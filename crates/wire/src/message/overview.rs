@@ -21,6 +21,9 @@ pub struct Overview {
     /// Recovery codes, if any were made.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recovery: Option<CodesItem>,
+    /// Whether there are registered terminals, which read badges.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub badge: bool,
 }
 
 /// The person.
@@ -59,6 +62,12 @@ pub struct SessionItem {
     pub id: String,
     /// Agent family of the screen.
     pub screen: String,
+    /// Name of the registered terminal, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub terminal: Option<String>,
+    /// Where that stands.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Registered name of the client.
     pub client: String,
     /// Granted scopes.
@@ -175,4 +184,7 @@ pub struct PendingItem {
     pub client: String,
     /// Left, milliseconds.
     pub left_ms: i64,
+    /// Whether a terminal read this device's badge: then the device takes it by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub badge: bool,
 }

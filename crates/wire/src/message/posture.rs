@@ -55,7 +55,7 @@ pub struct TpmAsk {
 }
 
 /// Reply to [`TpmAsk`]: a secret that only that TPM gives back (TPM2_MakeCredential).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TpmSealed {
     /// TPMS_ID_OBJECT.
     pub object: String,

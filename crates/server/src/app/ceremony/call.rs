@@ -106,6 +106,8 @@ pub async fn open(app: &App, ctx: &Context, asked: Offer<'_>) -> Result<(Ceremon
         address: String::new(),
         k: minted.k.0,
         collects: None,
+        terminal: None,
+        badge: None,
         offered,
         push: true,
         person: Some(person.clone()),

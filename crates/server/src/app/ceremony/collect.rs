@@ -69,7 +69,8 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
     // Without a key of its own nothing may ever pass for the terminal's.
     let jkt = asking.proof.map_or_else(|| Thumbprint::from_digest(&app.random()), |p| p.jkt.clone());
     // Who authenticated is counted by its name; a backend asks for many people from one address.
-    let by_source = client.auth == ClientAuth::None;
+    let source = ctx.source();
+    let by_source = (client.auth == ClientAuth::None).then_some(source.as_str());
     let budgets = room(app, ctx, &jkt, &client.id, by_source).await?;
     let minted = Minted::new(app, &Opener::Program, now)?;
     let secret = minted.collector.clone().unwrap_or_default();
@@ -97,6 +98,8 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
         recovers: None,
         raises: None,
         collects: Some(asking.collects),
+        terminal: None,
+        badge: None,
         at: now,
     });
     let o = &ceremony.opening;
@@ -201,6 +204,7 @@ fn started(c: &Ceremony, approved: &Approved, id: SessionId, setting: &Setting, 
         collector: c.opening.collects.as_ref().map(|c| c.by),
         timed: approved.scan.rights.timed.clone(),
         origins,
+        terminal: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Step 4: the person decides on the device that scanned.
 
 use super::{Around, ended_along, right, is_stopped, named, scan_counter, keep, statement_digest};
-use crate::app::issue::resting_on;
-use crate::app::{App, Context, Fault, enrol, observe, passkey, sessions};
+use crate::app::issue::{on_terminal, resting_on};
+use crate::app::{App, Context, Fault, enrol, observe, passkey, sessions, terminals};
 use countersign_store::sql::{Counter, Quarantine};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
@@ -100,6 +100,7 @@ async fn approve(
             observe::approval(app, ctx, &scan.person).await?;
             let person = app.store.person(&scan.person).await?.ok_or(Refusal::Denied)?;
             let client = super::client(app, c).await?;
+            let terminal = terminals::of_opening(app, &c.opening, None).await?;
             let facts = Facts::of(
                 &person,
                 device,
@@ -109,17 +110,20 @@ async fn approve(
                 Presence::of(&scan.near),
                 ctx.now,
             )
+            .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
             .with_details(detail::types(&c.opening.asked.details))
             .collected(c.opening.collects.as_ref().map(|c| c.by));
             let stopped = is_stopped(app, c, &person.id, ctx.now).await?;
             let active = person.state == countersign_trust::principal::PersonState::Active
-                && !client.as_ref().is_some_and(|c| c.client.disabled);
+                && !client.as_ref().is_some_and(|c| c.client.disabled)
+                && terminal.as_ref().is_none_or(|(t, _)| t.is_active());
             let mut ruling = app.policies.current().rule(Action::Approve, &facts, client.as_ref().map(|c| &c.client), &scan.rights.scopes);
             if !active || stopped {
-                let why = if active { "quarantine" } else { "person-or-client-not-active" };
+                let why = if active { "quarantine" } else { "not-active" };
                 ruling = Ruling::Deny(Denied { policies: vec![why.to_owned()], ..Denied::of(Refusal::Denied) });
             }
             around.guards.extend(resting_on(&person, device, client.as_ref()));
+            around.guards.extend(terminal.as_ref().map(|(t, _)| on_terminal(t)));
             if let Some((credential, keeper, counter, _)) = &found {
                 around.writes.push(Write::credential_used(credential, *counter));
                 if keeper.id != device.id {

@@ -3,13 +3,16 @@
 use super::{Around, ended_along};
 use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::people::{is_login, name_of};
-use crate::app::{App, Context, Fault, sessions};
-use countersign_store::sql::Counter;
+use crate::app::issue::on_terminal;
+use crate::app::noise::{self, What};
+use crate::app::terminals::{self, Met};
+use crate::app::{App, Context, Fault, badges, sessions};
+use countersign_store::sql::{Badge, Counter};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::ceremony::{Ceremony, Opening, Raises};
-use countersign_trust::policy::OWN;
-use countersign_trust::{Refusal, limits};
+use countersign_trust::policy::{Action, Facts, OWN, Ruling};
+use countersign_trust::{Refusal, detail, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{Open, Opened};
 use countersign_wire::statement::{Asked, Asker, Boundary, Purpose};
@@ -38,6 +41,8 @@ struct Wanted {
     txn: TxnId,
     recovers: Option<PersonId>,
     raises: Option<Raises>,
+    terminal: Option<Met>,
+    badge: Option<Badge>,
     guards: Vec<(Table, String, i64)>,
 }
 
@@ -96,20 +101,37 @@ pub(crate) async fn attempt_open(
 ) -> Result<Opened, Fault> {
     refuse_if_burnt(app, attempt, proof).await?;
     let now = ctx.now;
-    let mut wanted = wanted(app, ctx, opener, body).await?;
-    raise(app, ctx, proof, cookie, &mut wanted).await?;
-    // The key of a session that is raised served before, when it began; a lost race is no reason to refuse it.
-    if attempt > 0 && wanted.raises.is_none() && app.store.is_burnt("tk", proof.jkt.as_str()).await? {
+    let terminal = match body.counter {
+        Some(counter) => Some(terminals::opens(app, ctx, proof, counter).await?),
+        None => None,
+    };
+    let mut wanted = wanted(app, ctx, opener, body, terminal).await?;
+    if !body.badge.is_empty() {
+        worn(app, ctx, body, &mut wanted).await?;
+    }
+    begins(app, ctx, &wanted).await?;
+    if body.raise {
+        raise(app, ctx, proof, cookie, &mut wanted).await?;
+    }
+    // The key of a session that is raised served before, when it began; a lost race is no reason to refuse it. A
+    // registered terminal's always did.
+    let fresh = wanted.raises.is_none() && wanted.terminal.is_none();
+    if attempt > 0 && fresh && app.store.is_burnt("tk", proof.jkt.as_str()).await? {
         return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
     }
-    let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, true).await?;
+    // A registered terminal has a budget of its own, as a shop's screens share an address.
+    let who = wanted.terminal.as_ref().map_or_else(|| ctx.source(), |m| m.terminal.id.to_string());
+    let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, Some(&who)).await?;
     let minted = Minted::new(app, opener, now)?;
     let (offered, places) = match &body.offer {
         Some(login) => offer(app, login, &wanted.asker.id, &minted.id, now).await?,
-        None => (None, Vec::new()),
+        None => (wanted.person.clone().filter(|_| wanted.badge.is_some()), Vec::new()),
     };
+    let read = wanted.badge.as_ref().map(Write::badge_used);
     let mut around = Around { guards: std::mem::take(&mut wanted.guards), ..Around::default() };
     abandon_previous(app, ctx, &minted.collector_hash, body.prev.as_deref(), &mut around).await?;
+    let counted = wanted.terminal.as_ref().zip(body.counter).map(|(m, counter)| Write::terminal_opened(&m.terminal.id, counter, now));
+    around.guards.extend(wanted.terminal.as_ref().map(|m| on_terminal(&m.terminal)));
     let ceremony = Ceremony::open(Opening { offered, push: body.offer.is_some(), ..opening(ctx, proof, &minted, wanted) });
     let o = &ceremony.opening;
     let mut event = app
@@ -119,16 +141,25 @@ pub(crate) async fn attempt_open(
         .fact("push", o.push);
     event.ceremony = Some(o.id.clone());
     event.client = super::client_of(&ceremony);
+    if let Some(at) = &o.terminal {
+        event = event.fact("terminal", at.id.as_str());
+    }
+    if let Some(device) = &o.badge {
+        event = event.fact("badge", true);
+        event.device = Some(device.clone());
+        event.person = o.person.clone();
+    }
     let mut commit = Commit::new(event);
     commit.write(match o.raises {
         // A fresh key serves one opening, so the proof that names it needs no record of its own.
-        None if !o.purpose.is_own() => Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)),
-        // The key of a session, or the one that a new device will keep, whose code is shown anew.
+        None if !o.purpose.is_own() && o.terminal.is_none() => Write::burnt("tk", proof.jkt.as_str(), now.plus_s(86_400)),
+        // The key of a session, of a registered terminal, or the one that a new device will keep, whose code is
+        // shown anew.
         _ => burn(proof),
     });
     let code_hash = hashed(minted.user_code.as_bytes());
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&minted.handle), Some(&code_hash)));
-    commit.writes(budgets.iter().map(Write::counted)).writes(places);
+    commit.writes(budgets.iter().map(Write::counted)).writes(places).writes(counted).writes(read);
     commit.also((around.writes, around.events)).guards(around.guards);
     app.commit(commit).await?;
     let ck = frame::channel_key(minted.k.1.expose(), o.id.as_str(), o.jkt.as_str());
@@ -148,7 +179,7 @@ async fn raise(app: &App, ctx: &Context, proof: &Proof, cookie: Option<&str>, wa
     if wanted.purpose != Purpose::SignIn {
         return Ok(());
     }
-    let found = sessions::to_raise(app, ctx, cookie, proof, &wanted.asker.id).await?;
+    let found = sessions::to_raise(app, ctx, true, cookie, proof, &wanted.asker.id).await?;
     if let Some(session) = found.filter(|s| wanted.person.as_ref().is_none_or(|p| *p == s.facts.person)) {
         let f = session.facts;
         wanted.purpose = Purpose::StepUp;
@@ -158,17 +189,49 @@ async fn raise(app: &App, ctx: &Context, proof: &Proof, cookie: Option<&str>, wa
     Ok(())
 }
 
-/// Whether this source may open for this client now: the budgets that the commit counts.
+/// A terminal that opens for whoever showed it their phone's badge. It is one opening's, and for that phone alone.
+async fn worn(app: &App, ctx: &Context, body: &Open, wanted: &mut Wanted) -> Result<(), Fault> {
+    if wanted.terminal.is_none() || body.offer.is_some() {
+        return Err(Fault::because(Refusal::Malformed, "badges are for registered terminals, and name nobody else"));
+    }
+    let (badge, device) = badges::read(app, ctx, &body.badge).await?;
+    if wanted.person.as_ref().is_some_and(|p| *p != device.person) {
+        return Err(Fault::because(Refusal::Denied, "another person than the request is for"));
+    }
+    wanted.guards.push((Table::Device, device.id.to_string(), device.version));
+    wanted.person = Some(device.person);
+    wanted.badge = Some(badge);
+    Ok(())
+}
+
+/// Whether policy lets this screen begin at all. Who will scan is not known yet.
+async fn begins(app: &App, ctx: &Context, wanted: &Wanted) -> Result<(), Fault> {
+    let client = match &wanted.flow {
+        None if wanted.purpose.is_own() => None,
+        _ => app.store.client(&wanted.asker.id).await?,
+    };
+    let client = client.as_ref().map(|c| &c.client);
+    let met = wanted.terminal.as_ref();
+    let facts = Facts::opening(client, wanted.purpose, detail::types(&wanted.asked.details), met.map(|m| (&m.terminal, m.at.stands)));
+    let Ruling::Deny(denied) = app.policies.current().rule(Action::Open, &facts, client, &[]) else { return Ok(()) };
+    noise::admit(app, ctx, What::Refusal, denied.refusal.code())?;
+    let mut event = terminals::not_here(app, ctx, &wanted.txn, met, &denied);
+    event.client = client.map(|c| c.id.clone());
+    app.commit(Commit::new(event)).await?;
+    Err(Fault::because(denied.refusal, "policy").recorded())
+}
+
+/// Whether there is room to open for this client now: the budgets that the commit counts. `who` has one of its own.
 pub(super) async fn room(
     app: &App,
     ctx: &Context,
     jkt: &Thumbprint,
     client: &ClientId,
-    by_source: bool,
+    who: Option<&str>,
 ) -> Result<Vec<Counter>, Fault> {
     let source = ctx.source();
     let mut budgets = vec![Counter::new("open/client", client.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, ctx.now)];
-    budgets.extend(by_source.then(|| Counter::new("open/source", &source, 60, limits::OPENS_PER_SOURCE_MIN, ctx.now)));
+    budgets.extend(who.map(|who| Counter::new("open/source", who, 60, limits::OPENS_PER_SOURCE_MIN, ctx.now)));
     for budget in &budgets {
         if app.store.used(budget).await? >= budget.limit {
             return Err(Fault::because(Refusal::TooMany, "opens"));
@@ -203,13 +266,21 @@ fn opening(ctx: &Context, proof: &Proof, minted: &Minted, wanted: Wanted) -> Ope
         recovers: wanted.recovers,
         raises: wanted.raises,
         collects: None,
+        terminal: wanted.terminal.map(|m| m.at),
+        badge: wanted.badge.map(|b| b.device),
         at: ctx.now,
     }
 }
 
-async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open) -> Result<Wanted, Fault> {
+async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open, terminal: Option<Met>) -> Result<Wanted, Fault> {
+    if body.kiosk {
+        return match terminal {
+            Some(met) if body.flow.is_none() && body.purpose.is_none() && body.offer.is_none() && !body.raise => kiosk_wanted(app, ctx, met).await,
+            _ => Err(Fault::because(Refusal::Malformed, "an idle screen is a registered terminal's, and names nothing else")),
+        };
+    }
     if let Some(purpose) = &body.purpose {
-        if body.flow.is_some() || body.offer.is_some() {
+        if body.flow.is_some() || body.offer.is_some() || terminal.is_some() {
             return Err(Fault::because(Refusal::Malformed, "purpose"));
         }
         return match (purpose.as_str(), &body.login) {
@@ -245,10 +316,45 @@ async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open) -> Resul
         txn: request.facts.txn.clone(),
         recovers: None,
         raises: None,
+        terminal,
+        badge: None,
         guards: vec![
             (Table::Request, request.facts.id.to_string(), request.version),
             (Table::Client, client.client.id.to_string(), client.version),
         ],
+    })
+}
+
+/// What the idle screen of a terminal's class signs people in to. There is no request yet: the client's own will be
+/// answered by the session.
+async fn kiosk_wanted(app: &App, ctx: &Context, met: Met) -> Result<Wanted, Fault> {
+    let none = || Fault::because(Refusal::NoSuchFlow, "nothing is configured for the idle screen of this class");
+    let kiosk = app.config.terminals.class(&met.terminal.facts.class).and_then(|c| c.kiosk).ok_or_else(none)?;
+    let client = app.store.client(&kiosk.client).await?.ok_or_else(none)?;
+    if client.client.disabled {
+        return Err(Fault::because(Refusal::Denied, "client disabled"));
+    }
+    let asked = format!("{} {}", kiosk.client, kiosk.scopes.join(" "));
+    let host = url::Url::parse(&kiosk.start).ok().and_then(|u| u.host_str().map(str::to_owned));
+    Ok(Wanted {
+        purpose: Purpose::SignIn,
+        flow: None,
+        asker: Asker { id: client.client.id.clone(), name: client.client.name.clone(), redirect_host: host.unwrap_or_default() },
+        boundary: client.client.boundary,
+        asked: Asked {
+            hash: b64::encode(&mac::labelled("countersign/kiosk", asked.as_bytes())),
+            scopes: kiosk.scopes,
+            details: Vec::new(),
+            message: None,
+        },
+        acr_values: Vec::new(),
+        person: None,
+        txn: app.txn(ctx.now),
+        recovers: None,
+        raises: None,
+        terminal: Some(met),
+        badge: None,
+        guards: vec![(Table::Client, client.client.id.to_string(), client.version)],
     })
 }
 
@@ -285,6 +391,8 @@ fn own_wanted(app: &App, ctx: &Context, purpose: Purpose, hash: [u8; 32], messag
         txn: app.txn(ctx.now),
         recovers: None,
         raises: None,
+        terminal: None,
+        badge: None,
         guards: Vec::new(),
     })
 }

@@ -5,7 +5,7 @@ use super::{Around, client_of, is_stopped, keep, recover};
 use crate::app::once::{hashed, refuse_if_burnt};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Begun, Fresh, Started};
-use crate::app::{App, Context, Fault, enrol, observe, once};
+use crate::app::{App, Context, Fault, enrol, observe, once, terminals};
 use crate::config::Origin;
 use countersign_store::Write;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
@@ -141,6 +141,9 @@ async fn sign_in(
     let scan = &approved.scan;
     let client = client_of(c);
     let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, client.as_ref()).await?;
+    // A terminal that went elsewhere meanwhile is not where it was when it opened.
+    let terminal = terminals::of_opening(app, &c.opening, Some(ctx.address)).await?;
+    let vetoes = Vetoes { terminal, ..vetoes };
     let (permit, allowed) = match pass(app, ctx, c, approved, &vetoes, Product::Session).await {
         Ok(passed) => passed,
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
@@ -187,6 +190,7 @@ async fn sign_in(
             collector: None,
             timed: scan.rights.timed.clone(),
             origins: origins(app, ctx, c),
+            terminal: c.opening.terminal.clone(),
         },
         raised.as_ref(),
         ctx.now,
@@ -204,8 +208,9 @@ async fn sign_in(
         around.also((writes, vec![event]));
         next = Some(code);
     }
+    let leaves = c.opening.terminal.as_ref().filter(|_| raised.is_none()).map(|t| (&t.id, &scan.person));
     let browser = hashed(holder.collector.as_bytes());
-    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), &cookies, ctx.now).await?);
+    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), leaves, &cookies, ctx.now).await?);
     keep(app, ctx, c, step, around).await?;
     let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None, recovery: None }, cookies: Some(cookies) })
@@ -281,12 +286,18 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         let session = sessions::of_terminal(app, ctx, cookie, proof).await?;
         let id = session.facts.ceremony.clone().filter(|id| id.as_str() == cid).ok_or_else(none)?;
         let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
-        let flow = c.opening.flow.clone().ok_or_else(none)?;
-        let request = app.store.request(&flow).await?.ok_or_else(none)?;
         let f = &session.facts;
         let client = client_of(&c);
-        let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, client.as_ref()).await?;
+        let vetoes = Vetoes::of(app, f, client.as_ref()).await?;
         let mut around = Around::by(&f.person, &f.device).burn(proof);
+        let Some(flow) = &c.opening.flow else {
+            // An idle screen took it: the session is there, and nobody waits for a code.
+            gate(app, Product::Decision, &vetoes, &Ground::of(&session, &[], &f.scopes), ctx.now)?;
+            around.guards.extend(vetoes.guards());
+            keep(app, ctx, &c, c.claim(ctx.now), around).await?;
+            return Ok(Next { next: String::new() });
+        };
+        let request = app.store.request(flow).await?.ok_or_else(none)?;
         if request.state != "open" {
             keep(app, ctx, &c, c.abandon(REQUEST_OVER, ctx.now), around).await?;
             return Err(Fault::because(Refusal::Gone, REQUEST_OVER));
@@ -319,7 +330,7 @@ pub(super) fn shown(c: &Ceremony, approved: &Approved, setting: &verdict::Settin
         "channel": scan.channel.as_str(),
         "confirm": confirm,
         "near": Presence::of(&scan.near).as_str(),
-        "terminal": "unknown",
+        "terminal": terminals::word(c.opening.terminal.as_ref()),
         "verdicts": verdicts,
     })
 }

@@ -109,6 +109,8 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
         recovers: None,
         raises: Some(Raises { session: f.id.clone(), person: f.person.clone() }),
         collects: None,
+        terminal: f.terminal.clone(),
+        badge: None,
         at: now,
     });
     let o = &ceremony.opening;
@@ -198,6 +200,7 @@ pub(super) async fn give(app: &App, ctx: &Context, id: &CeremonyId) -> Result<()
 async fn given(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved) -> Result<(), Fault> {
     let (scan, now, denied) = (&approved.scan, ctx.now, |why| Fault::because(Refusal::Denied, why));
     let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, client_of(c).as_ref()).await?;
+    let vetoes = vetoes.at(app, c.opening.terminal.as_ref()).await?;
     may_give(app, c, &vetoes.person).await?;
     let (permit, allowed) = pass(app, ctx, c, approved, &vetoes, Product::Session).await?;
     let raises = c.opening.raises.as_ref().ok_or(denied("no session"))?;

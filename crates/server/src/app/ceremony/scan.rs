@@ -2,10 +2,10 @@
 
 use super::{Around, challenge, right, digits, ended_along, is_stopped, named, scan_counter, keep};
 use crate::app::once::{burn, hashed, refuse_if_burnt};
-use crate::app::issue::resting_on;
+use crate::app::issue::{on_terminal, resting_on};
 use crate::app::noise::{self, What};
 use crate::app::recovery::officers;
-use crate::app::{App, Context, Fault, passkey};
+use crate::app::{App, Context, Fault, passkey, terminals};
 use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Write};
 use countersign_trust::ceremony::scan::ScanBy;
@@ -15,11 +15,12 @@ use countersign_trust::device::DeviceState;
 use countersign_trust::policy::{Action, Facts, Ruling};
 use countersign_trust::presence::{self, Presence};
 use countersign_trust::principal::PersonState;
+use countersign_trust::terminal::AtTerminal;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::code::Direction;
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{DeviceView, PendingItem, Scan, device_ask};
-use countersign_wire::statement::{Channel, Purpose};
+use countersign_wire::statement::{Channel, Near, Purpose};
 use countersign_wire::{code, frame, limits as protocol};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -70,25 +71,31 @@ pub async fn take(app: &App, ctx: &Context, by: &Scanning<'_>, cid: &str) -> Res
         let by = &Scanning { device: &*by.device_anew(app, attempt).await?, ..*by };
         let none = || Fault::because(Refusal::NoSuchCeremony, "nothing offered");
         let c = named(app, cid).await?.ok_or_else(none)?;
-        let theirs = c.opening.offered.as_ref() == Some(&by.device.device.person)
-            || c.scan_facts().is_some_and(|s| s.device == by.device.device.id);
+        let d = &by.device.device;
+        let theirs = match &c.opening.badge {
+            Some(shown_by) => *shown_by == d.id,
+            None => c.opening.offered.as_ref() == Some(&d.person) || c.scan_facts().is_some_and(|s| s.device == d.id),
+        };
         if !theirs {
             return Err(none());
         }
-        meet(app, ctx, by, c, Channel::Push).await
+        let channel = if c.opening.badge.is_some() { Channel::Badge } else { Channel::Push };
+        meet(app, ctx, by, c, channel).await
     })
     .await
 }
 
-/// What is offered to a person, but not by a screen that this person stopped.
+/// What is offered to a person, but not by a screen that this person stopped; and what was opened by the badge of
+/// this device.
 pub async fn pending(app: &App, ctx: &Context, device: &StoredDevice) -> Result<Vec<PendingItem>, Fault> {
     let person = &device.device.person;
     let mut items = Vec::new();
     for c in app.store.ceremonies_of_person(person).await? {
         let left_ms = c.deadline().map_or(0, |end| ctx.now.ms_until(end));
-        let waits = c.opening.push && matches!(c.state, State::Opened(_)) && left_ms > 0;
+        let badge = c.opening.badge.as_ref() == Some(&device.device.id);
+        let waits = (c.opening.push || badge) && matches!(c.state, State::Opened(_)) && left_ms > 0;
         if waits && !is_stopped(app, &c, person, ctx.now).await? {
-            items.push(PendingItem { cid: c.opening.id.to_string(), client: c.opening.asker.name, left_ms });
+            items.push(PendingItem { cid: c.opening.id.to_string(), client: c.opening.asker.name, left_ms, badge });
         }
     }
     Ok(items)
@@ -116,13 +123,29 @@ async fn scanned_by(app: &App, device: &StoredDevice, cid: &str) -> Result<Cerem
     if c.scan_facts().is_some_and(|s| s.device == device.device.id) { Ok(c) } else { Err(none()) }
 }
 
+fn dead(why: &'static str) -> Fault {
+    Fault::because(Refusal::CodeNotLive, why)
+}
+
+/// One frame or two, as they were sent.
+pub(in crate::app) fn pair(first: &str, second: Option<&String>) -> Result<(frame::Frame, Option<frame::Frame>), Fault> {
+    let read = |text: &str| frame::Frame::parse(text).map_err(|_| dead("not a frame"));
+    Ok((read(first)?, second.map(|text| read(text)).transpose()?))
+}
+
+/// Holds frames to their channel key and to the server's clock.
+pub(in crate::app) fn live(one: frame::Frame, two: Option<frame::Frame>, ck: &[u8; 32], age_ms: i64) -> Result<(), Fault> {
+    let judged = frame::judge(one, two, ck, age_ms).map_err(|stale| match stale {
+        frame::Stale::Forged => "forged frame",
+        frame::Stale::Late => "late frame",
+        frame::Stale::Early => "early frame",
+        frame::Stale::OutOfSequence => "frames out of sequence",
+    });
+    judged.map(|_| ()).map_err(dead)
+}
+
 async fn framed(app: &App, ctx: &Context, first: &str, second: Option<&String>) -> Result<Ceremony, Fault> {
-    let dead = |why| Fault::because(Refusal::CodeNotLive, why);
-    let one = frame::Frame::parse(first).map_err(|_| dead("not a frame"))?;
-    let two = match second {
-        Some(text) => Some(frame::Frame::parse(text).map_err(|_| dead("not a frame"))?),
-        None => None,
-    };
+    let (one, two) = pair(first, second)?;
     let found = app.store.ceremony_by_handle(&hashed(&one.handle)).await?;
     // The same derivations whether the handle is known or not.
     let (serial, cid, jkt) = match &found {
@@ -132,16 +155,9 @@ async fn framed(app: &App, ctx: &Context, first: &str, second: Option<&String>) 
     let k = app.keys.k_by_serial(serial).ok_or_else(|| dead("its key is gone"))?;
     let ck = frame::channel_key(k.expose(), &cid, &jkt);
     let age_ms = found.as_ref().map_or(0, |c| ctx.now.ms_since(c.opening.at));
-    let judged = frame::judge(one, two, &ck, age_ms);
+    let judged = live(one, two, &ck, age_ms);
     let c = found.ok_or_else(|| dead("unknown handle"))?;
-    judged.map_err(|stale| {
-        dead(match stale {
-            frame::Stale::Forged => "forged frame",
-            frame::Stale::Late => "late frame",
-            frame::Stale::Early => "early frame",
-            frame::Stale::OutOfSequence => "frames out of sequence",
-        })
-    })?;
+    judged?;
     if matches!(c.state, State::Opened(_)) && age_ms >= protocol::OPENED_S * 1_000 {
         return Err(dead("code older than its life"));
     }
@@ -229,17 +245,26 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if client.as_ref().is_some_and(|c| c.client.disabled) {
         return refuse(app, ctx, by, &c, Refusal::Denied, "client disabled").await;
     }
-    let near = match c.opening.address.parse::<IpAddr>() {
+    let terminal = terminals::of_opening(app, &c.opening, None).await?;
+    if terminal.as_ref().is_some_and(|(t, _)| !t.is_active()) {
+        return refuse(app, ctx, by, &c, Refusal::Denied, "a terminal that does not act").await;
+    }
+    let mut near = match c.opening.address.parse::<IpAddr>() {
         // An address of our own proxies is nobody's: they did not say, or not legibly, who asks.
         Ok(terminal) if !is_proxy(app, terminal) && !is_proxy(app, ctx.address) => {
             presence::near(terminal, ctx.address, &app.config.shared_networks)
         }
         _ => Vec::new(),
     };
+    // Where a terminal stands says something about whoever has just read its code, and nothing about others.
+    let live = matches!(channel, Channel::Frame | Channel::Pair | Channel::Badge);
+    near.extend(c.opening.terminal.as_ref().filter(|_| live).and_then(AtTerminal::near));
+    near.extend((channel == Channel::Badge).then_some(Near::Badge));
     let registered = client.as_ref().map(|c| &c.client);
     let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now)
+        .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
         .with_details(detail::types(&c.opening.asked.details))
-            .collected(c.opening.collects.as_ref().map(|c| c.by));
+        .collected(c.opening.collects.as_ref().map(|c| c.by));
     let ruling = app.policies.current().rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);
     if let (true, Ruling::Allow(allowed)) = (gives, &ruling)
         && allowed.rights.timed.is_empty()
@@ -267,6 +292,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     }
     if changed {
         around.guards.extend(resting_on(&person, d, client.as_ref()));
+        around.guards.extend(terminal.as_ref().map(|(t, _)| on_terminal(t)));
         around.writes.push(Write::counted(&undecided));
         supersede(app, &c, d, now, &mut around).await?;
     }

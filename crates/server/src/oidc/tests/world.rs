@@ -175,6 +175,7 @@ impl World {
             networks: vec![HERE.to_owned()],
             country: None,
             bound: None,
+            terminal: None,
         };
         let mut commit = Commit::new(app.event(Kind::SessionOpened, &session.txn, T0));
         commit

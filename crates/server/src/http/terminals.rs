@@ -1,0 +1,33 @@
+//! Doors of registered terminals. The proof is by the key that the terminal brings.
+
+use super::answer::answer;
+use super::request::{Incoming, json};
+use crate::app::{App, terminals};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use countersign_wire::message::RegisterTerminal;
+use std::sync::Arc;
+
+type Shared = State<Arc<App>>;
+
+/// `POST /terminals/look`.
+pub async fn look(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let proof = r.key_proof(&app, &body)?;
+        let sent: RegisterTerminal = json(&r.headers, &body)?;
+        terminals::look(&app, &r.ctx, &proof, &sent).await
+    })
+    .await
+}
+
+/// `POST /terminals/register`.
+pub async fn register(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::CREATED, async {
+        let proof = r.key_proof(&app, &body)?;
+        let sent: RegisterTerminal = json(&r.headers, &body)?;
+        terminals::register(&app, &r.ctx, &proof, &sent).await
+    })
+    .await
+}

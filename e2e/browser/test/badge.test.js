@@ -1,0 +1,113 @@
+// Badge mode: the phone's live code, drawn on one page, is read from pixels by the terminal's page through Chromium's fake camera;
+// and by a scanner that types what it reads.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { clear } from '../stage/access.js';
+import { shoot } from '../stage/film.js';
+import { photo, screenIs, Stage } from '../stage/index.js';
+import { freePort } from '../stage/server.js';
+import { pictures } from '../stage/pictures.js';
+
+describe('a badge', { timeout: 180_000 }, () => {
+  let stage;
+  let screen;
+  let phone;
+  const picture = pictures('badge');
+
+  const kioskIs = (...states) => screen.waitForFunction((wanted) => wanted.includes(document.body.dataset.kiosk), states);
+  const cardIs = (...states) => screen.waitForFunction((wanted) => wanted.includes(document.getElementById('code-card')?.dataset.state), states);
+  /** Two frames of the badge, as pictures */
+  const filmed = async () => [await photo(phone), await stage.nextFrame(phone)];
+  const shown = async () => {
+    await phone.goto(`${stage.issuer}/badge`);
+    await screenIs(phone, 'badge');
+    await phone.waitForSelector('#badge svg path[d*="M"]', { state: 'attached' });
+  };
+
+  before(async () => {
+    const port = await freePort();
+    const top = `[terminals.classes.till.kiosk]\nclient = "till"\nscopes = ["openid", "profile"]\nstart = "http://localhost:${port}/"\n`;
+    stage = await Stage.open({ top, port, screen: { camera: true } });
+    screen = stage.screen.page;
+    phone = stage.phone.page;
+    const made = JSON.parse(stage.server.command(['terminal', 'invite', '--name', 'Till 7', '--place', 'Harbour Square', '--class', 'till', '--json']));
+    await screen.goto(made.link);
+    await screenIs(screen, 'register');
+    await screen.getByRole('button', { name: 'Register this screen' }).click();
+    await screenIs(screen, 'registered');
+  });
+  after(() => stage?.close());
+
+  test('drawn on the phone, read from pixels by the till, approved on the phone', async () => {
+    await phone.goto(`${stage.issuer}/phone`);
+    await screenIs(phone, 'overview');
+    await phone.getByRole('button', { name: 'Show my badge' }).click();
+    await screenIs(phone, 'badge');
+    await phone.waitForSelector('#badge svg path[d*="M"]', { state: 'attached' });
+    await clear(phone, 'badge');
+    await picture(phone, 'phone');
+    await screen.goto(`${stage.issuer}/kiosk`);
+    await kioskIs('idle');
+    shoot(stage.screen.film, await filmed());
+    await screen.getByRole('button', { name: 'Read a badge' }).click();
+    await picture(screen, 'camera');
+    await cardIs('badge', 'scanned');
+    await screenIs(phone, 'statement');
+    const said = await phone.locator('main').innerText();
+    assert.match(said, /Sign in at\s+Till 7/);
+    assert.match(said, /It has read this phone’s badge/);
+    await picture(screen, 'read');
+    await stage.approve();
+    await kioskIs('signed-in');
+    await screen.getByRole('heading', { name: 'Administrator' }).waitFor();
+    stage.lookAway(stage.screen);
+  });
+
+  test('typed by a scanner, twice; a picture of it is not enough, and a used one is worth nothing', async () => {
+    await screen.getByRole('button', { name: 'Sign out' }).click();
+    await kioskIs('ended');
+    await kioskIs('idle');
+    await cardIs('waiting');
+    await shown();
+    // What the pixels say, as a hand scanner would type it.
+    const read = async () => {
+      const data = (await photo(phone)).toString('base64');
+      return screen.evaluate(async (png) => {
+        const bytes = Uint8Array.from(atob(png), (c) => c.charCodeAt(0));
+        const image = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+        const canvas = new OffscreenCanvas(image.width, image.height);
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        const scripts = [...document.scripts].map(({ src }) => src).find((src) => src.endsWith('kiosk.js'));
+        const { readImage } = await import(scripts.replace('kiosk.js', 'qr.js'));
+        return readImage(context.getImageData(0, 0, image.width, image.height));
+      }, data);
+    };
+    const first = await read();
+    assert.ok(first.startsWith(`${stage.issuer}/b#`), first);
+    await screen.keyboard.type(`${first}\n`);
+    await screen.keyboard.type(`${first}\n`);
+    await screen.getByText('Once more').waitFor();
+    assert.equal(await screen.evaluate(() => document.getElementById('code-card').dataset.state), 'waiting');
+    await stage.nextFrame(phone);
+    const second = await read();
+    // The phone takes it as soon as it hears of it; for once it hears late.
+    await phone.route('**/device/pending', (route) => route.abort());
+    await screen.keyboard.type(`${second}\n`);
+    await cardIs('badge');
+    await clear(screen, 'badge');
+    await phone.unroute('**/device/pending');
+    await screenIs(phone, 'statement');
+    await phone.getByRole('button', { name: 'Refuse' }).click();
+    await cardIs('refused');
+    // The same two again: the badge was read once.
+    await cardIs('waiting');
+    await screen.keyboard.type(`${first}\n`);
+    await screen.keyboard.type(`${second}\n`);
+    await cardIs('badge_over');
+    await clear(screen, 'badge_over');
+    await cardIs('waiting');
+    const told = [...stage.screen.complaints, ...stage.phone.complaints].filter((text) => !/net::ERR_FAILED/.test(text));
+    assert.deepEqual(told, []);
+  });
+});
