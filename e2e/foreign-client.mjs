@@ -14,7 +14,7 @@ const STATE = mkdtempSync(join(tmpdir(), 'countersign-phone-'));
 const API_SECRET = 'a secret only for tests';
 const hash = createHash('sha256').update(API_SECRET).digest('base64url');
 const client = { id: 'e2e', name: 'Foreign client', redirect: 'http://127.0.0.1/cb', scopes: ['profile'] };
-const EARS = [String(await freePort()), String(await freePort())];
+const EARS = [String(await freePort()), String(await freePort()), String(await freePort())];
 const more = (ear) => `post_logout_redirect_uris = ["http://127.0.0.1/bye"]
 backchannel_logout_uri = "http://127.0.0.1:${ear}/ended"
 detail_types = ["payment"]
@@ -31,6 +31,12 @@ const strict = `${keyed}
 profile = "fapi2"
 require_signed_request_object = true
 refresh = "always"`;
+const hotline = `${keyed}
+profile = "fapi2"
+require_signed_request_object = true
+detail_types = ["payment"]
+ciba = { binding_digits = true, tells_address = true, notification_endpoint = "http://127.0.0.1:${EARS[2]}/told" }`;
+const loose = 'danger_allow_unbound_collector = true\ndanger_allow_bearer = true';
 const server = await serve({
   organisation: 'Harbour Books',
   clients: [
@@ -39,8 +45,11 @@ const server = await serve({
     { ...client, id: 'authlib', name: 'Another foreign client', more: `${keyed}\ndanger_allow_bearer = true\n${more(EARS[1])}` },
     { ...client, id: 'rust', name: 'A foreign program', more: `${basic}\ndanger_allow_bearer = true` },
     { ...client, id: 'tv', name: 'A television', more: 'device_grant = true\ndetail_types = ["payment"]\nrefresh = "always"' },
-    { ...client, id: 'loose-tv', name: 'An old television', more: 'device_grant = true\ndanger_allow_unbound_collector = true\ndanger_allow_bearer = true' },
-    { ...client, id: 'cabinet', name: 'A cabinet', more: `${basic}\ndevice_grant = true\ndanger_allow_unbound_collector = true\ndanger_allow_bearer = true` },
+    { ...client, id: 'loose-tv', name: 'An old television', more: `device_grant = true\n${loose}` },
+    { ...client, id: 'cabinet', name: 'A cabinet', more: `${basic}\ndevice_grant = true\n${loose}` },
+    { ...client, id: 'counter', name: 'A counter', more: `${basic}\ndetail_types = ["payment"]\nrefresh = "always"\nciba = { binding_digits = true, tells_address = true }` },
+    { ...client, id: 'hotline', name: 'A hotline', more: hotline },
+    { ...client, id: 'old-counter', name: 'An old counter', more: `${basic}\nfar = "unproven"\n${loose}\nciba = { binding_digits = true }` },
     { id: 'api', name: 'An interface', redirect: 'http://127.0.0.1/none', scopes: [], more: api },
   ],
 });
@@ -58,6 +67,7 @@ try {
   server.command(['workload', 'add', '--file', registration]);
   const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY, WORKLOAD_KEY };
   const scripts = ['signin', 'pushed', 'session', 'workload', 'device'].map((name) => [process.execPath, here(`oidc/${name}.mjs`), EARS[0]]);
+  scripts.push([process.execPath, here('oidc/called.mjs'), EARS[2]]);
   if (process.env.PYTHON) scripts.push([process.env.PYTHON, here('authlib/walk.py'), EARS[1]]);
   if (process.env.RUST) scripts.push([process.env.RUST, '', '']);
   let failed = 0;

@@ -2,33 +2,11 @@
 // code on their phone. Once the key is shown from the beginning (the library shows it at the token endpoint; its hook for requests adds
 // the proof before), once from the token endpoint on, once not at all. Needs what `signin.mjs` needs.
 import * as oidc from 'openid-client';
-import { randomUUID } from 'node:crypto';
-import { check, discover, finish, payload, refusal, settings, types } from './kit.mjs';
+import { check, discover, finish, payload, refusal, settings, showing, types } from './kit.mjs';
 
 const { ISSUER } = settings('ISSUER', 'PLAY', 'STATE');
 const SCOPE = 'openid profile';
 const PAYMENT = [{ type: 'payment', amount: '12.50', currency: 'EUR', to: 'Blumen Ana', account: 'AT611904300234573201' }];
-
-const part = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
-
-/** A proof of possession (RFC 9449 §4.2) for a request that the library sends without one. */
-async function proof(pair, htu, nonce) {
-  const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', pair.publicKey);
-  const head = { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } };
-  const body = { jti: randomUUID(), htm: 'POST', htu, iat: Math.floor(Date.now() / 1000), nonce };
-  const text = `${part(head)}.${part(body)}`;
-  const made = await crypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, pair.privateKey, Buffer.from(text));
-  return `${text}.${Buffer.from(made).toString('base64url')}`;
-}
-
-/** Shows the key where a device code is asked for. */
-export const showing = (pair, place) => async (url, options) => {
-  if (!String(url).endsWith(place)) return fetch(url, options);
-  const send = async (nonce) => fetch(url, { ...options, headers: { ...Object.fromEntries(new Headers(options.headers)), DPoP: await proof(pair, url, nonce) } });
-  const first = await send();
-  const nonce = first.headers.get('dpop-nonce');
-  return first.ok || !nonce ? first : send(nonce);
-};
 
 async function bound() {
   const config = await discover('tv', {}, oidc.None());

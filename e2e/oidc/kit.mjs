@@ -1,6 +1,7 @@
 // What the scripts share: their settings, the count of what held, and the person, played by `countersign-device`.
 import * as oidc from 'openid-client';
 import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 
 /** The variables of these names; ends the script if one is missing. */
@@ -49,6 +50,8 @@ async function play(...words) {
 export const signsIn = async (url, ...flags) => new URL(await play('authorize', String(url), ...flags));
 /** Lets the person type a code that another screen shows, and decide. */
 export const types = (code, ...flags) => play('code', code, ...flags);
+/** Lets the person take what is offered to them, and decide. */
+export const answers = (...flags) => play('offered', ...flags);
 /** Lets the browser kept in `browser` sign out at `url`; where the page leads. */
 export const signsOut = (url, browser) => play('sign-out', String(url), '--browser', browser);
 
@@ -87,3 +90,24 @@ export function introspection(server, secret) {
   const [plain, signed] = [caller({}), caller({ introspection_signed_response_alg: 'ES256' })];
   return (token, jwt = false) => oidc.tokenIntrospection(jwt ? signed : plain, token);
 }
+
+const part = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+
+/** A proof of possession (RFC 9449 §4.2) for a request that the library sends without one. */
+async function proof(pair, htu, nonce) {
+  const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', pair.publicKey);
+  const head = { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } };
+  const body = { jti: randomUUID(), htm: 'POST', htu, iat: Math.floor(Date.now() / 1000), nonce };
+  const text = `${part(head)}.${part(body)}`;
+  const made = await crypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, pair.privateKey, Buffer.from(text));
+  return `${text}.${Buffer.from(made).toString('base64url')}`;
+}
+
+/** Shows the key where something is begun: at the endpoint that ends in `place`. */
+export const showing = (pair, place) => async (url, options) => {
+  if (!String(url).endsWith(place)) return fetch(url, options);
+  const send = async (nonce) => fetch(url, { ...options, headers: { ...Object.fromEntries(new Headers(options.headers)), DPoP: await proof(pair, url, nonce) } });
+  const first = await send();
+  const nonce = first.headers.get('dpop-nonce');
+  return first.ok || !nonce ? first : send(nonce);
+};

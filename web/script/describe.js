@@ -27,6 +27,7 @@ export function question(said) {
       return registered ? parts('statement.step_up', { screen: plate(said.terminal.plate.name) }) : say('statement.step_up_unknown');
     default:
       if (said.terminal.kind === 'application') return parts('statement.application', { client: name(said.client.name) });
+      if (said.terminal.kind === 'service') return parts('statement.service', { client: name(said.client.name) });
       return registered ? parts('statement.sign_in', { plate: plate(said.terminal.plate.name) }) : say('statement.sign_in_unknown');
   }
 }

@@ -13,6 +13,9 @@ use url::Url;
 /// The cookie of a session.
 const SESSION: &str = "__Host-cs_s";
 
+/// How often an open phone asks what waits, as its page does.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// How to play.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
@@ -90,6 +93,24 @@ pub async fn sign_out(terminal: &Terminal, url: &Url) -> Result<Option<Url>, Fau
 /// client's (RFC 8628 §3.3).
 pub async fn type_code(phone: &Phone, code: &str, part: Part) -> Result<CeremonyId, Fault> {
     let checked = phone.scan_code(code).await?;
+    decide(phone, &checked, part).await
+}
+
+/// Waits until a request is offered to this phone's person, takes it, types `digits` where they are asked
+/// for, and decides.
+pub async fn answer_offered(phone: &Phone, digits: Option<&str>, part: Part) -> Result<CeremonyId, Fault> {
+    let found = loop {
+        if let Some(first) = phone.pending().await?.pending.into_iter().next() {
+            break first;
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    let cid: CeremonyId = found.cid.parse().map_err(|_| Fault::Unreachable("the server named no request".into()))?;
+    let checked = phone.take(&cid).await?;
+    if checked.asks_digits_here() && !(part.refuse || part.not_me) {
+        let digits = digits.ok_or_else(|| Fault::Usage("the request asks for digits: `--digits`".into()))?;
+        phone.confirm(&cid, digits).await?;
+    }
     decide(phone, &checked, part).await
 }
 

@@ -8,6 +8,8 @@
 mod agents;
 #[path = "attacks/bound.rs"]
 mod bound;
+#[path = "attacks/called.rs"]
+mod called;
 #[path = "attacks/changed.rs"]
 mod changed;
 #[path = "attacks/codes.rs"]

@@ -58,6 +58,34 @@ pub enum Refresh {
 /// The scope that asks for a refresh token.
 pub const OFFLINE_ACCESS: &str = "offline_access";
 
+/// How a client asks people by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ciba {
+    /// Its binding messages carry digits that it shows to the person, who types them on the device. Without
+    /// them nothing is transferred, and what is approved earns no class.
+    pub binding_digits: bool,
+    /// Its word about the address of the screen in front of the person counts (`ip_address` in
+    /// `request_context`). Without it nothing shows nearness: a server's own address is nobody's.
+    pub tells_address: bool,
+    /// Where it is told that there is something to collect (ping mode, §10.2); without it, it asks by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification_endpoint: Option<String>,
+    /// Whose `login_hint_token` it may bring besides its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hint_issuers: Vec<HintIssuer>,
+}
+
+/// Who may name a person to us, in the hands of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HintIssuer {
+    /// Its name: `iss`.
+    pub issuer: String,
+    /// Its public keys.
+    pub keys: Vec<Jwk>,
+}
+
 /// A client as registered. Unknown members are refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +95,7 @@ pub struct Client {
     /// Name shown to people.
     pub name: String,
     /// Exact redirect URIs (RFC 9700 §4.1.3); for native loopback ones the port is free.
+    #[serde(default)]
     pub redirect_uris: Vec<String>,
     /// Which profile it keeps.
     #[serde(default)]
@@ -129,6 +158,9 @@ pub struct Client {
     /// It may use the device grant (RFC 8628).
     #[serde(default)]
     pub device_grant: bool,
+    /// It may ask people by name (OpenID Connect CIBA Core 1.0), and how. Off unless registered so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ciba: Option<Ciba>,
     /// It is told an address that fills in half of the code (RFC 8628 §3.3.1).
     #[serde(default = "yes")]
     pub verification_uri_complete: bool,
@@ -219,7 +251,7 @@ impl Client {
     }
     /// Whether it may collect at the token endpoint what a person approved elsewhere.
     pub fn collects(&self) -> bool {
-        self.device_grant
+        self.device_grant || self.ciba.is_some()
     }
     /// Whether it must push its authorization requests.
     pub fn must_push(&self) -> bool {

@@ -16,6 +16,18 @@ pub const WRONG_USER_CODES_SOURCE_10_MIN: i64 = 50;
 /// The same from everybody. Of 34 bits this many guesses hit one of a thousand living codes once in
 /// twenty-five thousand such spans.
 pub const WRONG_USER_CODES_ALL_10_MIN: i64 = 1_000;
+/// Requests of one client that a person left unanswered in an hour; from then on none is shown to them.
+pub const UNANSWERED_HOUR: i64 = 3;
+/// Clients that are told at the same time that there is something to collect; the others ask by themselves.
+pub const PINGS_AT_ONCE: usize = 256;
+/// Names that nobody has, by one client in an hour: typing errors, and no list to go through.
+pub const UNKNOWN_HINTS_HOUR: i64 = 30;
+/// Shortest time a client may give a person to answer, seconds.
+pub const ASK_MIN_S: i64 = 30;
+/// Longest binding message, characters: it must fit on a phone beside everything else.
+pub const BINDING_CHARS: usize = 128;
+/// Longest `request_context`, bytes.
+pub const CONTEXT_BYTES: usize = 2_048;
 /// A client asks for its tokens this often, seconds (RFC 8628 §3.2), and so much less often each time it
 /// was quicker (§3.5).
 pub const POLL_S: i64 = 5;

@@ -271,6 +271,18 @@ pub enum Play {
         #[arg(long, conflicts_with = "refuse")]
         not_me: bool,
     },
+    /// Wait for a request that is offered to this person, and decide; prints its id
+    Offered {
+        /// Digits that the application's screen shows, where they are asked for
+        #[arg(long)]
+        digits: Option<String>,
+        /// Refuse instead of approving
+        #[arg(long)]
+        refuse: bool,
+        /// Refuse, and say that somebody else started it
+        #[arg(long, conflicts_with = "refuse")]
+        not_me: bool,
+    },
     /// Sign out at a client's log-out URL in a kept browser; prints where the page leads
     SignOut {
         /// Where the client sends the browser

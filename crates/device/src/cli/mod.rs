@@ -112,6 +112,11 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
             let cid = play::type_code(&options.phone()?, typed, part).await?;
             Ok(Found::new(vec![cid.to_string()], json!({ "cid": cid })))
         }
+        Command::Play(Play::Offered { digits, refuse, not_me }) => {
+            let part = Part { refuse: *refuse, not_me: *not_me, ..Part::default() };
+            let cid = play::answer_offered(&options.phone()?, digits.as_deref(), part).await?;
+            Ok(Found::new(vec![cid.to_string()], json!({ "cid": cid })))
+        }
         Command::Play(Play::SignOut { url, browser }) => {
             let folder = Folder::open(browser)?;
             let terminal = browser::load(&folder, options.http(), options.phone()?.issuer())?;

@@ -22,6 +22,7 @@ pub mod once;
 pub mod operator;
 pub mod passkey;
 pub mod people;
+pub mod pings;
 pub mod policies;
 pub mod polls;
 pub mod posture;
@@ -53,6 +54,7 @@ use crate::oidc::documents::Documents;
 use hub::Hub;
 use keys::Keys;
 use noise::Noise;
+use pings::Pings;
 use polls::Polls;
 use policies::Policies;
 use silence::Heard;
@@ -96,6 +98,8 @@ pub struct App {
     pub polls: Polls,
     /// Documents of clients that this node read.
     pub documents: Documents,
+    /// Clients that are told when there is something to collect.
+    pub pings: Pings,
     /// Whose word about a device's health is taken.
     pub trusted: Trusted,
     /// Nonces for keys whose trust holds.
@@ -148,6 +152,7 @@ impl App {
             heard: Heard::default(),
             polls: Polls::default(),
             documents: Documents::default(),
+            pings: Pings::default(),
         }
     }
     /// The store's time: the only clock decisions see.
@@ -194,10 +199,12 @@ impl App {
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let mut ceremonies: Vec<CeremonyId> = Vec::new();
         let mut sessions: Vec<SessionId> = Vec::new();
+        let mut ends: Vec<CeremonyId> = Vec::new();
         let (mut owed, mut to_judge) = (false, false);
         for event in commit.events() {
             if let Some(cid) = &event.ceremony {
                 ceremonies.push(cid.clone());
+                ends.extend((pings::may_end(event.kind) && self.config.pings()).then(|| cid.clone()));
             }
             sessions.extend(event.session.clone());
             owed |= event.kind == Kind::SessionEnded;
@@ -210,6 +217,7 @@ impl App {
         for session in sessions {
             self.screens.wake(&session);
         }
+        self.pings.tell(ends);
         if owed {
             self.owed.notify_one();
             // Whoever must refuse from now on does not wait for the next look at the log.

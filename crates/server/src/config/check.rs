@@ -79,6 +79,12 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         if c.device_grant {
             add(at("device_grant"), "a code can be sent to somebody else to be approved; RFC 10027 asks for other ways first");
         }
+        if c.ciba.as_ref().is_some_and(|c| c.tells_address) {
+            add(at("ciba.tells_address"), "that a person is near their screen rests on this client's word");
+        }
+        if c.ciba.as_ref().is_some_and(|c| !c.binding_digits) {
+            add(at("ciba.binding_digits"), "nothing travels from its screen to the phone: what is approved earns no class (`acr` 0)");
+        }
         if c.danger_allow_unbound_collector {
             add(at("danger_allow_unbound_collector"), "whoever finds a device code or a request id of this client can collect what was approved");
         }
@@ -135,7 +141,7 @@ pub fn client(c: &Client) -> Result<(), String> {
         return wrong("name of 1 to 80 plain characters");
     }
     if c.redirect_uris.is_empty() && c.introspects.is_empty() && c.asks_about.is_empty() && !c.collects() {
-        return wrong("at least one redirect URI, the device grant, audiences that it introspects, or types that it asks about");
+        return wrong("at least one redirect URI, the device grant, CIBA, audiences that it introspects, or types that it asks about");
     }
     if !c.asks_about.is_empty() && !matches!(c.auth, ClientAuth::ClientSecretBasic) {
         return wrong("asks_about goes with client_secret_basic");
@@ -143,7 +149,8 @@ pub fn client(c: &Client) -> Result<(), String> {
     if !c.introspects.is_empty() && c.auth == ClientAuth::None {
         return wrong("introspects goes with a client that authenticates");
     }
-    for uri in c.redirect_uris.iter().chain(&c.post_logout_redirect_uris).chain(&c.backchannel_logout_uri) {
+    let told = c.ciba.iter().filter_map(|c| c.notification_endpoint.as_ref());
+    for uri in c.redirect_uris.iter().chain(&c.post_logout_redirect_uris).chain(&c.backchannel_logout_uri).chain(told) {
         let Ok(url) = url::Url::parse(uri) else { return wrong(&format!("`{uri}` is not a URL")) };
         let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let good = url.scheme() == "https" || (url.scheme() == "http" && local);
@@ -170,8 +177,14 @@ pub fn client(c: &Client) -> Result<(), String> {
     if c.device_grant && (c.profile == Profile::Fapi2 || c.require_signed_request_object || c.boundary < Boundary::Tokens) {
         return wrong("device_grant goes with boundary = \"tokens\", and never with the profile fapi2 or signed requests");
     }
+    if c.ciba.is_some() && (c.auth == ClientAuth::None || c.boundary < Boundary::Tokens) {
+        return wrong("ciba goes with a client that authenticates, and with boundary = \"tokens\"");
+    }
+    if c.ciba.iter().flat_map(|c| &c.hint_issuers).any(|i| i.issuer.is_empty() || i.issuer == c.id.as_str() || i.keys.is_empty()) {
+        return wrong("ciba.hint_issuers: a name that is not the client's own, and keys");
+    }
     if c.danger_allow_unbound_collector && (!c.collects() || c.profile == Profile::Fapi2) {
-        return wrong("danger_allow_unbound_collector goes with the device grant, and never with the profile fapi2");
+        return wrong("danger_allow_unbound_collector goes with the device grant or CIBA, and never with the profile fapi2");
     }
     if c.keys.is_empty() && (c.auth == ClientAuth::PrivateKeyJwt || c.require_signed_request_object) {
         return wrong("private_key_jwt and signed requests need keys");

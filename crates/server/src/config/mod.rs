@@ -304,6 +304,11 @@ impl Config {
         self.signals.validate().map_err(ConfigFault)
     }
 
+    /// Whether any client is told when there is something to collect (CIBA Core 1.0 §10.2).
+    pub fn pings(&self) -> bool {
+        self.clients.iter().filter_map(|c| c.ciba.as_ref()).any(|c| c.notification_endpoint.is_some())
+    }
+
     /// Whether we may call this machine itself: only if the issuer is on it too, or the operator said so.
     pub fn reaches_loopback(&self) -> bool {
         matches!(self.rp_id().as_str(), "localhost" | "127.0.0.1") || self.danger_allow_loopback_egress

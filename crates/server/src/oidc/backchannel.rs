@@ -35,15 +35,8 @@ impl Courier {
     /// For this configuration: this machine is reached only if the issuer is on it too, or the
     /// operator said so.
     pub fn new(app: &App) -> Result<Courier, Fault> {
-        let reach = egress::Reach { loopback: app.config.reaches_loopback(), private: true };
-        let http = reqwest::Client::builder()
-            .timeout(ANSWER)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(egress::Guarded(reach)))
-            .user_agent("countersign")
-            .build()
-            .map_err(|_| Fault::because(Refusal::Unavailable, "no HTTP client"))?;
+        let made = egress::client(app, true, ANSWER);
+        let (http, reach) = made.map_err(|_| Fault::because(Refusal::Unavailable, "no HTTP client"))?;
         Ok(Courier { http, reach })
     }
 

@@ -236,7 +236,7 @@ fn assertion(by: &Asserting<'_>, text: &str, issuer: &str, now: Time) -> Result<
         return Err(bad("an assertion that does not name the issuer alone"));
     }
     // RFC 7523 §3 names the token endpoint, RFC 9126 §2 its own besides; libraries name the one they ask.
-    if !matches!(audience.strip_prefix(issuer), Some("" | "/token" | "/par" | "/device_authorization" | "/introspect" | "/revoke")) {
+    if !matches!(audience.strip_prefix(issuer), Some("" | "/token" | "/par" | "/device_authorization" | "/bc-authorize" | "/introspect" | "/revoke")) {
         return Err(bad("an assertion for another server"));
     }
     let now_s = now.seconds();

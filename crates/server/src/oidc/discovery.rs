@@ -89,6 +89,16 @@ fn document(app: &App) -> Value {
             map.insert("registration_endpoint".into(), at("/register").into());
         }
     }
+    // CIBA Core 1.0 §4.
+    let back = json!({
+        "backchannel_authentication_endpoint": at("/bc-authorize"),
+        "backchannel_token_delivery_modes_supported": ["poll", "ping"],
+        "backchannel_authentication_request_signing_alg_values_supported": names(&super::jar::ALGS),
+        "backchannel_user_code_parameter_supported": false,
+    });
+    if let (Some(all), Value::Object(more)) = (told.as_object_mut(), back) {
+        all.extend(more);
+    }
     told
 }
 

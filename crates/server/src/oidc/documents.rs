@@ -10,7 +10,6 @@ use super::egress;
 use super::metadata;
 use crate::app::{App, Fault};
 use crate::http::request::Incoming;
-use crate::ssf::hear;
 use countersign_store::sql::StoredClient;
 use countersign_store::{Commit, StoreError, Write};
 use countersign_trust::audit::Kind;
@@ -132,7 +131,7 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
 
 /// What stands there, and for how long it counts.
 async fn fetch(app: &App, url: Url) -> Result<(Map<String, Value>, i64), &'static str> {
-    let (client, reach) = hear::client(app, app.config.newcomers.allow_private_network, ANSWER).map_err(|_| "no HTTP client")?;
+    let (client, reach) = egress::client(app, app.config.newcomers.allow_private_network, ANSWER).map_err(|_| "no HTTP client")?;
     if !egress::may_call(&url, reach) {
         return Err("a document at an address that may not be called");
     }

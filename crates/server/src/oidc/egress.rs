@@ -1,8 +1,11 @@
 //! Where the server itself may send a request to: nowhere that only a server on its place could
 //! reach by accident. Names are resolved here, and what was judged is what is connected to.
 
+use crate::app::App;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 use url::{Host, Url};
 
 /// Metadata services that are not link-local.
@@ -20,6 +23,19 @@ pub struct Reach {
 
 /// Resolves names to addresses that may be reached.
 pub struct Guarded(pub Reach);
+
+/// A client that reaches no further than it may, and how far that is.
+pub fn client(app: &App, private: bool, time: Duration) -> Result<(reqwest::Client, Reach), reqwest::Error> {
+    let reach = Reach { loopback: app.config.reaches_loopback(), private };
+    let client = reqwest::Client::builder()
+        .timeout(time)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .dns_resolver(Arc::new(Guarded(reach)))
+        .user_agent("countersign")
+        .build()?;
+    Ok((client, reach))
+}
 
 /// Whether an address may be reached.
 pub fn may_reach(address: IpAddr, reach: Reach) -> bool {

@@ -8,6 +8,7 @@ use countersign_trust::limits;
 use countersign_wire::dpop::NumericDate;
 use countersign_wire::jose::{Alg, Jws};
 use countersign_wire::Time;
+use countersign_wire::limits::JTI_BYTES;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -27,11 +28,42 @@ struct About {
     nbf: Option<NumericDate>,
     #[serde(default)]
     iat: Option<NumericDate>,
-    client_id: String,
+    #[serde(default)]
+    jti: Option<String>,
+    #[serde(default)]
+    client_id: Option<String>,
+}
+
+/// A request that a client signed for the back channel (CIBA Core 1.0 §7.1.1).
+pub struct Signed {
+    /// Its parameters.
+    pub params: Params,
+    /// Its name: it serves once.
+    pub jti: String,
+    /// When it expires.
+    pub until: Time,
 }
 
 /// The parameters inside `text`, if `client` signed them for `issuer` and for now.
 pub fn open(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Params, &'static str> {
+    let (params, about) = opened(text, client, issuer, now)?;
+    if about.client_id.is_none() {
+        return Err("a request object without client_id");
+    }
+    Ok(params)
+}
+
+/// The same for the back channel, where every claim about the object itself is demanded.
+pub fn open_signed(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Signed, &'static str> {
+    let (params, about) = opened(text, client, issuer, now)?;
+    let jti = about.jti.filter(|jti| !jti.is_empty() && jti.len() <= JTI_BYTES);
+    match (jti, about.nbf, about.iat) {
+        (Some(jti), Some(_), Some(_)) => Ok(Signed { params, jti, until: Time::from_seconds(about.exp.seconds() + 1) }),
+        _ => Err("a signed request without iat, nbf and a usable jti"),
+    }
+}
+
+fn opened(text: &str, client: &Client, issuer: &str, now: Time) -> Result<(Params, About), &'static str> {
     let jws = Jws::parse(text).map_err(|m| m.0)?;
     if !ALGS.contains(&jws.alg()) {
         return Err("a request object with another algorithm");
@@ -40,9 +72,9 @@ pub fn open(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Para
         return Err("a request object of another typ");
     }
     let claims = client.keys.iter().find_map(|key| jws.verify(key).ok()).ok_or("a wrong request signature")?;
-    let about: About = claims.read().map_err(|_| "a request object without iss, aud, exp and client_id")?;
+    let about: About = claims.read().map_err(|_| "a request object without iss, aud and exp")?;
     let id = client.id.as_str();
-    if about.iss != id || about.client_id != id {
+    if about.iss != id || about.client_id.as_ref().is_some_and(|c| c != id) {
         return Err("a request object by another client");
     }
     if !about.aud.has(issuer) {
@@ -66,5 +98,5 @@ pub fn open(text: &str, client: &Client, issuer: &str, now: Time) -> Result<Para
         return Err("a request object with sub, request or request_uri inside");
     }
     members.retain(|name, _| !ABOUT.contains(&name.as_str()));
-    Params::of_members(members)
+    Ok((Params::of_members(members)?, about))
 }

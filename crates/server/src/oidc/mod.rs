@@ -2,7 +2,8 @@
 //!
 //! 1. [`authorize`] keeps a request for one browser and sends it to the sign-in page; [`par`] takes it
 //!    from the client itself, [`back`] brings the answer.
-//!    [`device`] begins where there is no browser.
+//!    [`device`] begins where there is no browser, [`ciba`] where the client names the person;
+//!    [`ping`] tells it when there is something to collect.
 //! 2. [`token`] takes the code, once, and gives tokens bound to the client's key.
 //! 3. [`userinfo`] answers about the person while the session lives.
 //! 4. [`introspect`] answers whether a token counts, [`revoke`] ends what it came from.
@@ -19,6 +20,7 @@ mod answer;
 pub mod authorize;
 pub mod back;
 pub mod backchannel;
+pub mod ciba;
 pub mod claims;
 pub mod client_auth;
 pub mod device;
@@ -35,6 +37,7 @@ pub mod logout;
 pub mod metadata;
 pub mod par;
 pub mod params;
+pub mod ping;
 pub mod protected;
 pub mod register;
 pub mod revoke;
@@ -59,6 +62,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/par", post(par::post))
         .route("/register", post(register::post))
         .route("/authorize", get(authorize::get).post(authorize::post))
+        .route("/bc-authorize", post(ciba::post))
         .route("/device_authorization", post(device::post))
         .route("/token", post(token::post))
         .route("/introspect", post(introspect::post))

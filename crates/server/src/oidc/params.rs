@@ -11,7 +11,7 @@ const PARAMETERS: usize = 64;
 /// Longest value that is not a token, bytes.
 pub const VALUE_BYTES: usize = 2048;
 /// Values that are tokens, bounded by their own parser.
-const TOKENS: [&str; 5] = ["id_token_hint", "client_assertion", "request", "subject_token", "actor_token"];
+const TOKENS: [&str; 6] = ["id_token_hint", "client_assertion", "request", "subject_token", "actor_token", "login_hint_token"];
 /// Parameters that show who sends a request, and are no part of it.
 const SHOWING: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 

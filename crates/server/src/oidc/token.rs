@@ -42,8 +42,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The grants there are, for the discovery document.
-pub const GRANTS: [&str; 5] =
-    ["authorization_code", "refresh_token", workload::GRANT, exchange::GRANT, collected::DEVICE];
+pub const GRANTS: [&str; 6] =
+    ["authorization_code", "refresh_token", workload::GRANT, exchange::GRANT, collected::DEVICE, collected::CIBA];
 
 fn dead(because: &'static str) -> Fault {
     Fault::because(Refusal::Gone, because)

@@ -57,7 +57,7 @@ pub async fn run(app: Arc<App>, from: Transmitter, mut stopped: watch::Receiver<
 
 /// One request; whether there may be more at once.
 async fn round(app: &App, from: &Transmitter, owed: &mut Owed) -> Result<bool, &'static str> {
-    let (client, reach) = hear::client(app, from.allow_private_network, ANSWER).map_err(|_| "no HTTP client")?;
+    let (client, reach) = egress::client(app, from.allow_private_network, ANSWER).map_err(|_| "no HTTP client")?;
     let address = from.poll_endpoint.as_deref().unwrap_or_default();
     let url = Url::parse(address).ok().filter(|u| egress::may_call(u, reach)).ok_or("an address that may not be called")?;
     let asked = json!({"maxEvents": EVENTS, "returnImmediately": false, "ack": owed.ack, "setErrs": owed.errs});

@@ -7,7 +7,7 @@
 use super::act::{self, Target, Teller};
 use crate::app::{App, Context, Fault};
 use crate::config::Transmitter;
-use crate::oidc::egress::{self, Reach};
+use crate::oidc::egress;
 use countersign_store::Write;
 use countersign_trust::Refusal;
 use countersign_trust::shared::caep::EventType;
@@ -163,7 +163,7 @@ pub async fn keys_at(app: &App, name: &str, address: &str, private: bool, fresh:
     {
         return Ok(keys.clone());
     }
-    let (client, reach) = client(app, private, KEYS_TIME).map_err(|_| gone("no HTTP client"))?;
+    let (client, reach) = egress::client(app, private, KEYS_TIME).map_err(|_| gone("no HTTP client"))?;
     let url = Url::parse(address).ok().filter(|u| egress::may_call(u, reach)).ok_or(gone("an address that may not be called"))?;
     let mut answer = client.get(url).send().await.map_err(|_| gone("an issuer's keys cannot be fetched"))?;
     let mut body = Vec::new();
@@ -180,16 +180,3 @@ pub async fn keys_at(app: &App, name: &str, address: &str, private: bool, fresh:
 }
 
 const KEYS_TIME: Duration = Duration::from_secs(5);
-
-/// A client that reaches no further than it may.
-pub fn client(app: &App, private: bool, time: Duration) -> Result<(reqwest::Client, Reach), reqwest::Error> {
-    let reach = Reach { loopback: app.config.reaches_loopback(), private };
-    let client = reqwest::Client::builder()
-        .timeout(time)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .dns_resolver(Arc::new(egress::Guarded(reach)))
-        .user_agent("countersign")
-        .build()?;
-    Ok((client, reach))
-}

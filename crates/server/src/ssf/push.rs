@@ -59,18 +59,9 @@ enum Failed {
 
 impl Sender {
     fn new(app: Arc<App>) -> Result<Sender, reqwest::Error> {
-        let loopback = app.config.reaches_loopback();
-        let client = |private| {
-            reqwest::Client::builder()
-                .timeout(ANSWER)
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-                .dns_resolver(Arc::new(egress::Guarded(Reach { loopback, private })))
-                .user_agent("countersign")
-                .build()
-        };
+        let ((public, _), (private, _)) = (egress::client(&app, false, ANSWER)?, egress::client(&app, true, ANSWER)?);
         let node = b64::encode(&app.random::<12>());
-        Ok(Sender { public: client(false)?, private: client(true)?, app, node })
+        Ok(Sender { public, private, app, node })
     }
 
     /// One stream, as long as it is pushed.

@@ -70,7 +70,8 @@ fn house() -> &'static House {
              [[clients]]\nid = \"till\"\nname = \"Till\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\n\
              detail_types = [\"payment\"]\nrefresh = \"always\"\ndevice_grant = true\n\
              [[clients]]\nid = \"office\"\nname = \"Office\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
-             secret_hash = \"{hash}\"\nintrospects = [\"http://localhost:7310\"]\nasks_about = [\"*\"]\n",
+             secret_hash = \"{hash}\"\nintrospects = [\"http://localhost:7310\"]\nasks_about = [\"*\"]\n\
+             detail_types = [\"payment\"]\nciba = {{ binding_digits = true, notification_endpoint = \"https://till.example/told\" }}\n",
             seal.display()
         );
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -205,6 +206,11 @@ pub fn device_authorization(data: &[u8], seen: &mut Seen) {
         assert!(countersign_wire::code::parse_user_code(told["user_code"].as_str().unwrap()).is_ok());
         assert!(told["device_code"].as_str().unwrap().len() > 43 && told["expires_in"].as_i64() == Some(300));
     }
+}
+
+/// `/bc-authorize`: whatever is asked, nobody is there to be asked.
+pub fn bc_authorize(data: &[u8], seen: &mut Seen) {
+    assert!(door("/bc-authorize", data, true, seen, "/bc-authorize").is_none());
 }
 
 /// `/introspect`: whatever is shown, nothing was given.

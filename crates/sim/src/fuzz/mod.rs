@@ -50,7 +50,7 @@ targets! {
     signals::subject_identifier, signals::security_event,
     evidence::tpm_public, evidence::tpm_attest, evidence::android_description, evidence::piece, evidence::posture_report,
     questions::question, questions::access,
-    forms::form, forms::authorize, forms::token, forms::par, forms::device_authorization, forms::introspect, forms::revoke,
+    forms::form, forms::authorize, forms::token, forms::par, forms::device_authorization, forms::bc_authorize, forms::introspect, forms::revoke,
 }
 
 /// The target of that name.

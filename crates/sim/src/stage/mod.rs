@@ -25,7 +25,7 @@ pub use agent::{Agent, decided, health, question, runs_on};
 pub use gate::{Gate, OWN_TOKEN, message};
 pub use mouth::Mouth;
 pub use ear::{Came, Ear, Mood, Receiver};
-pub use program::{DEVICE, Program};
+pub use program::{CIBA, DEVICE, Program};
 pub use raw::{Raw, Reply};
 pub use robot::{ACCESS_TOKEN, EXCHANGE, Robot, STOCK, claims, day, introspected, post};
 pub use site::Site;
@@ -142,6 +142,9 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("far-tv", &format!("{scopes}device_grant = true\nfar = \"unproven\"\n")),
         client("cabinet", &format!("{scopes}{secret}device_grant = true\n")),
         client("loose-tv", &format!("{scopes}device_grant = true\ndetail_types = [\"payment\"]\ndanger_allow_unbound_collector = true\ndanger_allow_bearer = true\n")),
+        client("branch", &format!("{scopes}{secret}far = \"unproven\"\nciba = {{ binding_digits = true }}\n")),
+        client("hotline", &format!("{scopes}{secret}detail_types = [\"payment\"]\nrefresh = \"always\"\nciba = {{ binding_digits = true, tells_address = true }}\n")),
+        client("bare-hotline", &format!("{scopes}{secret}ciba = {{ tells_address = true }}\n")),
         client("screen", "boundary = \"session\"\n"),
         // For tests that open more than one client may in a minute.
         crowd.join("\n"),

@@ -10,6 +10,9 @@ use countersign_device::SoftwareKey;
 /// Grant of RFC 8628 §3.4.
 pub const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+/// Grant of CIBA Core 1.0 §10.1.
+pub const CIBA: &str = "urn:openid:params:grant-type:ciba";
+
 /// Such a client.
 pub struct Program {
     /// How it calls.
@@ -58,6 +61,16 @@ impl Program {
             headers.push(("dpop", self.raw.proof(key, "POST", path, &body, |c| (c.nonce, c.bd) = (Some(nonce), None))));
         }
         self.raw.send("POST", path, &headers, body).await
+    }
+
+    /// Asks for a person.
+    pub async fn call(&self, pairs: &[(&str, &str)]) -> Reply {
+        self.post("/bc-authorize", pairs).await
+    }
+
+    /// Asks for what that person approved.
+    pub async fn hear(&self, auth_req_id: &str) -> Reply {
+        self.post("/token", &[("grant_type", CIBA), ("auth_req_id", auth_req_id)]).await
     }
 
     /// Asks for a code that a person types.

@@ -7,18 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Targets that ask a whole server.
-pub const DOORS: [&str; 7] = ["authorize", "token", "par", "device_authorization", "introspect", "revoke", "access"];
+pub const DOORS: [&str; 8] = ["authorize", "token", "par", "device_authorization", "bc_authorize", "introspect", "revoke", "access"];
 
 /// Public functions of `wire` that answer with a `Result` and read nothing that a stranger sent; the last
 /// two are ways for serde into `object`, gone by `message`.
 const NO_PARSERS: [&str; 7] =
     ["approval::make", "dpop::make", "posture::make", "jws::encode", "Nonces::burn", "object::member", "object::maybe"];
 /// What cannot refuse, or never takes, in the hands of a target, and why.
-const ONE_SIDED: [(&str, &str); 4] = [
+const ONE_SIDED: [(&str, &str); 5] = [
     ("Der::raw", "an element that cannot be cut out is refused before, by `any`"),
     ("Roots::judge", "with no root or a foreign one nobody is believed; chains are judged in `wire/tests/attestation.rs`"),
     ("Statement::leads_to", "likewise"),
     ("/token", "nothing was approved"),
+    ("/bc-authorize", "nobody is there to be asked"),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<(String, String)>) {

@@ -52,6 +52,12 @@ pub struct Collects {
     /// The one resource that its tokens are for, where one was named (RFC 8707).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// What a client says about the circumstances (FAPI-CIBA §5.2.2), kept as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<serde_json::Value>,
+    /// What the client is told with that there is something to collect, sealed (CIBA Core 1.0 §10.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping: Option<String>,
     /// Digits that the client shows to the person and that are typed on the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,

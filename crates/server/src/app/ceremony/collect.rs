@@ -6,7 +6,7 @@
 //! 3. [`find`] knows the secret again, for its own client alone; [`collect`] takes what was approved
 //!    through the gate, once. What comes with it goes into the same commit ([`Collected::keep`]).
 
-use super::open::{Minted, Opener, room};
+use super::open::{Minted, Opener, offer, room};
 use super::redeem::{claimed_at_once, here, origins, pass, setting, shown};
 use super::{Around, keep};
 use crate::app::issue::Vetoes;
@@ -14,11 +14,12 @@ use crate::app::once::{burn, hashed};
 use crate::app::sessions::{self, Begun as Opened, Started};
 use crate::app::{App, Context, Fault};
 use crate::config::Origin;
-use countersign_store::sql::StoredClient;
+use crate::oidc::ping;
+use countersign_store::sql::{Counter, Named, StoredClient};
 use countersign_store::{Commit, Table, Write};
-use countersign_trust::Refusal;
+use countersign_trust::{Refusal, limits};
 use countersign_trust::audit::Kind;
-use countersign_trust::ceremony::collect::{ClientGrant, Collects};
+use countersign_trust::ceremony::collect::{Binding, ClientGrant, Collects};
 use countersign_trust::ceremony::redeem::Passed;
 use countersign_trust::ceremony::{Approved, Ceremony, End, Opening, State, Step};
 use countersign_trust::client::ClientAuth;
@@ -29,7 +30,7 @@ use countersign_trust::verdict::Setting;
 use countersign_wire::dpop::Proof;
 use countersign_wire::secret::same;
 use countersign_wire::statement::{Asked, Asker, Purpose};
-use countersign_wire::{CeremonyId, PersonId, SessionId, Thumbprint, code};
+use countersign_wire::{CeremonyId, ClientId, PersonId, SessionId, Thumbprint, Time, b64, code, mac};
 
 /// Every question with the right secret and key is the same one: the proof beside it is new each time.
 const QUESTION: &str = "token";
@@ -47,7 +48,11 @@ pub struct Asking<'a> {
     /// Its key.
     pub proof: Option<&'a Proof>,
     /// Whom it is offered to: the only one who may approve.
-    pub person: Option<PersonId>,
+    pub offer: Option<&'a Named>,
+    /// The word by which the client knows us when we tell it that there is something to collect.
+    pub ping: Option<&'a str>,
+    /// Digits that the person types, and that the client shows.
+    pub digits: Option<&'a str>,
     /// Address of the screen in front of the person, as far as it is known.
     pub address: String,
     /// Kind of terminal, for the statement.
@@ -69,13 +74,24 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
     // Without a key of its own nothing may ever pass for the terminal's.
     let jkt = asking.proof.map_or_else(|| Thumbprint::from_digest(&app.random()), |p| p.jkt.clone());
     // Who authenticated is counted by its name; a backend asks for many people from one address.
-    let source = ctx.source();
-    let by_source = (client.auth == ClientAuth::None).then_some(source.as_str());
-    let budgets = room(app, ctx, &jkt, &client.id, by_source).await?;
+    let by_source = client.auth == ClientAuth::None;
+    // Whoever is asked by name is asked by the client, from whatever network: "not me" stops it everywhere.
+    let source = if asking.offer.is_some() { format!("client/{}", client.id) } else { ctx.source() };
+    let budgets = room(app, ctx, &jkt, &client.id, &source, by_source.then_some(source.as_str())).await?;
     let minted = Minted::new(app, &Opener::Program, now)?;
-    let secret = minted.collector.clone().unwrap_or_default();
-    let push = asking.collects.by.grant == ClientGrant::Ciba;
+    let code = format!("{}.{}", minted.id, minted.collector.as_deref().unwrap_or_default());
     let by = asking.collects.by;
+    let push = asking.offer.is_some();
+    let person = asking.offer.map(|named| named.person.id.clone());
+    let Offered { to, writes: places } = match asking.offer {
+        Some(named) => offered(app, named, &client.id, &source, &jkt, &minted.id, now).await?,
+        None => Offered::default(),
+    };
+    let ping = asking.ping.map(|token| ping::sealed(app, &minted.id, token, &code)).transpose()?;
+    let binding = asking.digits.map(|digits| Binding {
+        digits: u8::try_from(digits.len()).unwrap_or(u8::MAX),
+        mac: digits_mac(minted.k.1.expose(), &minted.id, digits),
+    });
     let ceremony = Ceremony::open(Opening {
         id: minted.id.clone(),
         txn: app.txn(now),
@@ -89,15 +105,15 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
         collector_hash: minted.collector_hash.clone(),
         terminal_kind: asking.kind.to_owned(),
         agent: ctx.agent.clone(),
-        source: ctx.source(),
+        source,
         address: asking.address,
         k: minted.k.0,
-        offered: asking.person.clone().filter(|_| push),
+        offered: to,
         push,
-        person: asking.person,
+        person,
         recovers: None,
         raises: None,
-        collects: Some(asking.collects),
+        collects: Some(Collects { binding, ping, ..asking.collects }),
         terminal: None,
         badge: None,
         at: now,
@@ -108,6 +124,7 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
         .fact("purpose", o.purpose.as_str())
         .fact("boundary", o.boundary.as_str())
         .fact("push", o.push)
+        .fact("quiet", o.push && o.offered.is_none())
         .fact("grant", by.grant.as_str())
         .fact("collector", by.as_str());
     event.ceremony = Some(o.id.clone());
@@ -116,10 +133,45 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
     let code_hash = hashed(minted.user_code.as_bytes());
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&minted.handle), (!push).then_some(code_hash.as_str())));
     commit.writes(budgets.iter().map(Write::counted)).writes(asking.proof.map(burn));
+    commit.writes(places);
     commit.guard(Table::Client, client.id.as_str(), asking.client.version);
     commit.also((around.writes, around.events)).guards(around.guards);
     app.commit(commit).await?;
-    Ok(Begun { code: format!("{}.{secret}", o.id), user_code: code::hyphenated(&minted.user_code) })
+    Ok(Begun { code, user_code: code::hyphenated(&minted.user_code) })
+}
+
+/// Whether a person is asked now, and what that takes.
+#[derive(Default)]
+struct Offered {
+    to: Option<PersonId>,
+    writes: Vec<Write>,
+}
+
+/// Whom this person stopped, or left unanswered again and again, asks on in silence: it waits for an answer
+/// that does not come, and nothing is shown to anybody.
+async fn offered(
+    app: &App, named: &Named, client: &ClientId, source: &str, jkt: &Thumbprint, id: &CeremonyId, now: Time,
+) -> Result<Offered, Fault> {
+    let person = &named.person.id;
+    let unanswered = unanswered(person, client, now);
+    let quiet = app.store.is_stopped(source, jkt.as_str(), client.as_str(), Some(person), now).await?
+        || app.store.used(&unanswered).await? >= unanswered.limit;
+    if quiet {
+        return Ok(Offered::default());
+    }
+    let (to, mut writes) = offer(app, &named.login, client, id, now).await?;
+    writes.push(Write::counted(&unanswered));
+    Ok(Offered { to, writes })
+}
+
+/// Counts what a client asked a person that they did not approve.
+fn unanswered(person: &PersonId, client: &ClientId, now: Time) -> Counter {
+    Counter::new("unanswered", &format!("{person}/{client}"), 3_600, limits::UNANSWERED_HOUR, now)
+}
+
+/// Digits of a client's own, as they are kept: they can be compared, and not be read.
+pub fn digits_mac(k: &[u8], id: &CeremonyId, digits: &str) -> String {
+    b64::encode(&mac::m(k, "binding", &[id.as_str().as_bytes(), digits.as_bytes()]))
 }
 
 fn host(uri: Option<&String>) -> String {
@@ -186,6 +238,9 @@ pub async fn collect(app: &App, ctx: &Context, c: &Ceremony) -> Result<Collected
     let mut around = Around::by(&scan.person, &scan.device);
     around.guards.extend(vetoes.guards());
     around.also((vec![write], vec![event]));
+    if c.opening.push {
+        around.writes.push(Write::uncounted(&unanswered(&scan.person, &c.opening.asker.id, c.opening.at)));
+    }
     Ok(Collected { session, vetoes, step, around })
 }
 

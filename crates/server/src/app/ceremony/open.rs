@@ -120,8 +120,9 @@ pub(crate) async fn attempt_open(
         return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
     }
     // A registered terminal has a budget of its own, as a shop's screens share an address.
-    let who = wanted.terminal.as_ref().map_or_else(|| ctx.source(), |m| m.terminal.id.to_string());
-    let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, Some(&who)).await?;
+    let source = ctx.source();
+    let who = wanted.terminal.as_ref().map_or_else(|| source.clone(), |m| m.terminal.id.to_string());
+    let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, &source, Some(&who)).await?;
     let minted = Minted::new(app, opener, now)?;
     let (offered, places) = match &body.offer {
         Some(login) => offer(app, login, &wanted.asker.id, &minted.id, now).await?,
@@ -227,9 +228,9 @@ pub(super) async fn room(
     ctx: &Context,
     jkt: &Thumbprint,
     client: &ClientId,
+    source: &str,
     who: Option<&str>,
 ) -> Result<Vec<Counter>, Fault> {
-    let source = ctx.source();
     let mut budgets = vec![Counter::new("open/client", client.as_str(), 60, limits::OPENS_PER_CLIENT_MIN, ctx.now)];
     budgets.extend(who.map(|who| Counter::new("open/source", who, 60, limits::OPENS_PER_SOURCE_MIN, ctx.now)));
     for budget in &budgets {
@@ -237,7 +238,7 @@ pub(super) async fn room(
             return Err(Fault::because(Refusal::TooMany, "opens"));
         }
     }
-    if app.store.is_stopped(&source, jkt.as_str(), client.as_str(), None, ctx.now).await? {
+    if app.store.is_stopped(source, jkt.as_str(), client.as_str(), None, ctx.now).await? {
         return Err(Fault::because(Refusal::Denied, "source in quarantine"));
     }
     Ok(budgets)

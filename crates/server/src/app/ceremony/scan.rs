@@ -93,7 +93,8 @@ pub async fn pending(app: &App, ctx: &Context, device: &StoredDevice) -> Result<
     for c in app.store.ceremonies_of_person(person).await? {
         let left_ms = c.deadline().map_or(0, |end| ctx.now.ms_until(end));
         let badge = c.opening.badge.as_ref() == Some(&device.device.id);
-        let waits = (c.opening.push || badge) && matches!(c.state, State::Opened(_)) && left_ms > 0;
+        let asked = c.opening.push && c.opening.offered.is_some() || badge;
+        let waits = asked && matches!(c.state, State::Opened(_)) && left_ms > 0;
         if waits && !is_stopped(app, &c, person, ctx.now).await? {
             items.push(PendingItem { cid: c.opening.id.to_string(), client: c.opening.asker.name, left_ms, badge });
         }

@@ -111,7 +111,7 @@ pub async fn confirm_step(
         if app.store.used(&count).await? >= count.limit {
             return Err(Fault::because(Refusal::TooMany, "wrong digits today"));
         }
-        right = same(digits(app, c, direction)?.as_bytes(), typed.trim().as_bytes());
+        right = is_right(app, c, direction, typed.trim())?;
         let asked = scan.demanded.directions.contains(&direction) && !scan.done.contains(&direction);
         if !right && asked {
             around.writes.push(Write::counted(&count));
@@ -123,6 +123,15 @@ pub async fn confirm_step(
     keep(app, ctx, c, step, around).await?;
     let after = Ceremony { state, ..c.clone() };
     Ok(StateOnly { state: after.state_name().to_owned() })
+}
+
+/// Whether digits are those that were asked for: ours, or those that the client showed by itself.
+fn is_right(app: &App, c: &Ceremony, direction: Direction, typed: &str) -> Result<bool, Fault> {
+    let own = c.opening.collects.as_ref().and_then(|c| c.binding.as_ref());
+    let Some(binding) = own else { return Ok(same(digits(app, c, direction)?.as_bytes(), typed.as_bytes())) };
+    let k = app.keys.k_by_serial(c.opening.k).ok_or(Refusal::Gone)?;
+    let mac = super::collect::digits_mac(k.expose(), &c.opening.id, typed);
+    Ok(same(binding.mac.as_bytes(), mac.as_bytes()))
 }
 
 /// The terminal gives up, or answers "not me" at the greeting.

@@ -27,10 +27,14 @@ use serde_json::Value;
 /// RFC 8628 §3.4.
 pub const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+/// CIBA Core 1.0 §10.1.
+pub const CIBA: &str = "urn:openid:params:grant-type:ciba";
+
 /// The grant of this name, if it is one of these.
 pub(super) fn grant(name: &str) -> Option<ClientGrant> {
     match name {
         DEVICE => Some(ClientGrant::DeviceCode),
+        CIBA => Some(ClientGrant::Ciba),
         _ => None,
     }
 }
@@ -39,7 +43,7 @@ pub(super) fn grant(name: &str) -> Option<ClientGrant> {
 pub(in crate::oidc) fn may(client: &Client, grant: ClientGrant) -> Result<(), No> {
     let listed = match grant {
         ClientGrant::DeviceCode => client.device_grant,
-        ClientGrant::Ciba => false,
+        ClientGrant::Ciba => client.ciba.is_some(),
     };
     if listed { Ok(()) } else { Err(no("unauthorized_client", Refusal::Denied, "this client is not registered for this grant")) }
 }

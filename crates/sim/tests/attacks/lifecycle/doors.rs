@@ -92,8 +92,9 @@ const DOORS: &[(&str, Covered)] = &[
     ("/openapi.json", Gives("a document")),
 ];
 
-const ENDPOINTS: [(&str, Covered); 9] = [
+const ENDPOINTS: [(&str, Covered); 10] = [
     ("pushed_authorization_request_endpoint", By(Step::PushRequest)),
+    ("backchannel_authentication_endpoint", By(Step::Call)),
     ("device_authorization_endpoint", By(Step::AskForCode)),
     ("introspection_endpoint", By(Step::Introspect)),
     ("revocation_endpoint", Gives("takes away")),
@@ -122,9 +123,10 @@ const SIGNALS: [(&str, Covered); 6] = [
     ("verification_endpoint", Gives("the same")),
 ];
 
-const GRANTS: [(&str, Covered); 5] = [
+const GRANTS: [(&str, Covered); 6] = [
     ("authorization_code", By(Step::Exchange)),
     ("refresh_token", By(Step::Refresh)),
+    ("urn:openid:params:grant-type:ciba", By(Step::Hear)),
     ("urn:ietf:params:oauth:grant-type:device_code", By(Step::CollectTokens)),
     ("client_credentials", By(Step::Mint)),
     ("urn:ietf:params:oauth:grant-type:token-exchange", By(Step::HandOn)),

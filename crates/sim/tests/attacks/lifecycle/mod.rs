@@ -10,6 +10,7 @@
 
 mod back;
 mod changes;
+mod collecting;
 mod doors;
 mod ways;
 
@@ -29,12 +30,16 @@ fn settings() -> Settings {
     let clients: String = (0..CLIENTS)
         .map(|n| format!("[[clients]]\nid = \"life-{n}\"\nname = \"Life {n}\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\naudience = \"{AUDIENCE}\"\ndevice_grant = true\nrefresh = \"always\"\nmay_act = [\"life-helper-{n}\"]\n"))
         .collect();
+    let secret = format!("auth = \"client_secret_basic\"\nsecret_hash = \"{}\"\n", b64::encode(&mac::h(SECRET.as_bytes())));
+    // Some have a secret besides: only they may ask for people by name.
+    let asking: String = (0..collecting::ASKING)
+        .map(|n| format!("[[clients]]\nid = \"{}\"\nname = \"Life {n}\"\nscopes = [\"profile\"]\naudience = \"{AUDIENCE}\"\n{secret}refresh = \"always\"\nciba = {{ binding_digits = true, tells_address = true }}\n", collecting::asking(n)))
+        .collect();
     let reader = format!(
-        "[[clients]]\nid = \"{READER}\"\nname = \"Reader\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
-         secret_hash = \"{}\"\nintrospects = [\"{AUDIENCE}\", \"{STOCK}\"]\nasks_about = [\"token\", \"client\", \"identity\", \"tool\"]\n",
-        b64::encode(&mac::h(SECRET.as_bytes()))
+        "[[clients]]\nid = \"{READER}\"\nname = \"Reader\"\nredirect_uris = [\"{REDIRECT}\"]\n{secret}\
+         introspects = [\"{AUDIENCE}\", \"{STOCK}\"]\nasks_about = [\"token\", \"client\", \"identity\", \"tool\"]\n"
     );
-    Settings { more: format!("recovery_delay_s = 0\n{clients}{reader}"), ..Settings::default() }
+    Settings { more: format!("recovery_delay_s = 0\n{clients}{asking}{reader}"), ..Settings::default() }
 }
 
 fn stage() -> &'static Stage {
@@ -132,6 +137,11 @@ async fn x13_between_any_two_steps_of_binding_anew() {
 #[tokio::test]
 async fn x13_between_any_two_steps_of_a_recovered_device() {
     table(Way::Recovered).await;
+}
+
+#[tokio::test]
+async fn x13_between_any_two_steps_of_asking_by_name() {
+    table(Way::Ciba).await;
 }
 
 #[tokio::test]

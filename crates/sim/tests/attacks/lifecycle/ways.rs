@@ -1,6 +1,7 @@
 //! Ways in, step by step.
 
 use super::back::Back;
+use super::collecting::{Told, next};
 use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{CodeFlow, Tokens};
 use countersign_device::phone::{Checked, InviteLink};
@@ -8,7 +9,7 @@ use countersign_device::terminal::{Arrival, Ceremony};
 use countersign_device::{Fault, Phone, Terminal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_sim::stage::{DEVICE, REDIRECT, Robot, SECRET, STOCK, Scene, decided, health, introspected, place, question, runs_on};
+use countersign_sim::stage::{REDIRECT, Robot, SECRET, STOCK, Scene, decided, health, introspected, place, question, runs_on};
 use countersign_wire::CeremonyId;
 use countersign_wire::message::{Open, RedeemedReply};
 use serde_json::Value;
@@ -66,6 +67,8 @@ pub enum Way {
     DeviceGrant,
     /// An agent calls a tool for which its owner is asked.
     Agent,
+    /// A client that authenticates asks for a person by name (CIBA).
+    Ciba,
 }
 
 /// One step.
@@ -114,6 +117,10 @@ pub enum Step {
     AskForCall,
     TakeCall,
     CallTool,
+    Call,
+    TypeDigits,
+    Hear,
+    Renew,
 }
 
 impl Step {
@@ -125,20 +132,20 @@ impl Step {
             Redeem | RedeemGreeted | RedeemTicket | Continue | FinishEnrolment | PasskeySignIn | Exchange | UserInfo
                 | Introspect | Decide | Forward | Refresh | Resume | Mint | LookAtMinted | HandOn
                 // One approval of two is no way in by itself.
-                | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish | CollectTokens | CallTool
+                | MakeCodes | UseCode | Collect | BeginAtConsole | FinishRecovery | RebindFinish | CollectTokens | CallTool | Hear | Renew
         )
     }
 }
 
 impl Way {
-    pub const ALL: [Way; 14] = [
+    pub const ALL: [Way; 15] = [
         Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Code, Way::Officers, Way::Console, Way::Rebind, Way::Recovered,
-        Way::Workload, Way::Helper, Way::DeviceGrant, Way::Agent,
+        Way::Workload, Way::Helper, Way::DeviceGrant, Way::Agent, Way::Ciba,
     ];
 
     /// Whether a client of the table takes part.
     pub fn has_client(self) -> bool {
-        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant)
+        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant | Way::Ciba)
     }
 
     /// Whether rules judge what it gives. No device vouches for a code on paper or for the operator's word: rules
@@ -165,6 +172,7 @@ impl Way {
             Way::Workload => &[Mint, LookAtMinted, Mint],
             Way::Helper => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, HandOn, LookAtMinted, HandOn],
             Way::Agent => &[Mint, AskForCall, TakeCall, Approve, CallTool],
+            Way::Ciba => &[Call, Take, TypeDigits, Approve, Hear, UserInfo, Introspect, Decide, Forward, Renew],
             Way::DeviceGrant => &[AskForCode, TypeCode, Approve, CollectTokens, UserInfo, Introspect, Decide, Forward, Refresh],
         }
     }
@@ -183,11 +191,11 @@ pub struct Play<'a> {
     pushed: Option<String>,
     page: Option<String>,
     pub(super) ceremony: Option<Ceremony>,
-    checked: Option<Checked>,
+    pub checked: Option<Checked>,
     options: Option<countersign_wire::message::AssertionAsk>,
     reply: Option<RedeemedReply>,
     next: Option<String>,
-    tokens: Option<Tokens>,
+    pub tokens: Option<Tokens>,
     /// The program of [`Way::Workload`], [`Way::Helper`] and [`Way::Agent`].
     pub robot: Robot,
     /// What the agent runs on.
@@ -197,8 +205,8 @@ pub struct Play<'a> {
     minted: Option<String>,
     /// What belongs to ways back.
     pub back: Back,
-    /// `device_code` and `user_code`.
-    codes: Option<(String, String)>,
+    /// What clients that collect by themselves were told.
+    pub told: Told,
 }
 
 static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
@@ -226,9 +234,9 @@ impl<'a> Play<'a> {
         let place = place();
         let (link, login) = scene.invitation("Wandel").await;
         let mut phone = Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
-        let n = if way.has_client() { NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) } else { CLIENTS };
-        assert!(n < CLIENTS || !way.has_client(), "more plays than clients");
-        let client = format!("life-{n}");
+        let n = if way.has_client() && way != Way::Ciba { NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) } else { CLIENTS };
+        assert!(n < CLIENTS || !way.has_client() || way == Way::Ciba, "more plays than clients");
+        let client = if way == Way::Ciba { next() } else { format!("life-{n}") };
         let back = Back::new(scene, way, &mut phone, &login, &place).await;
         let terminal = scene.terminal(&place);
         let robot = if way == Way::Helper { Robot::named(&format!("life-helper-{n}")) } else { Robot::new() };
@@ -269,7 +277,7 @@ impl<'a> Play<'a> {
             asked: None,
             minted: None,
             back,
-            codes: None,
+            told: Told::default(),
         }
     }
 
@@ -282,7 +290,7 @@ impl<'a> Play<'a> {
     fn checked(&self) -> Result<&Checked, Fault> {
         self.checked.as_ref().ok_or_else(unmade)
     }
-    fn tokens(&self) -> Result<&Tokens, Fault> {
+    pub(super) fn tokens(&self) -> Result<&Tokens, Fault> {
         self.tokens.as_ref().ok_or_else(unmade)
     }
 
@@ -334,7 +342,13 @@ impl<'a> Play<'a> {
                 self.checked = None;
                 self.checked = Some(self.acting().scan(&[self.ceremony()?.frame()]).await?);
             }
-            Step::Take => self.checked = Some(self.phone.take(&self.ceremony()?.cid).await?),
+            Step::Take => {
+                let cid = match &self.told.offered {
+                    Some(cid) => cid.clone(),
+                    None => self.ceremony()?.cid.clone(),
+                };
+                self.checked = Some(self.phone.take(&cid).await?);
+            }
             Step::DigitsOnScreen => {
                 let digits = self.checked()?.digits().ok_or_else(unmade)?.to_owned();
                 self.terminal.confirm(self.ceremony()?, &digits).await?;
@@ -467,22 +481,8 @@ impl<'a> Play<'a> {
             }
             Step::MakeCodes | Step::UseCode | Step::OpenRecovery | Step::RedeemApproval | Step::Collect | Step::BeginAtConsole
             | Step::FinishRecovery | Step::RebindOptions | Step::RebindFinish => self.recover(step).await?,
-            Step::AskForCode => {
-                let url = self.scene.stage.issuer.join("/device_authorization").map_err(|_| unmade())?;
-                let call = Call::form(url, &[("client_id", &self.client), ("scope", "openid profile")]);
-                let told: Value = self.terminal.http.ask(&call.proved(Prover::terminal(&self.terminal.key))).await?;
-                let text = |name: &str| told[name].as_str().unwrap().to_owned();
-                self.codes = Some((text("device_code"), text("user_code")));
-            }
-            Step::TypeCode => {
-                let (_, typed) = self.codes.as_ref().ok_or_else(unmade)?;
-                self.checked = Some(self.phone.scan_code(typed).await?);
-            }
-            Step::CollectTokens => {
-                let (code, _) = self.codes.as_ref().ok_or_else(unmade)?;
-                let pairs = [("grant_type", DEVICE), ("client_id", &*self.client), ("device_code", code)];
-                let call = Call::form(self.scene.discovery.token_endpoint.clone(), &pairs);
-                self.tokens = Some(self.terminal.http.ask(&call.proved(Prover::terminal(&self.terminal.key))).await?);
+            Step::AskForCode | Step::TypeCode | Step::CollectTokens | Step::Call | Step::TypeDigits | Step::Hear | Step::Renew => {
+                self.collect(step).await?;
             }
             Step::Resume => {
                 let (_, page) = self.arrive().await?;
