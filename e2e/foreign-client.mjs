@@ -1,6 +1,6 @@
 // Client libraries that know nothing of Countersign sign in at the real server, with the software phone playing the person:
 // openid-client (`oidc/`), Authlib (`authlib/`) where PYTHON names a Python that has it, and the crate `openidconnect` where RUST names
-// the program of `openidconnect/`. Starts what those need: server, and a phone that is enrolled.
+// the program of `openidconnect/`; and where APPROVALS names `countersign-approvals`, what a conformance suite needs. Starts what those need: server, and a phone that is enrolled.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -50,6 +50,7 @@ const server = await serve({
     { ...client, id: 'counter', name: 'A counter', more: `${basic}\ndetail_types = ["payment"]\nrefresh = "always"\nciba = { binding_digits = true, tells_address = true }` },
     { ...client, id: 'hotline', name: 'A hotline', more: hotline },
     { ...client, id: 'old-counter', name: 'An old counter', more: `${basic}\nfar = "unproven"\n${loose}\nciba = { binding_digits = true }` },
+    { ...client, id: 'suite', name: 'A conformance suite', more: `${basic}\nfar = "unproven"\n${loose}\nciba = {}` },
     { id: 'api', name: 'An interface', redirect: 'http://127.0.0.1/none', scopes: [], more: api },
   ],
 });
@@ -68,6 +69,7 @@ try {
   const told = { ...env, ISSUER: server.issuer, PLAY, STATE, API_SECRET, CLIENT_KEY, WORKLOAD_KEY };
   const scripts = ['signin', 'pushed', 'session', 'workload', 'device'].map((name) => [process.execPath, here(`oidc/${name}.mjs`), EARS[0]]);
   scripts.push([process.execPath, here('oidc/called.mjs'), EARS[2]]);
+  if (process.env.APPROVALS) scripts.push([process.execPath, here('oidc/approvals.mjs'), EARS[0]]);
   if (process.env.PYTHON) scripts.push([process.env.PYTHON, here('authlib/walk.py'), EARS[1]]);
   if (process.env.RUST) scripts.push([process.env.RUST, '', '']);
   let failed = 0;

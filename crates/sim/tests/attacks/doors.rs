@@ -260,6 +260,30 @@ async fn x26_a_proof_works_once_and_only_where_it_says() {
     assert_eq!(call(&[theirs], &path, &body).await.code(), "bad_proof", "a stranger's key");
 }
 
+/// Answers that no person gave are for conformance suites alone: no shipped program holds them, and no door leads there.
+#[tokio::test]
+async fn what_answers_in_place_of_people_is_in_no_program_that_is_shipped() {
+    let server = countersign_sim::stage::program();
+    for program in [server.clone(), server.with_file_name("countersign-device")] {
+        let bytes = std::fs::read(&program).unwrap();
+        for marker in ["test-endpoints", "countersign_approvals", "countersign-approvals"] {
+            assert!(!bytes.windows(marker.len()).any(|w| w == marker.as_bytes()), "{}: {marker}", program.display());
+        }
+    }
+    let manifest = |name: &str| std::fs::read_to_string(format!("{}/../{name}/Cargo.toml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    for name in ["wire", "trust", "store", "server", "device", "guard"] {
+        assert!(!manifest(name).contains("test-endpoints"), "{name}");
+    }
+    let own = manifest("sim");
+    assert!(own.contains("test-endpoints = []") && !own.contains("default ="), "off unless asked for");
+    assert!(own.contains("required-features = [\"test-endpoints\"]"));
+    let scene = stage().scene().await;
+    for method in ["GET", "POST"] {
+        let reply = scene.raw(&place()).send(method, "/test-endpoints/answer?auth_req_id=a.b&action=allow", &[], vec![]).await;
+        assert_eq!(reply.status, 404, "{method}");
+    }
+}
+
 #[tokio::test]
 async fn x29_there_is_no_weaker_way_in() {
     let scene = stage().scene().await;
