@@ -83,6 +83,7 @@ pub fn piece(data: &[u8], seen: &mut Seen) {
     assert!(evidence::judge(&piece, &Asked { trusted: &nobody, ..asked }).is_err(), "no root, and yet believed");
     if let Evidence::TpmQuote(quote) = &piece
         && let Ok(ak) = wire::b64::decode(&quote.ak)
+        && tried!(seen, evidence::tpm::endorsed_key(&quote.ek, &ak, key().public(), &trusted.tpm, NOW)).is_none()
         && let Some(endorsed) = tried!(seen, evidence::tpm::endorsed(&quote.ek, &ak, &trusted.tpm, NOW))
     {
         let secret = evidence::tpm::secret(K, &endorsed, NONCE, &device);

@@ -14,10 +14,11 @@ pub const DOORS: [&str; 8] = ["authorize", "token", "par", "device_authorization
 const NO_PARSERS: [&str; 7] =
     ["approval::make", "dpop::make", "posture::make", "jws::encode", "Nonces::burn", "object::member", "object::maybe"];
 /// What cannot refuse, or never takes, in the hands of a target, and why.
-const ONE_SIDED: [(&str, &str); 5] = [
+const ONE_SIDED: [(&str, &str); 6] = [
     ("Der::raw", "an element that cannot be cut out is refused before, by `any`"),
     ("Roots::judge", "with no root or a foreign one nobody is believed; chains are judged in `wire/tests/attestation.rs`"),
     ("Statement::leads_to", "likewise"),
+    ("tpm::endorsed_key", "no TPM ever held the key of the target; with a TPM it is tried in `scenarios/tpm.rs`"),
     ("/token", "nothing was approved"),
     ("/bc-authorize", "nobody is there to be asked"),
 ];

@@ -278,7 +278,7 @@ async fn a_session_is_raised_although_it_was_judged_again_meanwhile() {
     let request = dpop::Request { method: "POST", url: &url, token: None, body: None, now: w.app.now(), fresh: Fresh::Elsewhere };
     let proof = dpop::verify(&text, &request).unwrap();
     let ctx = Context::new(&w.app, "0.0.0.0".parse().unwrap(), "Firefox".to_owned());
-    let body = serde_json::from_value(json!({"flow": flow})).unwrap();
+    let body = serde_json::from_value(json!({"flow": flow, "raise": true})).unwrap();
     let opened = attempt_open(&w.app, &ctx, &Opener::Browser(browser), &proof, Some(&w.cookie), &body, 1).await.unwrap();
     let kept = w.app.store.ceremony(&opened.cid.parse().unwrap()).await.unwrap().unwrap();
     assert!(kept.opening.raises.is_some());
