@@ -11,15 +11,13 @@
 
 use super::answer::{self, No, kept_by_nobody, no, refused};
 use super::authorize;
-use super::client_auth::Used;
 use super::device;
 use super::jar::{self, Signed};
 use super::jwt::{self, Audience};
 use super::params::Params;
 use super::ping;
-use super::token::{collected, refuse_repetition};
-use crate::app::ceremony::Around;
-use crate::app::ceremony::collect::{self, Asking, Begun};
+use super::token::collected;
+use crate::app::ceremony::collect::{Asking, Begun};
 use crate::app::{App, Fault};
 use crate::http::answer::put_nonce;
 use crate::http::request::Incoming;
@@ -97,36 +95,27 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     jwt::ensure(app, client.id_token_alg).await?;
     let token = notified(params, &ciba)?;
     let named = &whom(app, r, client, &ciba, params).await?;
-    let (asked, acr_values, context, address) = (&asked, &acr_values, &context, &address);
-    let (known, proof, digits, signed) = (&known, proof.as_ref(), message.digits.as_deref(), signed.as_ref());
-    let Begun { code, .. } = app
-        .judged_anew(|n| async move {
-            if n > 0 {
-                refuse_repetition(app, proof, known.assertion.as_ref()).await?;
-            }
-            let asking = Asking {
-                client: &known.stored,
-                asked: asked.clone(),
-                acr_values: acr_values.clone(),
-                collects: Collects {
-                    by: Collector { grant: ClientGrant::Ciba, bound: proof.is_some() },
-                    life_s,
-                    resource: resource.clone(),
-                    context: context.clone(),
-                    ping: None,
-                    binding: None,
-                },
-                proof,
-                offer: Some(named),
-                ping: token,
-                digits,
-                address: address.clone(),
-                kind: "service",
-            };
-            let mut writes: Vec<Write> = known.assertion.as_ref().map(Used::burn).into_iter().collect();
-            writes.extend(signed.map(|s| Write::burnt(SIGNED, &format!("{}/{}", known.stored.client.id, s.jti), s.until)));
-            collect::begin(app, &r.ctx, asking, Around { writes, ..Around::default() }).await
-        })
+    let asking = Asking {
+        client: &known.stored,
+        asked,
+        acr_values,
+        collects: Collects {
+            by: Collector { grant: ClientGrant::Ciba, bound: proof.is_some() },
+            life_s,
+            resource: resource.clone(),
+            context,
+            ping: None,
+            binding: None,
+        },
+        proof: proof.as_ref(),
+        offer: Some(named),
+        ping: token,
+        digits: message.digits.as_deref(),
+        address,
+        kind: "service",
+    };
+    let used = signed.iter().map(|s| Write::burnt(SIGNED, &format!("{}/{}", client.id, s.jti), s.until)).collect();
+    let Begun { code, .. } = device::begun(app, r, &known, &asking, used)
         .await
         .map_err(|fault| if fault.refusal == Refusal::Denied { No { error: "access_denied", fault } } else { fault.into() })?;
     Ok(json!({ "auth_req_id": code, "expires_in": life_s, "interval": limits::POLL_S }))

@@ -15,13 +15,14 @@ use super::{authorize, jwt};
 use crate::app::ceremony::Around;
 use crate::app::ceremony::collect::{self, Asking, Begun};
 use crate::app::noise::{self, What};
-use crate::app::App;
+use crate::app::{App, Fault};
 use crate::http::answer::put_nonce;
 use crate::http::request::Incoming;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use countersign_store::Write;
 use countersign_trust::acr::Earned;
 use countersign_trust::ceremony::collect::{ClientGrant, Collector, Collects};
 use countersign_trust::client::ClientAuth;
@@ -60,35 +61,26 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     let (asked, acr_values) = wanted(app, &params, &known, Earned::CrossDevice)?;
     jwt::ensure(app, client.id_token_alg).await?;
     let resource = &authorize::resource(&params, client).map_err(|n| no(n.0, Refusal::Malformed, n.1))?;
-    let (asked, acr_values, known, proof) = (&asked, &acr_values, &known, proof.as_ref());
-    let Begun { code, user_code } = app
-        .judged_anew(|n| async move {
-            if n > 0 {
-                refuse_repetition(app, proof, known.assertion.as_ref()).await?;
-            }
-            let asking = Asking {
-                client: &known.stored,
-                asked: asked.clone(),
-                acr_values: acr_values.clone(),
-                collects: Collects {
-                    by: Collector { grant: ClientGrant::DeviceCode, bound: proof.is_some() },
-                    life_s: protocol::USER_CODE_S,
-                    resource: resource.clone(),
-                    context: None,
-                    ping: None,
-                    binding: None,
-                },
-                proof,
-                offer: None,
-                ping: None,
-                digits: None,
-                address: r.ctx.address.to_string(),
-                kind: "application",
-            };
-            let used = known.assertion.as_ref().map(Used::burn).into_iter().collect();
-            collect::begin(app, &r.ctx, asking, Around { writes: used, ..Around::default() }).await
-        })
-        .await?;
+    let asking = Asking {
+        client: &known.stored,
+        asked,
+        acr_values,
+        collects: Collects {
+            by: Collector { grant: ClientGrant::DeviceCode, bound: proof.is_some() },
+            life_s: protocol::USER_CODE_S,
+            resource: resource.clone(),
+            context: None,
+            ping: None,
+            binding: None,
+        },
+        proof: proof.as_ref(),
+        offer: None,
+        ping: None,
+        digits: None,
+        address: r.ctx.address.to_string(),
+        kind: "application",
+    };
+    let Begun { code, user_code } = begun(app, r, &known, &asking, Vec::new()).await?;
     let page = format!("{}/code", app.config.issuer);
     let mut told = json!({
         "device_code": code,
@@ -102,6 +94,18 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
         map.insert("verification_uri_complete".into(), format!("{page}#{user_code}").into());
     }
     Ok(told)
+}
+
+/// Opens it, judged anew where a race was lost; assertion and `used` are used up along with it.
+pub(super) async fn begun(app: &App, r: &Incoming, known: &Known, asking: &Asking<'_>, used: Vec<Write>) -> Result<Begun, Fault> {
+    let writes = &[known.assertion.as_ref().map(Used::burn).into_iter().collect(), used].concat();
+    app.judged_anew(|n| async move {
+        if n > 0 {
+            refuse_repetition(app, asking.proof, known.assertion.as_ref()).await?;
+        }
+        collect::begin(app, &r.ctx, asking.clone(), Around { writes: writes.clone(), ..Around::default() }).await
+    })
+    .await
 }
 
 /// The key that will collect.

@@ -36,6 +36,7 @@ use countersign_wire::{CeremonyId, ClientId, PersonId, SessionId, Thumbprint, Ti
 const QUESTION: &str = "token";
 
 /// What a client asks for.
+#[derive(Clone)]
 pub struct Asking<'a> {
     /// Who asks.
     pub client: &'a StoredClient,
