@@ -24,6 +24,8 @@ async fn somebody(scene: &Scene<'_>, name: &str, role: Option<&str>, here: &str)
 async fn entered(scene: &Scene<'_>, terminal: &Terminal, query: &str) -> Ceremony {
     let url = scene.stage.issuer.join(&format!("/operator/enter{query}")).unwrap();
     let Arrival::Flow(flow) = terminal.arrive(&url).await.unwrap() else { panic!("sent away") };
+    // As the page does: what its session answers is not asked again, and what is too little is raised.
+    let _ = terminal.resume(&flow).await;
     terminal.open(&flow).await.unwrap()
 }
 
