@@ -153,7 +153,9 @@ async fn x33_nothing_gets_through_a_gate_that_it_did_not_read_ask_about_and_writ
     let good = gate.shown(&raw, &agent.robot.dpop, &token).await;
     let bearer = ("authorization", format!("Bearer {token}"));
     let kind = good[2].clone();
-    let forged = format!("{}A", &token[..token.len() - 1]);
+    let (said, signature) = token.rsplit_once('.').unwrap();
+    // The first character, whose bits all count, for another.
+    let forged = format!("{said}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]);
     for (headers, error) in [
         (gate.shown(&raw, &thief, &token).await, "invalid_dpop_proof"),
         (vec![bearer.clone(), kind.clone()], "invalid_dpop_proof"),
