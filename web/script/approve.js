@@ -9,6 +9,7 @@ import { announce, button, el, icon, plate, Tally } from './dom.js';
 import { Deadline } from './frame.js';
 import { decide as sideBySide, pressing, screen, whoIs, wide } from './page.js';
 import * as passkey from './passkey.js';
+import { pause } from './pause.js';
 import { refused } from './refused.js';
 import { failed, refusedAs } from './refusals.js';
 import { parts, say, span, timeOfDay } from './say.js';
@@ -17,8 +18,6 @@ import { decide, read } from './statement.js';
 const READ_MS = 2_000;
 const LOOK_MS = 1_500;
 const ENDED = ['refused', 'expired', 'abandoned', 'revoked'];
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Approval {
   #device;

@@ -8,13 +8,13 @@ import { ask } from './device.js';
 import { el } from './dom.js';
 import { BADGE, Clock, Deadline, FRAME_MS, FRAMES, fragment, payload } from './frame.js';
 import { screen, wide } from './page.js';
+import { pause } from './pause.js';
 import { failed } from './refusals.js';
 import { say } from './say.js';
 
 const LOOK_MS = 1_000;
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const seen = () => document.visibilityState === 'visible';
+const visible = () => document.visibilityState === 'visible';
 
 /** Draws frame after frame until the badge is over, its page is covered, or `stop` says so. */
 async function draw(made, tile, stop) {
@@ -23,7 +23,7 @@ async function draw(made, tile, stop) {
   clock.hear(made.t_ms);
   const deadline = new Deadline(made.left_ms);
   tile.renew();
-  while (deadline.left_ms > 0 && seen() && !stop()) {
+  while (deadline.left_ms > 0 && visible() && !stop()) {
     tile.draw(tile.prepare(payload(location.origin, await fragment(key, handle, clock.index), BADGE)));
     tile.time(deadline.left_ms / (FRAMES * FRAME_MS));
     await pause(Math.min(clock.next_ms + 5, 500));
@@ -35,7 +35,7 @@ async function draw(made, tile, stop) {
 async function read(device, tile, stop) {
   while (!stop()) {
     await pause(LOOK_MS);
-    if (!seen()) continue;
+    if (!visible()) continue;
     try {
       const { pending } = await ask(device, 'GET', '/device/pending');
       const found = pending.find(({ badge }) => badge);
@@ -68,7 +68,7 @@ export async function start(device, app) {
     const found = read(device, tile, () => over).finally(() => (over = true));
     found.catch(() => {});
     while (!over) {
-      if (seen()) await draw(await ask(device, 'POST', '/device/badges', {}), tile, () => over);
+      if (visible()) await draw(await ask(device, 'POST', '/device/badges', {}), tile, () => over);
       else await pause(LOOK_MS);
     }
     const cid = await found;

@@ -36,7 +36,7 @@ export function question(said) {
 const SITE = ['site', 'attested_site'];
 
 /** How near the screen is shown to be, strong to none */
-export function nearness(said) {
+function nearness(said) {
   if (said.near.some((one) => SITE.includes(one)) && isRegistered(said)) return { far: false, text: parts('near.site', { site: name(said.terminal.plate.place) }) };
   if (said.near.includes('badge')) return { far: false, text: say('near.badge') };
   if (said.near.includes('same_network')) return { far: false, text: say('near.same_network') };

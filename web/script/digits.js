@@ -9,7 +9,7 @@ export const shownDigits = (digits) =>
   el(`div.digits${size(digits.length)}`, { role: 'img', 'aria-label': [...digits].join(' ') }, [...digits].map((digit) => el('b', { 'aria-hidden': 'true' }, digit)));
 
 /** A field for `n` digits: `{ node, input, clear }`. It is never sent by itself: there are only three tries. */
-export function askedDigits(n, label) {
+function askedDigits(n, label) {
   const boxes = Array.from({ length: n }, () => el('b', { 'aria-hidden': 'true' }));
   const input = el('input', {
     inputmode: 'numeric',

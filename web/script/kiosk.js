@@ -145,7 +145,7 @@ function signedIn() {
       el('p.quiet', {}, say('session.until')),
       el('div.stack', {}, countdown.tally, countdown.words),
       el('p.wrong', { id: 'problem', role: 'alert', hidden: true }),
-      el('div.kiosk-acts', {}, here.start && button(say('kiosk.open'), () => location.assign(here.start), { tone: 'act' }), button(say('kiosk.next'), next), button(say('session.sign_out'), signOut, { tone: 'ink' })),
+      el('div.kiosk-acts', {}, here.start && button(say('kiosk.open'), () => location.assign(here.start), { tone: 'act' }), button(say('kiosk.next'), next), button(say('session.sign_out'), ended, { tone: 'ink' })),
     ),
   );
   ticking = setInterval(() => deadline.left_ms === 0 && ended(), 1_000);
@@ -155,7 +155,7 @@ function signedIn() {
 function locked(standing) {
   is(
     'locked',
-    el('section.card.state', {}, ground('lock', 'warn'), headline('h1', say('kiosk.locked.headline')), el('p', {}, parts('kiosk.locked.body', { name: name(first(here.name)) })), el('p.quiet', {}, say(RESTS[standing])), el('div.kiosk-acts', {}, button(say('kiosk.next'), next), button(say('session.sign_out'), signOut, { tone: 'ink' }))),
+    el('section.card.state', {}, ground('lock', 'warn'), headline('h1', say('kiosk.locked.headline')), el('p', {}, parts('kiosk.locked.body', { name: name(first(here.name)) })), el('p.quiet', {}, say(RESTS[standing])), el('div.kiosk-acts', {}, button(say('kiosk.next'), next), button(say('session.sign_out'), ended, { tone: 'ink' }))),
   );
   announce(say('kiosk.locked.headline'), true);
 }
@@ -179,8 +179,6 @@ async function ended() {
   await shelf.dropTerminal().catch(() => {});
   setTimeout(() => location.replace('/kiosk'), IDLE_AFTER_MS);
 }
-
-const signOut = ended;
 
 function stands(standing) {
   how = standing;

@@ -5,6 +5,7 @@ import { Refusal } from './call.js';
 import { ask } from './device.js';
 import { announce, el, icon, name } from './dom.js';
 import { pressing } from './page.js';
+import { pause } from './pause.js';
 import { refused } from './refused.js';
 import { failed } from './refusals.js';
 import { parts, say } from './say.js';
@@ -14,7 +15,6 @@ const LOOK_MS = 4_000;
 /** Screens on which nothing is being decided; style.css shows requests on these alone. */
 const IDLE = ['overview', 'scan', 'camera_off', 'code'];
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const path = (cid) => `/device/ceremonies/${encodeURIComponent(cid)}`;
 
 /** Looks until this device is known no more. `leave()` is called before another screen is shown. */

@@ -6,7 +6,7 @@ import { decide, pressing, screen, wide } from './page.js';
 import { dayOf, parts, say, timeOfDay } from './say.js';
 import { RESTS } from './watch.js';
 
-const ROLES = { member: 'operator.role.member', recovery_officer: 'operator.role.recovery_officer', administrator: 'operator.role.administrator', operator: 'operator.role.operator' };
+const ROLES = { member: 'operator.role.member', supervisor: 'operator.role.supervisor', recovery_officer: 'operator.role.recovery_officer', administrator: 'operator.role.administrator', operator: 'operator.role.operator' };
 const PERSON = { invited: 'operator.person.invited', active: 'operator.person.active', locked: 'operator.person.locked', ended: 'operator.person.ended' };
 const HEALTH = {
   managed: ['operator.health.managed', 'operator.health.not_managed'],

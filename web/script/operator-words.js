@@ -33,6 +33,7 @@ const CODES = {
   locked: 'operator.code.locked',
   posture_old: 'operator.code.posture_old',
   bad_evidence: 'operator.code.bad_evidence',
+  slow_down: 'operator.code.slow_down',
 };
 
 const EFFECTS = {
@@ -87,6 +88,7 @@ const SIGNALS = {
   'session.rate_odd': 'operator.signal.rate',
   'session.silent': 'operator.signal.screen_silent',
   'session.gone': 'operator.signal.screen_gone',
+  'session.key_refused': 'operator.signal.key_refused',
   'session.remote_controlled': 'operator.signal.remote',
 };
 

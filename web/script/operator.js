@@ -6,6 +6,7 @@ import { announce, el, reference } from './dom.js';
 import { person } from './operator-person.js';
 import { row, rows } from './operator-words.js';
 import { pressing, screen, wide } from './page.js';
+import { pause } from './pause.js';
 import { listen, say } from './say.js';
 import * as shelf from './shelf.js';
 
@@ -84,8 +85,8 @@ function home() {
 }
 
 function form() {
-  const problem = el('p.wrong', { role: 'alert', hidden: true });
-  const input = el('input.field', { id: 'look', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '80' });
+  const problem = el('p.wrong', { id: 'look-problem', role: 'alert', hidden: true });
+  const input = el('input.field', { id: 'look', 'aria-describedby': 'look-problem', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '80' });
   const look = async () => {
     problem.hidden = true;
     const text = input.value.trim();
@@ -149,7 +150,7 @@ async function follow() {
         if (fault.code !== 'locked') return;
       }
       document.getElementById('link')?.classList.add('lost');
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await pause(PAUSE_MS);
     }
   }
 }

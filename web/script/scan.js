@@ -1,5 +1,6 @@
 // The camera of this page. It acts on codes of this very origin only, and sends two frames when it sees two.
 import { SCREEN, isPair, seen } from './frame.js';
+import { pause } from './pause.js';
 import { readImage } from './qr.js';
 
 /** How long to wait for the second frame, which follows the first after three seconds at most */
@@ -77,7 +78,7 @@ export class Scanner {
           }
         }
       }
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await pause(LOOK_MS);
     }
     return first && !this.#stopped ? this.#end([first.text]) : null;
   }

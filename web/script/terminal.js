@@ -1,11 +1,11 @@
-// The waiting screen: opens a ceremony, shows its frames, follows its states, takes the result. What happens after the result,
-// and what the ceremony is for, is told by who uses it.
+// The waiting screen: opens a ceremony, shows its frames, follows its states, takes the result. What comes then, its user tells.
 import { Refusal, Unreachable } from './call.js';
 import { Ceremony } from './ceremony.js';
 import { CodeTile } from './code-card.js';
 import { Countdown } from './countdown.js';
 import { announce, el, show } from './dom.js';
 import { FRAME_MS, FRAMES } from './frame.js';
+import { pause } from './pause.js';
 import { say } from './say.js';
 import * as views from './terminal-views.js';
 
@@ -371,7 +371,7 @@ export class Terminal {
       } catch (fault) {
         if (ceremony !== this.#ceremony) return;
         if (fault instanceof Refusal && ['pending', 'use_dpop_nonce'].includes(fault.code) && tries < 10) {
-          await new Promise((resolve) => setTimeout(resolve, 400));
+          await pause(400);
           continue;
         }
         // The answer may be lost, and with it what it gave: end that, and begin anew.

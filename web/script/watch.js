@@ -1,5 +1,6 @@
 // How the session of this screen stands, as soon as it stands otherwise: one long question after another.
 import { call, Refusal } from './call.js';
+import { pause } from './pause.js';
 
 /** The words for a session that does not simply go on */
 export const RESTS = { limit: 'session.limit', step_up: 'session.step_up', lock: 'session.lock' };
@@ -20,7 +21,7 @@ export async function watch(tell) {
         tell('ended');
         return;
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await pause(PAUSE_MS);
     }
   }
 }

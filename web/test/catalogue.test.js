@@ -61,3 +61,16 @@ test('the voice: no exclamation marks, no words of the trade', () => {
     }
   }
 });
+
+// What the server may say stands in Rust; the operator's page has words for each of it.
+test('the operator’s page has words for every refusal, every news and every role', () => {
+  const words = (path, table) => [...readFileSync(new URL(path, root), 'utf8').split(`const ${table} = {`)[1].split('}')[0].matchAll(/(?:^|[\s,{])'?([a-z_.]+)'?: '/g)].map(([, word]) => word).sort();
+  const named = (path, from, pattern) => [...readFileSync(new URL(path, root), 'utf8').split(from)[1].split('\n}')[0].matchAll(pattern)].map(([, word]) => word).sort();
+  const codes = named('crates/trust/src/refusal.rs', 'pub fn code(', /=> "([a-z_]+)"/g);
+  assert.ok(codes.length > 25, codes.join());
+  assert.deepEqual(words('web/script/operator-words.js', 'CODES'), codes);
+  const kinds = named('crates/trust/src/signal.rs', 'DeviceCompromised', /= "([a-z_.]+)"/g);
+  assert.ok(kinds.length > 15, kinds.join());
+  assert.deepEqual(words('web/script/operator-words.js', 'SIGNALS'), kinds);
+  assert.deepEqual(words('web/script/operator-person.js', 'ROLES'), named('crates/trust/src/principal.rs', 'impl Role {', /=> "([a-z_]+)"/g));
+});
