@@ -1,32 +1,15 @@
 // A right that is given for a while: read on the phone before it is approved, seen there while it lives, and taken back.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { clear } from '../stage/access.js';
 import { screenIs, Stage } from '../stage/index.js';
-
-/** Pictures, for whoever wants to look: at a phone's size and a desk's, light and dark */
-async function pictures(page, name) {
-  if (!process.env.PICTURES) return;
-  mkdirSync(process.env.PICTURES, { recursive: true });
-  const size = page.viewportSize();
-  for (const [width, height] of [[390, 844], [1280, 800]]) {
-    await page.setViewportSize({ width, height });
-    for (const colorScheme of ['light', 'dark']) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      await page.waitForTimeout(300);
-      await page.screenshot({ path: join(process.env.PICTURES, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-    }
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize(size);
-}
+import { pictures } from '../stage/pictures.js';
 
 describe('rights for a while', { timeout: 240_000 }, () => {
   let stage;
   let screen;
   let phone;
+  const picture = pictures('right');
 
   before(async () => {
     const registered = 'just_in_time = [{ scope = "refund", roles = ["administrator"], for_s = 600 }]';
@@ -46,7 +29,7 @@ describe('rights for a while', { timeout: 240_000 }, () => {
       assert.ok(said.includes(text), `the statement says “${text}”: ${said}`);
     }
     await clear(phone, 'a right for a while');
-    await pictures(phone, 'right-statement');
+    await picture(phone, 'statement');
     await stage.approve();
     await screen.waitForURL(`${stage.till.origin}/`);
   });
@@ -58,7 +41,7 @@ describe('rights for a while', { timeout: 240_000 }, () => {
     assert.equal(await one.count(), 1);
     assert.match(await one.innerText(), /refund[^]*(10|9) minutes left, until/);
     await clear(phone, 'a session with a right');
-    await pictures(phone, 'right-overview');
+    await picture(phone, 'overview');
     await phone.getByRole('button', { name: /^Take back refund/ }).click();
     await phone.waitForFunction(() => document.querySelectorAll('.timed li').length === 0);
     assert.equal(await phone.locator('.session').count(), 1, 'the session goes on');
