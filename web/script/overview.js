@@ -10,7 +10,7 @@ import { decide, pressing, screen, whoIs, wide } from './page.js';
 import { stopped } from './refused.js';
 import { recoveryCodes } from './recovery-codes.js';
 import { failed } from './refusals.js';
-import { dayOf, parts, say, timeOfDay } from './say.js';
+import { dayOf, parts, say, span, timeOfDay } from './say.js';
 import * as shelf from './shelf.js';
 import { decide as signed, read } from './statement.js';
 import { story } from './story.js';
@@ -141,17 +141,19 @@ function sessions(list) {
 /** Why it does not simply go on, in the words of the rule or in ours. */
 const rests = ({ effect, say: said }) => el('p.notice.warn', {}, icon('lock'), el('span', {}, said || say(RESTS[effect])));
 
+/** 12 minutes left, until 14:35 */
+const left = (left_s, until) => say('sessions.left', { span: span(left_s), time: timeOfDay(moment(until)) });
+
 /** A right that was given for a while: what, how long still, and its end */
 function timed({ id, scope, until, left_s, reason }, where) {
   const [called] = rights([scope]);
-  const text = say('rights.left', { n: Math.max(1, Math.round(left_s / 60)), time: timeOfDay(moment(until)) });
   const end = then(async () => {
     await act(`/device/rights/${encodeURIComponent(id)}/end`);
     announce(say('rights.ended'), true);
   });
   const why = reason && el('p.small.quiet', {}, parts('rights.reason', { reason: name(reason) }));
   const stop = pressing(say('rights.end'), end, { extra: 'slim', 'aria-label': say('rights.end_named', { right: scope, screen: where }) });
-  return el('li', {}, icon('clock'), el('div', {}, el('p', {}, called), el('p.small.quiet', {}, text), why), stop);
+  return el('li', {}, icon('clock'), el('div', {}, el('p', {}, called), el('p.small.quiet', {}, left(left_s, until)), why), stop);
 }
 
 function session({ id, screen: agent, terminal, place: site, client, rights: all, timed: list = [], opened_at, until, left_s, by, standing }) {
@@ -159,7 +161,6 @@ function session({ id, screen: agent, terminal, place: site, client, rights: all
   const scopes = all.filter((scope) => !list.some((one) => one.scope === scope));
   const tally = new Tally(24);
   tally.set(left_s / Math.max(1, until - opened_at));
-  const n = Math.max(1, Math.round(left_s / 60));
   const box = el('div.session');
   const end = async () => {
     try {
@@ -183,7 +184,7 @@ function session({ id, screen: agent, terminal, place: site, client, rights: all
   box.append(
     ground(terminal ? 'screen' : 'laptop'),
     el('div', {}, el('h2', {}, terminal ? plate(terminal) : name(where)), site && el('p.small.quiet', {}, name(site)), facts),
-    el('div.time', {}, tally.node, el('p', {}, say('sessions.left', { n, time: timeOfDay(moment(until)) }))),
+    el('div.time', {}, tally.node, el('p', {}, left(left_s, until))),
     pressing(say('sessions.end'), end, { extra: 'slim', 'aria-label': say('sessions.end_named', { screen: where }) }),
   );
   return box;

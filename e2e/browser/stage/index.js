@@ -158,3 +158,11 @@ export async function enrol(page, link, name) {
   await page.getByRole('button', { name: 'Make a passkey' }).click();
   await screenIs(page, 'enrolled');
 }
+
+/** One more person, with a phone of their own */
+export async function somebody(stage, name, login) {
+  const [link] = /https?:\/\/\S+#[\w-]+/.exec(stage.server.command(['invite', name, login]));
+  const browser = await Browser.launch({ phone: true });
+  await enrol(browser.page, link, 'Phone');
+  return browser;
+}

@@ -89,6 +89,11 @@ export class Till {
         this.sessions.set(fresh, session);
         return away('/', { 'set-cookie': `till=${fresh}; Path=/; HttpOnly; SameSite=Lax` });
       }
+      case 'GET /discount': {
+        const session = this.sessions.get(cookie);
+        if (session?.scope.includes('discount') && (await this.#about(session.access_token)).ok) return page(200, 'Ten per cent off', '<p id="given">Given</p><a href="/">Back</a>');
+        return page(200, 'No discount', '<p>Somebody has to approve it.</p><a id="ask" href="/login?scope=openid+profile+discount">Ask for it</a>');
+      }
       case 'GET /logout': {
         const session = this.sessions.get(cookie);
         this.sessions.delete(cookie);
@@ -143,16 +148,21 @@ export class Till {
     if (tokens.token_type !== 'DPoP') throw new Error(`a token of type ${tokens.token_type}`);
     const claims = await this.#verified(tokens.id_token);
     if (claims.nonce !== started.nonce) throw new Error('another nonce');
+    const { sub, name } = await (await this.#about(tokens.access_token)).json();
+    if (sub !== claims.sub) throw new Error('userinfo about somebody else');
+    return { ...claims, name, id_token: tokens.id_token, access_token: tokens.access_token, scope: tokens.scope.split(' ') };
+  }
+
+  /** What the issuer says of a token's person; not ok when the token opens nothing any more */
+  async #about(token) {
     const { userinfo_endpoint } = this.meta;
     let about;
     for (let tries = 0; tries < 2; tries += 1) {
-      about = await this.fetch(userinfo_endpoint, { headers: { authorization: `DPoP ${tokens.access_token}`, DPoP: this.#proof('GET', userinfo_endpoint, tokens.access_token) } });
+      about = await this.fetch(userinfo_endpoint, { headers: { authorization: `DPoP ${token}`, DPoP: this.#proof('GET', userinfo_endpoint, token) } });
       this.#nonce = about.headers.get('dpop-nonce') ?? this.#nonce;
       if (about.status !== 401) break;
     }
-    const { sub, name } = await about.json();
-    if (sub !== claims.sub) throw new Error('userinfo about somebody else');
-    return { ...claims, name, id_token: tokens.id_token };
+    return about;
   }
 
   /** Claims of a token that the issuer signed for us */

@@ -4,17 +4,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { clear } from '../stage/access.js';
 import { shoot } from '../stage/film.js';
-import { photo, screenIs, Stage } from '../stage/index.js';
-import { freePort } from '../stage/server.js';
+import { photo, screenIs } from '../stage/index.js';
+import { Kiosk } from '../stage/kiosk.js';
 import { pictures } from '../stage/pictures.js';
 
 describe('a badge', { timeout: 180_000 }, () => {
+  let till;
   let stage;
   let screen;
   let phone;
   const picture = pictures('badge');
 
-  const kioskIs = (...states) => screen.waitForFunction((wanted) => wanted.includes(document.body.dataset.kiosk), states);
   const cardIs = (...states) => screen.waitForFunction((wanted) => wanted.includes(document.getElementById('code-card')?.dataset.state), states);
   /** Two frames of the badge, as pictures */
   const filmed = async () => [await photo(phone), await stage.nextFrame(phone)];
@@ -25,16 +25,10 @@ describe('a badge', { timeout: 180_000 }, () => {
   };
 
   before(async () => {
-    const port = await freePort();
-    const top = `[terminals.classes.till.kiosk]\nclient = "till"\nscopes = ["openid", "profile"]\nstart = "http://localhost:${port}/"\n`;
-    stage = await Stage.open({ top, port, screen: { camera: true } });
-    screen = stage.screen.page;
+    till = await Kiosk.open({ name: 'Till 7', place: 'Harbour Square', screen: { camera: true } });
+    ({ stage, screen } = till);
     phone = stage.phone.page;
-    const made = JSON.parse(stage.server.command(['terminal', 'invite', '--name', 'Till 7', '--place', 'Harbour Square', '--class', 'till', '--json']));
-    await screen.goto(made.link);
-    await screenIs(screen, 'register');
-    await screen.getByRole('button', { name: 'Register this screen' }).click();
-    await screenIs(screen, 'registered');
+    await till.register();
   });
   after(() => stage?.close());
 
@@ -47,7 +41,7 @@ describe('a badge', { timeout: 180_000 }, () => {
     await clear(phone, 'badge');
     await picture(phone, 'phone');
     await screen.goto(`${stage.issuer}/kiosk`);
-    await kioskIs('idle');
+    await till.is('idle');
     shoot(stage.screen.film, await filmed());
     await screen.getByRole('button', { name: 'Read a badge' }).click();
     await picture(screen, 'camera');
@@ -58,15 +52,15 @@ describe('a badge', { timeout: 180_000 }, () => {
     assert.match(said, /It has read this phone’s badge/);
     await picture(screen, 'read');
     await stage.approve();
-    await kioskIs('signed-in');
+    await till.is('signed-in');
     await screen.getByRole('heading', { name: 'Administrator' }).waitFor();
     stage.lookAway(stage.screen);
   });
 
   test('typed by a scanner, twice; a picture of it is not enough, and a used one is worth nothing', async () => {
     await screen.getByRole('button', { name: 'Sign out' }).click();
-    await kioskIs('ended');
-    await kioskIs('idle');
+    await till.is('ended');
+    await till.is('idle');
     await cardIs('waiting');
     await shown();
     // What the pixels say, as a hand scanner would type it.
