@@ -19,7 +19,7 @@ use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
 use countersign_trust::signal::{Kind, Signal, Subject};
 use countersign_trust::{Refusal, limits};
-use countersign_wire::{DeviceId, PersonId, Time, TxnId};
+use countersign_wire::{CeremonyId, DeviceId, PersonId, Time, TxnId};
 
 /// Where a request came from.
 pub fn origin(app: &App, ctx: &Context) -> Origin {
@@ -109,8 +109,12 @@ pub async fn counter(app: &App, ctx: &Context, device: &DeviceId) -> Result<(), 
     raise(app, ctx, &Subject::Device(device.clone()), Kind::DeviceCloned, None).await
 }
 
-/// A person approves: more of that in a minute than anybody does is told of before it is judged.
-pub async fn approval(app: &App, ctx: &Context, person: &PersonId) -> Result<(), Fault> {
+/// A person approves: more of that in a minute than anybody does is told of before it is judged. What comes twice, or
+/// is judged anew, is one approval.
+pub async fn approval(app: &App, ctx: &Context, person: &PersonId, id: &CeremonyId) -> Result<(), Fault> {
+    if app.noise.is_burst(What::Approval, ("ceremony", id.to_string()), 1, ctx.now) {
+        return Ok(());
+    }
     let caller = ("person", person.to_string());
     if app.noise.is_burst(What::Approval, caller, limits::APPROVALS_MIN, ctx.now) {
         let known = app.store.person(person).await?.is_some_and(|p: Person| stands(&p.signals, Kind::PersonRiskMedium, Time(0), ctx.now));

@@ -159,9 +159,20 @@ pub fn ask(app: &App, challenge: &[u8], allow: Vec<String>, hints: &[&str], time
     }
 }
 
-/// What a passkey signed, if it is over this challenge and was made at our address. A counter that stands still or
-/// goes back (WebAuthn L3 §6.1.1) means that the passkey exists twice: its device is told of as cloned.
-pub async fn check(app: &App, ctx: &Context, credential: &Credential, assertion: &Assertion, challenge: &[u8]) -> Result<Option<Verified>, Fault> {
+/// What an assertion is found to be.
+pub enum Checked {
+    /// Over this challenge, and made at our address.
+    Good(Verified),
+    /// The same, but for its counter: it stands still or goes back (WebAuthn L3 §6.1.1). The passkey exists twice, or
+    /// this very assertion, or another made for the same challenge, was taken since the passkey was read.
+    Behind,
+    /// Anything else.
+    Bad,
+}
+
+/// Checks what a passkey signed. Whoever finds it behind looks whether what it answers still waits, before the
+/// device is told of as cloned.
+pub fn check(app: &App, credential: &Credential, assertion: &Assertion, challenge: &[u8]) -> Checked {
     let rp_id = app.config.rp_id();
     let expected = webauthn::Expected {
         asked: webauthn::Asked::strictly(challenge, &app.config.issuer, &rp_id),
@@ -170,9 +181,9 @@ pub async fn check(app: &App, ctx: &Context, credential: &Credential, assertion:
         backup_eligible: credential.backup_eligible,
     };
     match webauthn::verify(assertion, &expected) {
-        Ok(verified) => Ok(Some(verified)),
-        Err(webauthn::Fault::Counter) => observe::counter(app, ctx, &credential.device).await.map(|()| None),
-        Err(_) => Ok(None),
+        Ok(verified) => Checked::Good(verified),
+        Err(webauthn::Fault::Counter) => Checked::Behind,
+        Err(_) => Checked::Bad,
     }
 }
 
@@ -202,8 +213,15 @@ pub async fn judge(app: &App, ctx: &Context, text: &AssertionText, made_for: (&s
     if handle.is_some_and(|h| h != credential.person.as_str().as_bytes()) {
         return Err(bad("a user handle of another person"));
     }
-    let verified = check(app, ctx, &credential, &assertion, &challenge).await?.ok_or_else(|| bad("assertion"))?;
-    Ok(Judged { credential, counter: verified.counter, challenge_hash })
+    match check(app, &credential, &assertion, &challenge) {
+        Checked::Good(verified) => Ok(Judged { credential, counter: verified.counter, challenge_hash }),
+        Checked::Behind if app.store.challenge(&challenge_hash, now).await?.is_none() => Err(bad("challenge")),
+        Checked::Behind => {
+            observe::counter(app, ctx, &credential.device).await?;
+            Err(bad("counter"))
+        }
+        Checked::Bad => Err(bad("assertion")),
+    }
 }
 
 /// The challenge that the client data names; the assertion is checked against it as a whole later.

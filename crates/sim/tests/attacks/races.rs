@@ -147,6 +147,33 @@ async fn a_session_that_a_crash_left_open_is_swept() {
     assert!(scene.log().await.iter().any(|l| l.kind == "session.ended" && l.body["facts"]["why"] == "stopped"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_approval_that_comes_twenty_times_at_once_is_one_and_no_copy_of_a_passkey() {
+    let scene = stage().scene().await;
+    let here = place();
+    let phone = Arc::new(scene.phone("Zwanzigmal", &here).await);
+    for client in CLIENTS.iter().take(6) {
+        let attempt = scene.open(client, "openid", &here).await;
+        let checked = scene.confirm(&phone, &attempt).await;
+        let assertion = phone.assert(&checked.ask()).unwrap();
+        let verb = countersign_wire::approval::Verb::Approve;
+        let body = Arc::new(phone.signed(&checked.statement.cid, &checked.sd, verb, Some(assertion)).unwrap());
+        let mut all = JoinSet::new();
+        for _ in 0..20 {
+            let (phone, body, cid) = (phone.clone(), body.clone(), checked.statement.cid.clone());
+            all.spawn(async move { phone.decide(&cid, &body).await.map(|s| s.state) });
+        }
+        for heard in all.join_all().await {
+            assert_eq!(heard.unwrap(), "approved", "{client}");
+        }
+    }
+    let raised: Vec<_> = scene.log().await.into_iter().filter(|l| l.kind == "signal.raised" && l.body["facts"].get("signal").is_some()).collect();
+    let device = phone.kept().device_id.to_string();
+    let person = phone.kept().sub.unwrap().to_string();
+    let ours: Vec<_> = raised.iter().filter(|l| l.text.contains(&device) || l.text.contains(&person)).map(|l| &l.text).collect();
+    assert!(ours.is_empty(), "{ours:?}");
+}
+
 /// Scanned, and the digits at hand.
 async fn scanned(scene: &Scene<'_>, phone: &Phone, n: usize, here: &str) -> (Attempt, String) {
     let attempt = scene.open(&format!("crowd-{}", n % 6), "openid", here).await;

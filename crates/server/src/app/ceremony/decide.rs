@@ -2,9 +2,10 @@
 
 use super::{Around, ended_along, right, is_stopped, named, scan_counter, keep, statement_digest};
 use crate::app::issue::{on_terminal, resting_on};
-use crate::app::{App, Context, Fault, enrol, observe, passkey, sessions, terminals};
+use crate::app::passkey::{self, Checked};
+use crate::app::{App, Context, Fault, enrol, observe, sessions, terminals};
 use countersign_store::sql::{Counter, Quarantine};
-use countersign_store::{Commit, Table, Write};
+use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::decide::Proven;
 use countersign_trust::ceremony::{Ceremony, Opening, State};
@@ -97,7 +98,9 @@ async fn approve(
     let (proof, ruling) = match c.scan_facts() {
         Some(scan) if matches!(c.state, State::Confirmed(_)) && scan.device == device.id => {
             let found = prove(app, ctx, c, device, decision, body).await?;
-            observe::approval(app, ctx, &scan.person).await?;
+            if found.is_some() {
+                observe::approval(app, ctx, &scan.person, &c.opening.id).await?;
+            }
             let person = app.store.person(&scan.person).await?.ok_or(Refusal::Denied)?;
             let client = super::client(app, c).await?;
             let terminal = terminals::of_opening(app, &c.opening, None).await?;
@@ -177,17 +180,26 @@ async fn prove(
     }
     let keeper = app.store.device(&credential.device).await?.map(|d| d.device);
     let Some(keeper) = keeper.filter(|d| d.state == DeviceState::Active) else { return Ok(None) };
-    let verified = passkey::check(app, ctx, &credential, &assertion, &super::challenge(c)?).await?;
-    Ok(verified.map(|v| {
-        let proven = Proven {
-            recovering: keeper.is_recovering(ctx.now) || device.is_recovering(ctx.now),
-            jws: body.approval.clone(),
-            assertion: text.clone(),
-            credential: credential.id.clone(),
-            attested: credential.attested,
-        };
-        (credential, keeper, v.counter, proven)
-    }))
+    let verified = match passkey::check(app, &credential, &assertion, &super::challenge(c)?) {
+        Checked::Good(verified) => verified,
+        Checked::Bad => return Ok(None),
+        Checked::Behind => {
+            // Taken meanwhile: it is judged by what is there now.
+            if app.store.ceremony(&c.opening.id).await?.is_none_or(|now| now.version != c.version) {
+                return Err(StoreError::Conflict.into());
+            }
+            observe::counter(app, ctx, &credential.device).await?;
+            return Ok(None);
+        }
+    };
+    let proven = Proven {
+        recovering: keeper.is_recovering(ctx.now) || device.is_recovering(ctx.now),
+        jws: body.approval.clone(),
+        assertion: text.clone(),
+        credential: credential.id.clone(),
+        attested: credential.attested,
+    };
+    Ok(Some((credential, keeper, verified.counter, proven)))
 }
 
 async fn refuse(

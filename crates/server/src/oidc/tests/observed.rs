@@ -12,6 +12,7 @@ use countersign_trust::limits;
 use countersign_trust::session::Session;
 use countersign_trust::signal::{self, Signal, Subject};
 use countersign_wire::dpop::{self, Fresh};
+use countersign_wire::CeremonyId;
 use countersign_wire::{b64, mac};
 use serde_json::{Value, json};
 
@@ -249,13 +250,19 @@ async fn whoever_is_refused_without_end_or_approves_faster_than_people_do_is_tol
     w.later(60);
     noise::tell(&w.app).await.unwrap();
     assert_eq!(signals(&w).await, [signal::Kind::SessionRateOdd]);
-    for _ in 0..limits::APPROVALS_MIN {
-        observe::approval(&w.app, &ctx, &w.session.person).await.unwrap();
+    let approves = async |id: &CeremonyId| observe::approval(&w.app, &ctx, &w.session.person, id).await.unwrap();
+    let one = CeremonyId::new(w.app.now(), w.app.id10());
+    // Judged anew, or sent again: one approval.
+    for _ in 0..2 * limits::APPROVALS_MIN {
+        approves(&one).await;
+    }
+    for _ in 1..limits::APPROVALS_MIN {
+        approves(&CeremonyId::new(w.app.now(), w.app.id10())).await;
     }
     let risk = async || w.app.store.person(&w.session.person).await.unwrap().unwrap().signals;
     assert!(risk().await.is_empty());
     for _ in 0..3 {
-        observe::approval(&w.app, &ctx, &w.session.person).await.unwrap();
+        approves(&CeremonyId::new(w.app.now(), w.app.id10())).await;
     }
     let known = risk().await;
     assert_eq!((known.len(), known[0].kind), (1, signal::Kind::PersonRiskMedium));
