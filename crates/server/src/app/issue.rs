@@ -282,8 +282,11 @@ impl WorkloadVetoes {
     }
     /// Whatever rests on them holds only if none has moved, and not beyond the workload's end.
     pub fn guard(&self, commit: &mut Commit) {
-        commit.before(self.stored.workload.until);
-        commit.guards(self.guards());
+        commit.before(self.until()).guards(self.guards());
+    }
+    /// The workload's own end.
+    pub fn until(&self) -> Time {
+        self.stored.workload.until
     }
     /// The versions of them.
     pub fn guards(&self) -> Vec<(Table, String, i64)> {

@@ -37,6 +37,8 @@ pub mod terminals;
 pub mod tools;
 pub mod touched;
 pub mod workloads;
+#[cfg(test)]
+mod tests;
 
 pub use context::Context;
 pub use fault::Fault;

@@ -85,6 +85,12 @@ enum Token {
     Person(Access),
 }
 
+/// What was shown: a token, and the key that it is bound to and that proved.
+struct Shown {
+    token: Token,
+    jkt: Option<Thumbprint>,
+}
+
 /// Judges one call.
 pub async fn judge(app: &App, ctx: &Context, asked: &Asked<'_>) -> Result<Answer, Fault> {
     match judged(app, ctx, asked).await {
@@ -95,21 +101,21 @@ pub async fn judge(app: &App, ctx: &Context, asked: &Asked<'_>) -> Result<Answer
 }
 
 async fn judged(app: &App, ctx: &Context, asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let (token, jkt) = read(app, asked)?;
-    match (&jkt, asked.proof) {
+    let shown = read(app, asked)?;
+    match (&shown.jkt, asked.proof) {
         (Some(jkt), Some((text, url))) => prove(app, asked, text, url, jkt, ctx.now).await?,
         (Some(_), None) => return Err(Fault::because(Refusal::BadProof, "a bound token without a proof")),
         (None, _) => {}
     }
-    let (token, jkt) = (&token, jkt.as_ref());
-    let answer = app.judged_anew(|n| async move { attempt(app, &ctx.anew(app, n), asked, token, jkt, asked.approval).await }).await?;
+    let shown = &shown;
+    let answer = app.judged_anew(|n| async move { attempt(app, &ctx.anew(app, n), asked, shown, asked.approval).await }).await?;
     let Answer::Waits(id, _) = &answer else { return Ok(answer) };
     if asked.wait.is_zero() {
         return Ok(answer);
     }
     decided(app, id, asked.wait).await?;
     // Whatever happened meanwhile: everything is read again.
-    app.judged_anew(|n| async move { attempt(app, &ctx.anew(app, n + 1), asked, token, jkt, Some(id)).await }).await
+    app.judged_anew(|n| async move { attempt(app, &ctx.anew(app, n + 1), asked, shown, Some(id)).await }).await
 }
 
 /// Until a person said something, or for as long as may be waited.
@@ -127,16 +133,9 @@ async fn decided(app: &App, id: &CeremonyId, most: Duration) -> Result<(), Fault
     said.unwrap_or(Ok(()))
 }
 
-async fn attempt(
-    app: &App,
-    ctx: &Context,
-    asked: &Asked<'_>,
-    token: &Token,
-    jkt: Option<&Thumbprint>,
-    approval: Option<&CeremonyId>,
-) -> Result<Answer, Fault> {
+async fn attempt(app: &App, ctx: &Context, asked: &Asked<'_>, shown: &Shown, approval: Option<&CeremonyId>) -> Result<Answer, Fault> {
     let now = ctx.now;
-    let (who, scopes) = standing(app, token, now).await?;
+    let (who, scopes) = standing(app, &shown.token, now).await?;
     let Some(tool) = asked.tool else { return Ok(Answer::Go(Vec::new())) };
     let ask = asked.ask || who.asks(tool);
     if ask && asked.unseen {
@@ -144,14 +143,20 @@ async fn attempt(
     }
     let digest = digest(&who, asked, tool, ask)?;
     // What carries no key is told apart by the call alone.
-    let key = jkt.cloned().unwrap_or_else(|| Thumbprint::from_digest(&mac::h(digest.as_bytes())));
+    let key = shown.jkt.clone().unwrap_or_else(|| Thumbprint::from_digest(&mac::h(digest.as_bytes())));
     let found = if ask { call::find(app, who.person(), &key, &digest, approval, now).await? } else { Found::None };
     let approved = matches!(found, Found::Approved(_));
     let plain = plain(asked.arguments);
-    let gate = |approved| who.gate(app, asked, &scopes, Call { tool, arguments: &plain, ask, approved }, now);
+    let asking = |approved| Asking {
+        audience: asked.server,
+        scopes: &scopes,
+        bound: shown.jkt.is_some(),
+        behalf: None,
+        call: Some(Call { tool, arguments: &plain, ask, approved }),
+    };
     // Nobody is asked about what may not go on whatever they say.
-    gate(true)?;
-    let policies = match gate(approved) {
+    let with_their_word = who.gate(app, asking(true), now)?;
+    let policies = match if approved { Ok(with_their_word) } else { who.gate(app, asking(false), now) } {
         Ok(policies) => policies,
         // Nothing but a person's word is missing.
         Err(fault) if fault.refusal == Refusal::Pending && ask => {
@@ -169,12 +174,13 @@ async fn attempt(
     let mut record = app.event(Kind::ToolCalled, &ctx.txn, now).fact("tool", tool).fact("server", asked.server).fact("call", digest.as_str()).fact("asked", ask);
     record = record.fact("policies", policies.clone());
     who.tell(&mut record);
+    let (guards, before) = (who.guards(), shown.until().min(who.until()));
     if let Found::Approved(c) = &found {
         record.txn.clone_from(&c.opening.txn);
-        call::spend(app, ctx, c, Around { events: vec![record], guards: who.guards(), ..Around::default() }).await?;
+        call::spend(app, ctx, c, Around { events: vec![record], guards, before: Some(before), ..Around::default() }).await?;
     } else {
         let mut commit = Commit::new(record);
-        commit.guards(who.guards());
+        commit.guards(guards).before(before);
         app.commit(commit).await?;
     }
     if let Some(id) = who.workload() {
@@ -184,7 +190,7 @@ async fn attempt(
 }
 
 /// The token, for this server and of the subject that the asker read; and the key that it is bound to.
-fn read(app: &App, asked: &Asked<'_>) -> Result<(Token, Option<Thumbprint>), Fault> {
+fn read(app: &App, asked: &Asked<'_>) -> Result<Shown, Fault> {
     let no = |why| Fault::because(Refusal::Denied, why);
     if !asked.caller.introspects.iter().any(|a| a == asked.server) {
         return Err(no("a server that the asker does not answer for"));
@@ -204,7 +210,7 @@ fn read(app: &App, asked: &Asked<'_>) -> Result<(Token, Option<Thumbprint>), Fau
         return Err(no("another subject than the token's"));
     }
     let jkt = bound.map(|jkt| jkt.parse().map_err(|_| Fault::from(Refusal::Malformed))).transpose()?;
-    Ok((token, jkt))
+    Ok(Shown { token, jkt })
 }
 
 /// Whose token it is, judged again; and with which scopes.
@@ -273,6 +279,16 @@ fn offer<'a>(app: &App, who: &'a Who, asked: &Asked<'a>, tool: &str, jkt: Thumbp
     Ok(Offer { caller: asked.caller, host, person: who.person(), agent: who.shown(), source: who.name(), jkt, digest, detail })
 }
 
+impl Shown {
+    /// The token's own end.
+    fn until(&self) -> Time {
+        match &self.token {
+            Token::Workload(access) => access.until(),
+            Token::Person(access) => access.until(),
+        }
+    }
+}
+
 impl Who {
     /// The workload that calls, if one does.
     fn vetoes(&self) -> Option<&WorkloadVetoes> {
@@ -312,19 +328,20 @@ impl Who {
         agent.is_some_and(|agent| agent.ask.iter().any(|t| t == tool))
     }
     /// The one gate.
-    fn gate(&self, app: &App, asked: &Asked<'_>, scopes: &[String], call: Call<'_>, now: Time) -> Result<Vec<String>, Fault> {
+    fn gate(&self, app: &App, asking: Asking<'_>, now: Time) -> Result<Vec<String>, Fault> {
         let gone = || Fault::because(Refusal::Denied, "no client");
-        let asking = |behalf| Asking { audience: asked.server, scopes, bound: true, behalf, call: Some(call) };
         match self {
-            Who::Agent(vetoes) => Ok(gate_workload(app, vetoes, &asking(None), now)?.1),
+            Who::Agent(vetoes) => Ok(gate_workload(app, vetoes, &asking, now)?.1),
             Who::ActsFor(standing) => {
                 let client = &standing.vetoes.client.as_ref().ok_or_else(gone)?.client;
                 let vetoes = standing.actors.last().ok_or_else(gone)?;
-                let behalf = Behalf { permit: &standing.permit, facts: &standing.facts, client, depth: standing.actors.len() };
-                Ok(gate_workload(app, vetoes, &asking(Some(behalf)), now)?.1)
+                let behalf = Some(Behalf { permit: &standing.permit, facts: &standing.facts, client, depth: standing.actors.len() });
+                Ok(gate_workload(app, vetoes, &Asking { behalf, ..asking }, now)?.1)
             }
             // Their session was judged with the token; what is left is their word for this call.
-            Who::Person(_) if call.ask && !call.approved => Err(Fault::because(Refusal::Pending, "a person is to be asked")),
+            Who::Person(_) if asking.call.is_some_and(|call| call.ask && !call.approved) => {
+                Err(Fault::because(Refusal::Pending, "a person is to be asked"))
+            }
             Who::Person(_) => Ok(Vec::new()),
         }
     }
@@ -345,6 +362,13 @@ impl Who {
         match self {
             Who::Agent(vetoes) => vetoes.guards(),
             Who::ActsFor(standing) | Who::Person(standing) => standing.guards(),
+        }
+    }
+    /// Until when it may act at all.
+    fn until(&self) -> Time {
+        match self {
+            Who::Agent(vetoes) => vetoes.until(),
+            Who::ActsFor(standing) | Who::Person(standing) => standing.until(),
         }
     }
 }

@@ -224,8 +224,12 @@ pub struct Standing {
 impl Standing {
     /// Whatever rests on it holds only if nothing of it has moved.
     pub fn guard(&self, commit: &mut Commit) {
-        commit.before(self.grant.until.min(self.session.idle_until));
-        commit.guards(self.guards());
+        commit.before(self.until()).guards(self.guards());
+    }
+    /// Until when it counts at most: the grant, the session, and whoever acts.
+    pub fn until(&self) -> Time {
+        let own = self.grant.until.min(self.session.idle_until);
+        self.actors.iter().map(WorkloadVetoes::until).fold(own, Time::min)
     }
     /// The versions of all of it.
     pub fn guards(&self) -> Vec<(Table, String, i64)> {
@@ -318,6 +322,10 @@ impl WorkloadAccess {
     /// Whom it is for.
     pub fn audience(&self) -> &str {
         &self.claims.aud
+    }
+    /// When it runs out.
+    pub fn until(&self) -> Time {
+        Time::from_seconds(self.claims.exp.seconds())
     }
 
     /// Whether it counts now: its time, its workload, and the one gate.

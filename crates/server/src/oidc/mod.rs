@@ -95,4 +95,4 @@ pub(crate) async fn refused_here(app: &App, ctx: &Context, step: &str, fault: Fa
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

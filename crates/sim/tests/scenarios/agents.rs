@@ -1,10 +1,11 @@
 //! Agents that call tools: T2, T7.
 
 use super::stage;
-use countersign_sim::stage::{Agent, STOCK, Scene, health, introspected, place};
+use countersign_sim::stage::{Agent, STOCK, Scene, Settings, Stage, decided, health, introspected, place};
 use countersign_store::Statement;
 use countersign_wire::CeremonyId;
 use serde_json::{Value, json};
+use std::sync::OnceLock;
 
 fn no(answer: &Value, reason: &str) {
     assert_eq!((&answer["decision"], &answer["context"]["reason"]), (&json!(false), &json!(reason)), "{answer}");
@@ -126,4 +127,35 @@ async fn t7_an_agent_ends_with_its_device_and_what_it_never_uses_is_listed() {
     assert!(!counts().await);
     recorded(&scene, &agent.call(&raw, &token, "stock.read", &json!({})).await, "denied").await;
     assert_eq!(agent.robot.ask(&raw, &[]).await.code(), "unauthorized_client");
+}
+
+/// Where calls are for tokens with a key alone.
+static BOUND: OnceLock<Stage> = OnceLock::new();
+
+fn bound() -> &'static Stage {
+    Stage::shared(&BOUND, || {
+        let rules = tempfile::Builder::new().suffix(".cedar").tempfile().unwrap().keep().unwrap().1;
+        let own = "@id(\"calls-by-key\") forbid (principal is Workload, action == Action::\"call\", resource) unless { context.bound };";
+        std::fs::write(&rules, format!("{}\n{own}", countersign_trust::policy::DEFAULT)).unwrap();
+        Settings { more: format!("policies = \"{}\"\n", rules.display()), ..Settings::default() }
+    })
+}
+
+#[tokio::test]
+async fn t2_a_rule_about_keys_sees_whether_a_call_came_with_one() {
+    let scene = bound().scene().await;
+    let here = place();
+    let raw = scene.raw(&here);
+    let agent = Agent::new(&scene, &here).await;
+    let mut facts = agent.facts(&["stock.read"]);
+    facts["danger_allow_bearer"] = json!(true);
+    agent.robot.register(scene.stage, &agent.owner, facts).unwrap();
+    let bare = agent.robot.ask_bare(&raw, &[("scope", "read")]).await;
+    assert_eq!(bare.status, 200, "{}", bare.json());
+    let bare = bare.json()["access_token"].as_str().unwrap().to_owned();
+    let mut question = agent.question(&raw, &agent.robot.dpop, &bare, STOCK, "stock.read", &json!({})).await;
+    question["subject"]["properties"] = json!({ "token": bare });
+    recorded(&scene, &decided(&raw, "gate", &question).await.json(), "denied").await;
+    let token = agent.robot.token(&raw, "read").await;
+    goes(&agent.call(&raw, &token, "stock.read", &json!({})).await);
 }

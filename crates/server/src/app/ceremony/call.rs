@@ -140,6 +140,10 @@ pub async fn spend(app: &App, ctx: &Context, c: &Ceremony, mut around: Around) -
     let setting = setting(app, &vetoes, c, scan);
     let passed = Passed { allowed: &allowed, setting: &setting, near: &scan.near };
     let step = claimed_at_once(c.redeem("call", None, Ok(passed), ctx.now));
+    if step.answer.is_err() {
+        // Nothing goes along with what is not spent.
+        return keep(app, ctx, c, step, Around::default()).await;
+    }
     around.person = Some(scan.person.clone());
     around.device = Some(scan.device.clone());
     around.guards.extend(vetoes.guards());

@@ -31,6 +31,8 @@ pub struct Around {
     pub guards: Vec<(Table, String, i64)>,
     /// Further events.
     pub events: Vec<Event>,
+    /// It holds only if it is written before this, beside the step's own end.
+    pub before: Option<Time>,
     /// Who acted, for the record.
     pub person: Option<PersonId>,
     /// With what.
@@ -101,7 +103,7 @@ pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Ar
         event
     });
     if let Some(mut commit) = Commit::of(events) {
-        if let Some(end) = step.before {
+        if let Some(end) = step.before.into_iter().chain(around.before).min() {
             commit.before(end);
         }
         commit.guards(around.guards).writes(writes);

@@ -8,7 +8,7 @@ mod observed;
 mod profiles;
 mod pushed;
 mod refresh;
-mod world;
+pub(crate) mod world;
 
 use super::backchannel::Courier;
 use countersign_trust::audit::Kind;
