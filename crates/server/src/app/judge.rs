@@ -12,6 +12,7 @@ use crate::app::issue::Ground;
 use countersign_store::sql::{Judgement, StoredClient};
 use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::audit::{Event, Kind};
+use countersign_trust::ceremony::{Ceremony, Scan};
 use countersign_trust::device::Device;
 use countersign_trust::detail;
 use countersign_trust::limits;
@@ -33,6 +34,8 @@ use tokio::sync::watch::Receiver;
 const PAGE: i64 = 400;
 /// Changes taken up at once.
 const CHANGES: i64 = 100;
+/// Why something ends that rests on a fact which is gone.
+const GONE: &str = "nothing-to-rest-on";
 /// How long a change waits at most where nobody woke this node: another node wrote it and fell.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -200,7 +203,7 @@ impl Known {
         let screen = f.terminal.as_ref().map(|at| (self.terminals.get(&at.id).and_then(Option::as_ref), at.stands));
         let stands = screen.is_none_or(|(t, _)| t.is_some_and(Terminal::is_active));
         let (Some(person), Some(device), true) = (person, device, stands) else {
-            let policies = vec!["nothing-to-rest-on".to_owned()];
+            let policies = vec![GONE.to_owned()];
             return Ok((Some(Standing { effect: Effect::End, policies, say: None, at: now }), Value::Bool(false)));
         };
         let client = f.clients.first().and_then(|id| self.clients.get(id)).and_then(Option::as_ref).map(|c| &c.client);
@@ -250,24 +253,15 @@ async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
         let mut guards = vec![(Table::Person, person.id.to_string(), person.version)];
         for c in app.store.ceremonies_of_person(&person.id).await? {
             let Some(scan) = c.scan_facts().filter(|_| c.is_pending()) else { continue };
-            let Some(device) = app.store.device(&scan.device).await?.map(|d| d.device) else { continue };
-            let client = super::ceremony::client(app, &c).await?;
-            let registered = client.as_ref().map(|c| &c.client);
-            let near = Presence::of(&scan.near);
-            let terminal = super::terminals::of_opening(app, &c.opening, None).await;
-            let Ok(terminal) = terminal else { continue };
-            let facts = Facts::of(&person, &device, registered, c.opening.purpose, scan.channel.as_str(), near, now)
-                .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
-                .with_details(detail::types(&c.opening.asked.details))
-                .collected(c.opening.collects.as_ref().map(|c| c.by));
-            if let Ruling::Deny(deny) = app.policies.current().rule(Action::Approve, &facts, registered, &scan.rights.scopes) {
-                let why = deny.policies.first().map_or("judged", String::as_str);
-                let (w, e) = ended_along(app, &c, &c.cut(why, now), now);
-                writes.extend(w);
-                events.extend(e.into_iter().map(|e| e.fact("cause", change.txn.as_str()).fact("judged", deny.judged.clone())));
-                guards.push((Table::Device, device.id.to_string(), device.version));
-            }
+            let device = app.store.device(&scan.device).await?.map(|d| d.device);
+            guards.extend(device.as_ref().map(|d| (Table::Device, d.id.to_string(), d.version)));
+            let Some((why, judged)) = falls(app, &c, scan, &person, device.as_ref(), now).await? else { continue };
+            let (w, e) = ended_along(app, &c, &c.cut(&why, now), now);
+            writes.extend(w);
+            events.extend(e.into_iter().map(|e| e.fact("cause", change.txn.as_str()).fact("judged", judged.clone())));
         }
+        guards.sort();
+        guards.dedup();
         if let Some(mut commit) = Commit::of(events) {
             commit.writes(writes).guards(guards);
             app.commit(commit).await?;
@@ -275,4 +269,32 @@ async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
         Ok(())
     })
     .await
+}
+
+/// What was found, if it is there; that it could not be read is no answer.
+fn there<T>(found: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(fault) if fault.store.is_none() => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// By which rule, judged on what, a ceremony that somebody scanned would not be approved now. Where a fact is gone that
+/// it rests on, nothing of it can be judged any more; where it cannot be read, nothing is known.
+async fn falls(app: &App, c: &Ceremony, scan: &Scan, person: &Person, device: Option<&Device>, now: Time) -> Result<Option<(String, Value)>, Fault> {
+    let client = there(super::ceremony::client(app, c).await)?;
+    let terminal = there(super::terminals::of_opening(app, &c.opening, None).await)?;
+    let (Some(device), Some(client), Some(terminal)) = (device, client, terminal) else {
+        return Ok(Some((GONE.to_owned(), Value::Bool(false))));
+    };
+    let client = client.as_ref().map(|c| &c.client);
+    let facts = Facts::of(person, device, client, c.opening.purpose, scan.channel.as_str(), Presence::of(&scan.near), now)
+        .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
+        .with_details(detail::types(&c.opening.asked.details))
+        .collected(c.opening.collects.as_ref().map(|c| c.by));
+    Ok(match app.policies.current().rule(Action::Approve, &facts, client, &scan.rights.scopes) {
+        Ruling::Deny(deny) => Some((deny.policies.first().map_or("judged", String::as_str).to_owned(), deny.judged)),
+        Ruling::Allow(_) => None,
+    })
 }

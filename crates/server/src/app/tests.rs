@@ -4,7 +4,7 @@
 use super::ceremony::{Around, call};
 use super::tools::{self, Answer, Asked as Call};
 use super::{Context, judge};
-use crate::oidc::tests::world::{Key, T0, World, client, form};
+use crate::oidc::tests::world::{T0, World, client};
 use countersign_store::{Commit, Write};
 use countersign_trust::Refusal;
 use countersign_trust::acr::Earned;
@@ -126,4 +126,19 @@ async fn an_approval_that_is_not_spent_leaves_no_record_of_a_call() {
     assert_eq!(called().await, 0, "a call that was refused is in the log as made");
     spend(&context(&w)).await.unwrap();
     assert_eq!(called().await, 1);
+}
+
+#[tokio::test]
+async fn what_waits_at_a_terminal_that_is_gone_ends_when_it_is_judged() {
+    let w = World::new(vec![client("gate", json!({}))]).await;
+    let id = TerminalId::new(T0, w.app.id10());
+    let plate = Plate { name: "Till".into(), place: "Market".into(), class: "till".into(), attested: false };
+    let at = AtTerminal { id, plate, stands: Stands::Anywhere, keyboard: true };
+    let c = ceremony(&w, Purpose::SignIn, Some(at), State::Confirmed).await;
+    let mut commit = Commit::new(w.app.event(Kind::PersonChanged, &c.opening.txn, w.app.now()));
+    commit.write(Write::to_judge(Some(&Subject::Person(w.session.person.clone())), &c.opening.txn, w.app.now()));
+    w.app.commit(commit).await.unwrap();
+    judge::judge_due(&w.app).await.unwrap();
+    let after = w.app.store.ceremony(&c.opening.id).await.unwrap().unwrap();
+    assert_eq!(after.state_name(), "refused");
 }
