@@ -34,6 +34,7 @@ const CODES = {
   posture_old: 'operator.code.posture_old',
   bad_evidence: 'operator.code.bad_evidence',
   slow_down: 'operator.code.slow_down',
+  remote_controlled: 'operator.code.remote_controlled',
 };
 
 const EFFECTS = {
@@ -90,6 +91,7 @@ const SIGNALS = {
   'session.gone': 'operator.signal.screen_gone',
   'session.key_refused': 'operator.signal.key_refused',
   'session.remote_controlled': 'operator.signal.remote',
+  'terminal.remote_controlled': 'operator.signal.remote',
 };
 
 const ACTS = {

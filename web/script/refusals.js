@@ -26,6 +26,7 @@ const TABLE = {
   already_redeemed: ['refusal.already_redeemed.headline', 'refusal.already_redeemed.body', ['see'], 'warning', 'bad'],
   confirm_first: ['refusal.confirm_first.headline', 'refusal.confirm_first.body', ['scan'], 'type', ''],
   wrong_code: ['refusal.wrong_code.headline', 'refusal.wrong_code.body', ['scan'], 'cross', 'bad'],
+  remote_controlled: ['refusal.remote_controlled.headline', 'refusal.remote_controlled.body', ['see'], 'lock', 'warn'],
   clock: ['refusal.unavailable.headline', 'refusal.unavailable.body', ['reload'], 'pause', 'warn'],
   unavailable: ['refusal.unavailable.headline', 'refusal.unavailable.body', ['reload'], 'pause', 'warn'],
 };
@@ -88,7 +89,7 @@ export function failed(fault, app) {
       return;
     }
     if (TABLE[fault.code]) {
-      refusedAs(fault.code, app, { ref: fault.ref, sentence: ['denied', 'gone'].includes(fault.code) ? fault.say : '' });
+      refusedAs(fault.code, app, { ref: fault.ref, sentence: ['denied', 'gone', 'remote_controlled'].includes(fault.code) ? fault.say : '' });
       return;
     }
   }

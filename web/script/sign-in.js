@@ -28,6 +28,8 @@ async function resumed() {
     return true;
   } catch (fault) {
     if (['step_up', 'locked'].includes(fault.code)) raising = kept.key;
+    // Asked for something privileged while somebody far away has this screen in hand: nobody is bothered for it.
+    if (fault.code === 'remote_controlled') throw fault;
     if (fault.status === 401) await shelf.dropTerminal().catch(() => {});
     return false;
   }
@@ -120,7 +122,12 @@ async function start() {
   known = await shelf.registered().catch(() => undefined);
   if (known) place('who').replaceChildren(plate(known.plate.name));
   keys = passkeys(terminal);
-  if (await resumed()) return;
+  try {
+    if (await resumed()) return;
+  } catch (fault) {
+    terminal.failed(fault);
+    return;
+  }
   await terminal.begin();
 }
 

@@ -111,8 +111,15 @@ export const greeting = ({ person, on }) =>
 const startAgain = (on) => [button(say('sign_in.start_again'), on.restart, { tone: 'act' })];
 const newCode = (on) => [button(say('sign_in.new_code'), on.restart, { tone: 'act' })];
 
-export const refused = ({ ref, on }) =>
-  plain({ sign: 'cross', head: say('sign_in.refused.headline'), body: say('sign_in.refused.body'), ref, actions: startAgain(on) });
+/** What this screen was told, in words: headline and explanation */
+export const REFUSED = {
+  denied: ['sign_in.refused.headline', 'sign_in.refused.body'],
+  wrong_code: ['sign_in.refused.headline', 'sign_in.refused.body'],
+  remote_controlled: ['refusal.remote_controlled.headline', 'refusal.remote_controlled.body'],
+};
+
+export const refused = ({ ref, on, words: [head, body] = REFUSED.denied }) =>
+  plain({ sign: 'cross', head: say(head), body: say(body), ref, actions: startAgain(on) });
 
 export const expired = ({ on }) =>
   plain({ sign: 'clock', head: say('sign_in.expired.headline'), body: say('sign_in.expired.body'), actions: newCode(on) });

@@ -13,6 +13,7 @@ const UNATTENDED_MS = 600_000;
 const RETRY_MS = [8_000, 8_000, 15_000, 30_000];
 const BLANK_MS = 10_000;
 /** How something can end */
+const { REFUSED } = views;
 const ENDS = ['refused', 'expired', 'closed', 'not_me', 'badge_over', 'replayed', 'bad_start', 'too_many', 'broken'];
 /** How long a screen that nobody touches tells how something ended */
 const TOLD_MS = 8_000;
@@ -464,14 +465,13 @@ export class Terminal {
         const minutes = Math.max(1, Math.ceil((fault.retry_after_s ?? 60) / 60));
         return this.#show('too_many', views.tooMany({ minutes, ref, on, passkey: !!this.#set.passkey, asked: !!this.#offer }), urgent('too_many.headline'));
       }
+      const words = REFUSED[fault.code];
+      if (words) return this.#show('refused', views.refused({ ref, on, words }), urgent(words[0]));
       switch (fault.code) {
         case 'no_such_flow':
           return this.#show('bad_start', views.badStart({ ref }), urgent('sign_in.bad_start.headline'));
         case 'already_redeemed':
           return this.#show('replayed', views.replayed({ ref, on }), urgent('sign_in.replayed.headline'));
-        case 'denied':
-        case 'wrong_code':
-          return this.#show('refused', views.refused({ ref, on }), urgent('sign_in.refused.headline'));
         case 'code_not_live':
           return this.#show('badge_over', views.badgeOver({ ref, on }), urgent('badge.over.headline'));
         case 'expired':

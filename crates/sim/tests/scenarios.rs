@@ -34,6 +34,8 @@ mod guarded;
 mod observed;
 #[path = "scenarios/posture.rs"]
 mod posture;
+#[path = "scenarios/remote.rs"]
+mod remote;
 #[path = "scenarios/resources.rs"]
 mod resources;
 #[path = "scenarios/rights.rs"]

@@ -57,6 +57,9 @@ pub const INVITATION_S: i64 = 600;
 pub const TERMINAL_LINK_S: i64 = 24 * 3600;
 /// Terminals invited with one list.
 pub const TERMINALS_AT_ONCE: usize = 1_000;
+/// How often a terminal takes back in an hour that somebody far away has it in hand: support comes and goes, a
+/// machine that flickers is in doubt.
+pub const REMOTE_ENDS_HOUR: i64 = 30;
 /// A live badge on a phone, seconds: as long as a screen's code is scanned.
 pub const BADGE_S: i64 = 120;
 /// Badges that a device makes in ten minutes: one every two for whoever waits in a line, and room to try again.

@@ -67,11 +67,13 @@ pub enum Refusal {
     BadEvidence,
     /// A client asks more often than it was told to (RFC 8628 §3.5).
     SlowDown,
+    /// Somebody far away has this screen in hand: nothing privileged is given there.
+    RemoteControlled,
 }
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 30] = [
+    pub const ALL: [Refusal; 31] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -102,6 +104,7 @@ impl Refusal {
         Refusal::PostureOld,
         Refusal::BadEvidence,
         Refusal::SlowDown,
+        Refusal::RemoteControlled,
     ];
 
     /// The stable code.
@@ -137,6 +140,7 @@ impl Refusal {
             Refusal::PostureOld => "posture_old",
             Refusal::BadEvidence => "bad_evidence",
             Refusal::SlowDown => "slow_down",
+            Refusal::RemoteControlled => "remote_controlled",
         }
     }
 

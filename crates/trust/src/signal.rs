@@ -1,8 +1,8 @@
-//! News about a device, a person or a session, from inside or outside. A signal is a fact that decisions
+//! News about a device, a person, a session or a registered terminal, from inside or outside. A signal is a fact that decisions
 //! rest on until it is cleared or its time is over; raising or clearing one moves the version of the row
 //! it is about, so whatever was decided before is decided anew.
 
-use countersign_wire::{DeviceId, PersonId, SessionId, Time};
+use countersign_wire::{DeviceId, PersonId, SessionId, TerminalId, Time};
 use serde::{Deserialize, Serialize};
 
 /// What kind of thing a signal is about.
@@ -14,6 +14,8 @@ pub enum About {
     Person,
     /// A session of ours.
     Session,
+    /// A registered terminal.
+    Terminal,
 }
 
 macro_rules! kinds {
@@ -83,6 +85,16 @@ kinds! {
     SessionKeyRefused = "session.key_refused": Session,
     /// Somebody else controls this screen from afar.
     SessionRemoteControlled = "session.remote_controlled": Session,
+    /// Somebody else controls this terminal from afar, whoever stands before it.
+    TerminalRemoteControlled = "terminal.remote_controlled": Terminal,
+}
+
+impl Kind {
+    /// Whether it says that somebody far away has a screen in hand: what was given just in time there is over then,
+    /// and does not come back when they leave.
+    pub fn takes_rights(self) -> bool {
+        matches!(self, Kind::SessionRemoteControlled | Kind::TerminalRemoteControlled)
+    }
 }
 
 /// What a signal is about.
@@ -94,6 +106,8 @@ pub enum Subject {
     Person(PersonId),
     /// A session of ours.
     Session(SessionId),
+    /// A registered terminal.
+    Terminal(TerminalId),
 }
 
 impl Subject {
@@ -103,6 +117,7 @@ impl Subject {
             Subject::Device(_) => About::Device,
             Subject::Person(_) => About::Person,
             Subject::Session(_) => About::Session,
+            Subject::Terminal(_) => About::Terminal,
         };
         kind.about() == about
     }
@@ -113,7 +128,7 @@ impl Subject {
 pub struct Signal {
     /// What is said.
     pub kind: Kind,
-    /// Who says so: `operator`, `observed`, `silence`, or the name of a configured source.
+    /// Who says so: `operator`, `observed`, `silence`, `terminal`, or the name of a configured source.
     pub source: String,
     /// Since when, by the server's clock.
     pub at: Time,

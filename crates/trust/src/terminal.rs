@@ -3,6 +3,7 @@
 
 use crate::device::DeviceState;
 use crate::presence::Network;
+use crate::signal::Signal;
 use countersign_wire::jose::Jwk;
 use countersign_wire::statement::{Near, Plate};
 use countersign_wire::{TerminalId, Thumbprint, Time};
@@ -27,6 +28,9 @@ pub struct TerminalFacts {
     /// Whether that key is kept by a TPM, by the TPM's own word.
     #[serde(default)]
     pub attested: bool,
+    /// News about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<Signal>,
 }
 
 /// A terminal with the version of its row. Its life is that of a device.
@@ -144,7 +148,7 @@ mod tests {
     use super::*;
 
     fn terminal(counter: i64, opened_at: Option<Time>) -> Terminal {
-        let facts = TerminalFacts { name: "Till 4".into(), place: "Market Street".into(), class: "till".into(), site: None, key: None, attested: false };
+        let facts = TerminalFacts { name: "Till 4".into(), place: "Market Street".into(), class: "till".into(), site: None, key: None, attested: false, signals: Vec::new() };
         let at = Time(1_000_000_000);
         Terminal { id: TerminalId::new(at, [1; 10]), version: 1, state: DeviceState::Active, jkt: None, counter, opened_at, added_at: at, until: at, facts }
     }

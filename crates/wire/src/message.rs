@@ -6,7 +6,7 @@ mod posture;
 mod terminal;
 
 pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, RightItem, SessionItem, StandingItem, Story};
-pub use terminal::{BadgeMade, RegisterTerminal, Registered, TerminalAsked, TerminalTpm};
+pub use terminal::{BadgeMade, RegisterTerminal, Registered, TerminalAsked, TerminalReport, TerminalTpm};
 pub use posture::{PostureBody, PostureFact, PostureTaken, PostureView, TpmAsk, TpmSealed};
 
 use crate::code::Direction;

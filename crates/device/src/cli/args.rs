@@ -176,6 +176,13 @@ pub enum Command {
         #[arg(long)]
         tpm: bool,
     },
+    /// Say that somebody far away has this registered terminal in hand (`yes`), or has left (`no`): for the scripts that
+    /// remote support runs before and after. Nothing privileged is given here meanwhile
+    RemoteControl {
+        /// `yes` or `no`
+        #[arg(value_parser = ["yes", "no"])]
+        word: String,
+    },
     /// Sign in on this console with the phone: shows a live code, prints what it got
     SignIn(SignIn),
     /// Act a person's whole part without a browser, for tests and monitoring

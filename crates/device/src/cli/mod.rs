@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
         }
     };
     let side = match &arguments.command {
-        Command::SignIn(_) | Command::Terminal { .. } | Command::Add { .. } => Side::Screen,
+        Command::SignIn(_) | Command::Terminal { .. } | Command::RemoteControl { .. } | Command::Add { .. } => Side::Screen,
         _ => Side::Phone,
     };
     let as_json = arguments.options.json;
@@ -97,6 +97,7 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
         Command::Rebind { name } => phone::rebind(options, name).await,
         Command::Add { issuer, name } => sign_in::add(options, issuer, name).await,
         Command::Terminal { link, tpm } => sign_in::terminal(options, link, *tpm).await,
+        Command::RemoteControl { word } => sign_in::remote_control(options, word == "yes").await,
         Command::SignIn(wanted) => sign_in::sign_in(options, wanted).await,
         Command::Posture(wanted) => posture::posture(options, wanted).await,
         Command::Watch { agents } => posture::watch(options, agents).await,

@@ -83,6 +83,13 @@ pub(super) async fn terminal(options: &Options, link: &str, in_tpm: bool) -> Res
     Ok(Found::new(lines, serde_json::json!({ "terminal": kept.terminal, "plate": plate })))
 }
 
+pub(super) async fn remote_control(options: &Options, yes: bool) -> Result<Found, Fault> {
+    let registered = Registered::load(options.folder()?, options.tpm()?)?;
+    registered.report(&options.http(), yes).await?;
+    let word = if yes { "Reported: somebody far away has this terminal in hand." } else { "Reported: nobody far away has this terminal in hand." };
+    Ok(Found::done(word))
+}
+
 pub(super) async fn add(options: &Options, issuer: &Url, name: &str) -> Result<Found, Fault> {
     let folder = options.folder()?;
     if Phone::is_kept_in(&folder)? {

@@ -5,7 +5,7 @@ use crate::keys::{Folder, Prove, TpmKey};
 use crate::posture::tpm::Tpm;
 use crate::{Fault, Http, SoftwareKey};
 use countersign_wire::b64;
-use countersign_wire::message::{RegisterTerminal, TerminalAsked, TerminalTpm};
+use countersign_wire::message::{RegisterTerminal, TerminalAsked, TerminalReport, TerminalTpm};
 use countersign_wire::statement::Plate;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -89,6 +89,13 @@ impl Registered {
     /// Its key.
     pub fn key(&self) -> &dyn Prove {
         &*self.key
+    }
+
+    /// Tells the server whether somebody far away has this terminal in hand.
+    pub async fn report(&self, http: &Http, remote_controlled: bool) -> Result<(), Fault> {
+        let url = join(&self.kept.issuer, "terminals/report")?;
+        let call = Call::post(url, &TerminalReport { remote_controlled })?.proved(Prover::device(self.key()));
+        http.call(&call).await.map(|_| ())
     }
 
     /// Counts one more opening, before it is asked for: what gets lost is counted all the same.

@@ -167,7 +167,7 @@ impl<'a> Ground<'a> {
 pub fn facts(vetoes: &Vetoes, ground: &Ground<'_>, now: Time) -> policy::Facts {
     let client = vetoes.client.as_ref().map(|c| &c.client);
     policy::Facts::of(&vetoes.person, &vetoes.device, client, ground.purpose, ground.channel, ground.presence, now)
-        .at(vetoes.screen())
+        .at(vetoes.screen(), now)
         .with_details(ground.details.clone())
         .collected(ground.collector)
         .in_session(ground.session, now)

@@ -83,12 +83,15 @@ pub async fn wake_resting(app: &App) -> Result<(), Fault> {
 }
 
 async fn judge(app: &App, change: &Judgement) -> Result<(), Fault> {
-    if let Some(Subject::Device(_) | Subject::Person(_)) = &change.subject {
+    if let Some(Subject::Device(_) | Subject::Person(_) | Subject::Terminal(_)) = &change.subject {
         judge_pending(app, change).await?;
     }
     if let Some(Subject::Session(id)) = &change.subject {
         let session = app.store.session(id).await?.filter(|s| s.ended.is_none());
         return judge_page(app, session.as_slice(), &change.txn).await;
+    }
+    if let Some(Subject::Terminal(id)) = &change.subject {
+        return judge_page(app, &app.store.sessions_at(id).await?, &change.txn).await;
     }
     let after = |id: String| async move {
         match &change.subject {
@@ -210,7 +213,7 @@ impl Known {
         let scopes = f.scopes_at(client, now);
         let ground = Ground::of(session, &[], &scopes);
         let facts = Facts::of(person, device, client, ground.purpose, ground.channel, ground.presence, now)
-            .at(screen.and_then(|(t, stands)| Some((t?, stands))))
+            .at(screen.and_then(|(t, stands)| Some((t?, stands))), now)
             .in_session(Some(session), now);
         Ok(match self.policies.rule(Action::Continue, &facts, client, &scopes) {
             Ruling::Deny(d) => {
@@ -240,19 +243,20 @@ impl Known {
 async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
     app.judged_anew(|_| async {
         let now = app.now();
-        let person = match &change.subject {
-            Some(Subject::Person(id)) => id.clone(),
+        let pending = match &change.subject {
+            Some(Subject::Person(id)) => app.store.ceremonies_of_person(id).await?,
             Some(Subject::Device(id)) => match app.store.device(id).await? {
-                Some(d) => d.device.person,
+                Some(d) => app.store.ceremonies_of_person(&d.device.person).await?,
                 None => return Ok(()),
             },
+            Some(Subject::Terminal(id)) => app.store.ceremonies_at(id).await?,
             _ => return Ok(()),
         };
-        let Some(person) = app.store.person(&person).await? else { return Ok(()) };
-        let (mut writes, mut events) = (Vec::new(), Vec::new());
-        let mut guards = vec![(Table::Person, person.id.to_string(), person.version)];
-        for c in app.store.ceremonies_of_person(&person.id).await? {
+        let (mut writes, mut events, mut guards) = (Vec::new(), Vec::new(), Vec::new());
+        for c in pending {
             let Some(scan) = c.scan_facts().filter(|_| c.is_pending()) else { continue };
+            let Some(person) = app.store.person(&scan.person).await? else { continue };
+            guards.push((Table::Person, person.id.to_string(), person.version));
             let device = app.store.device(&scan.device).await?.map(|d| d.device);
             guards.extend(device.as_ref().map(|d| (Table::Device, d.id.to_string(), d.version)));
             let Some((why, judged)) = falls(app, &c, scan, &person, device.as_ref(), now).await? else { continue };
@@ -290,7 +294,7 @@ async fn falls(app: &App, c: &Ceremony, scan: &Scan, person: &Person, device: Op
     };
     let client = client.as_ref().map(|c| &c.client);
     let facts = Facts::of(person, device, client, c.opening.purpose, scan.channel.as_str(), Presence::of(&scan.near), now)
-        .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
+        .at(terminal.as_ref().map(|(t, stands)| (t, *stands)), now)
         .with_details(detail::types(&c.opening.asked.details))
         .collected(c.opening.collects.as_ref().map(|c| c.by));
     Ok(match app.policies.current().rule(Action::Approve, &facts, client, &scan.rights.scopes) {

@@ -331,6 +331,7 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         answers(&session, r, ctx.now)?;
         let unclaimed = unclaimed(app, &session).await?;
         let vetoes = Vetoes::of(app, f, Some(&r.client)).await?;
+        stopped(app, &vetoes, &session, r, ctx.now)?;
         reaches(&session, vetoes.client.as_ref().map(|c| &c.client), r, ctx.now)?;
         let (next, writes, event) = code(app, &session, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);
@@ -346,6 +347,13 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         Ok(Next { next })
     })
     .await
+}
+
+/// A right that a rule stops for a reason of its own is not asked for: whoever waits is told which.
+fn stopped(app: &App, vetoes: &Vetoes, session: &Session, r: &RequestFacts, now: Time) -> Result<(), Fault> {
+    let offers = |s: &&String| vetoes.client.as_ref().is_some_and(|c| c.client.offers(s).is_some());
+    let asked = r.scopes.iter().filter(offers).map(|scope| rights::may_ask(app, vetoes, session, scope, now));
+    asked.filter_map(Result::err).find(|fault| fault.refusal == Refusal::RemoteControlled).map_or(Ok(()), Err)
 }
 
 /// Whether a session is of the right client and person, and may answer without asking anybody.

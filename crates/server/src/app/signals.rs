@@ -1,8 +1,8 @@
-//! News about a device, a person or a session: the one way in, whoever brings it. A signal moves the row it
+//! News about a device, a person, a session or a registered terminal: the one way in, whoever brings it. A signal moves the row it
 //! is about, so that whatever was being decided on the old one loses, and asks for everything that rests
 //! on it to be judged again, in the same commit.
 
-use super::{App, Fault};
+use super::{App, Fault, rights};
 use countersign_store::sql::StoredDevice;
 use countersign_store::{Commit, Write};
 use countersign_trust::Refusal;
@@ -11,6 +11,7 @@ use countersign_trust::posture::{Fact, Posture};
 use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
 use countersign_trust::signal::{self, Signal, Subject};
+use countersign_trust::terminal::{Terminal, TerminalFacts};
 use countersign_wire::{DeviceId, Time, TxnId};
 
 /// The row that a signal is about.
@@ -18,6 +19,7 @@ enum Row {
     Device(Box<StoredDevice>),
     Person(Person),
     Session(Box<Session>),
+    Terminal(Box<Terminal>),
 }
 
 impl Row {
@@ -30,6 +32,7 @@ impl Row {
                 let session = app.store.session(id).await?.filter(|s| s.ended.is_none());
                 Row::Session(Box::new(session.ok_or_else(none)?))
             }
+            Subject::Terminal(id) => Row::Terminal(Box::new(app.store.terminal(id).await?.ok_or_else(none)?)),
         })
     }
     fn signals(&self) -> &[Signal] {
@@ -37,6 +40,7 @@ impl Row {
             Row::Device(d) => &d.device.signals,
             Row::Person(p) => &p.signals,
             Row::Session(s) => &s.signals,
+            Row::Terminal(t) => &t.facts.signals,
         }
     }
     fn write(&self, signals: &[Signal]) -> Write {
@@ -44,6 +48,7 @@ impl Row {
             Row::Device(d) => Write::device_signals(&d.device, signals),
             Row::Person(p) => Write::person_signals(p, signals),
             Row::Session(s) => Write::session_signals(s, signals),
+            Row::Terminal(t) => Write::terminal_changed(t, &TerminalFacts { signals: signals.to_vec(), ..t.facts.clone() }),
         }
     }
     fn event(&self, app: &App, kind: Kind, txn: &TxnId, now: Time) -> Event {
@@ -54,6 +59,7 @@ impl Row {
                 event.person = Some(d.device.person.clone());
             }
             Row::Person(p) => event.person = Some(p.id.clone()),
+            Row::Terminal(t) => event = event.fact("terminal", t.id.as_str()),
             Row::Session(s) => {
                 event.session = Some(s.facts.id.clone());
                 event.person = Some(s.facts.person.clone());
@@ -79,7 +85,12 @@ pub async fn raise_saying(app: &App, subject: &Subject, new: Signal, says: &str,
     let facts = [("signal", new.kind.as_str().into()), ("source", new.source.as_str().into()), ("says", says.into())];
     let until = new.until.map(|t| ("until", t.seconds().into()));
     let facts: Vec<(&str, serde_json::Value)> = facts.into_iter().chain(until).collect();
-    change(app, subject, Kind::SignalRaised, txn, &facts, |known, now| signal::raised(known, new.clone(), now)).await
+    let news = change(app, subject, Kind::SignalRaised, txn, &facts, |known, now| signal::raised(known, new.clone(), now)).await?;
+    // Said again, it finishes what a fall in between left: rules let rights rest meanwhile.
+    if new.kind.takes_rights() {
+        rights::end_where(app, subject, new.kind.as_str(), txn).await?;
+    }
+    Ok(news)
 }
 
 /// Takes back what `source` said, or, without a source, what anybody said. Answers whether anything was.

@@ -6,19 +6,21 @@
 //! 4. [`change`] moves its life on; whatever runs there ends.
 
 use super::evidence;
-use super::once::{burn, hashed, refuse_if_burnt};
+use super::once::{DPOP, burn, hashed, refuse_if_burnt};
 use super::people::name_of;
-use super::{App, Context, Fault, sessions};
+use super::{App, Context, Fault, sessions, signals};
 use crate::app::ceremony::ended_along;
+use countersign_store::sql::Counter;
 use countersign_store::{Commit, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::Opening;
 use countersign_trust::device::DeviceState;
+use countersign_trust::signal::{self, Signal, Subject};
 use countersign_trust::terminal::{AtTerminal, Count, Stands, Terminal, TerminalFacts};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::dpop::{self, Proof};
 use countersign_wire::evidence::tpm;
-use countersign_wire::message::{RegisterTerminal, Registered, TerminalAsked, TerminalTpm};
+use countersign_wire::message::{RegisterTerminal, Registered, TerminalAsked, TerminalReport, TerminalTpm};
 use countersign_wire::secret::same;
 use countersign_wire::{TerminalId, Thumbprint, Time, TxnId, b64};
 use std::net::IpAddr;
@@ -77,7 +79,29 @@ fn facts(app: &App, w: &Wanted) -> Result<TerminalFacts, Fault> {
         site: w.site.clone(),
         key: None,
         attested: false,
+        signals: Vec::new(),
     })
+}
+
+/// What is wrong with a list, by the place in it; nothing is done. Whoever invites is held to the same once more.
+pub async fn faults(app: &App, list: &[Wanted]) -> Result<Vec<(usize, &'static str)>, Fault> {
+    let (mut found, mut names) = (Vec::new(), std::collections::HashSet::new());
+    for (at, wanted) in list.iter().enumerate().take(limits::TERMINALS_AT_ONCE) {
+        match facts(app, wanted) {
+            Err(fault) => found.push((at, fault.because)),
+            Ok(facts) => {
+                let taken = app.store.terminal_by_name(&facts.name).await?;
+                let now = app.now();
+                if taken.is_some_and(|t| t.state != DeviceState::Pending || t.is_open(now)) {
+                    found.push((at, "another terminal has this name"));
+                }
+                if !names.insert(facts.name) {
+                    found.push((at, "a name that is in the list twice"));
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Invites terminals: all of the list, or none.
@@ -245,6 +269,35 @@ pub async fn opens(app: &App, ctx: &Context, proof: &Proof, counter: i64) -> Res
     }
 }
 
+/// Who says it of a terminal, where it speaks of itself.
+const ITSELF: &str = "terminal";
+
+/// A terminal says that somebody far away has it in hand, or has left. Its yes counts; its no takes back its own yes
+/// and nobody else's, so many times an hour: what goes to and fro stays as it was.
+pub async fn report(app: &App, ctx: &Context, proof: &Proof, sent: &TerminalReport) -> Result<(), Fault> {
+    app.in_order()?;
+    if !app.store.burn_first(DPOP, &proof.name(), proof.burn_until).await? {
+        return Err(Fault::because(Refusal::BadProof, "a jti used before"));
+    }
+    let met = by_key(app, ctx, &proof.jkt).await?.ok_or(Fault::because(Refusal::BadProof, "no terminal has this key"))?;
+    if met.at.stands == Stands::Away {
+        return Err(denied("a terminal that is not at its site"));
+    }
+    let subject = Subject::Terminal(met.terminal.id.clone());
+    let kind = signal::Kind::TerminalRemoteControlled;
+    if sent.remote_controlled {
+        let new = Signal { kind, source: ITSELF.to_owned(), at: ctx.now, until: None };
+        signals::raise(app, &subject, new, &ctx.txn).await?;
+        return Ok(());
+    }
+    let count = Counter::new("terminal/left", met.terminal.id.as_str(), 3_600, limits::REMOTE_ENDS_HOUR, ctx.now);
+    if !app.store.count_first(&count).await? {
+        return Err(Fault::because(Refusal::TooMany, "remote control that comes and goes"));
+    }
+    signals::clear(app, &subject, kind, Some(ITSELF), &ctx.txn).await?;
+    Ok(())
+}
+
 /// A refusal of policy at an opening, written down with what it rested on. A terminal that is not where it belongs
 /// is doubted by name.
 pub fn not_here(app: &App, ctx: &Context, txn: &TxnId, met: Option<&Met>, denied: &countersign_trust::policy::Denied) -> Event {
@@ -326,7 +379,7 @@ pub async fn rename(app: &App, name: &str, new: Option<&str>, place: Option<&str
             class: t.facts.class.clone(),
             site: site.map(str::to_owned).or_else(|| t.facts.site.clone()),
         };
-        let facts = TerminalFacts { key: t.facts.key.clone(), attested: t.facts.attested, ..facts(app, &wanted)? };
+        let facts = TerminalFacts { key: t.facts.key.clone(), attested: t.facts.attested, signals: t.facts.signals.clone(), ..facts(app, &wanted)? };
         if app.store.terminal_by_name(&facts.name).await?.is_some_and(|other| other.id != t.id) {
             return Err(denied("another terminal has this name"));
         }
@@ -339,7 +392,8 @@ pub async fn rename(app: &App, name: &str, new: Option<&str>, place: Option<&str
     .await
 }
 
-async fn named(app: &App, name: &str) -> Result<Terminal, Fault> {
+/// The terminal of this id or name.
+pub async fn named(app: &App, name: &str) -> Result<Terminal, Fault> {
     let found = match name.parse::<TerminalId>() {
         Ok(id) => app.store.terminal(&id).await?,
         Err(_) => app.store.terminal_by_name(name).await?,

@@ -4,6 +4,7 @@
 
 mod admin;
 mod backup;
+mod bulk;
 mod init;
 mod log;
 mod policy;

@@ -1,7 +1,7 @@
-//! `countersign signal`: what an operator knows about a device, a person or a session.
+//! `countersign signal`: what an operator knows about a device, a person, a session or a registered terminal.
 
 use super::Ended;
-use crate::app::{App, signals};
+use crate::app::{App, signals, terminals};
 use countersign_trust::signal::{About, Kind, Signal, Subject};
 use countersign_wire::Time;
 use serde_json::json;
@@ -13,11 +13,11 @@ const OPERATOR: &str = "operator";
 pub enum SignalCommand {
     /// Every signal there is.
     Kinds,
-    /// Say something about a device or session (by id) or a person (by login).
+    /// Say something about a device or session (by id), a person (by login) or a terminal (by id or name).
     Raise {
         /// For instance device.compromised.
         kind: String,
-        /// Device id, session id, or login.
+        /// Device id, session id, login, or a terminal's id or name.
         subject: String,
         /// It counts so many seconds; without, until it is cleared.
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..=31_536_000))]
@@ -27,7 +27,7 @@ pub enum SignalCommand {
     Clear {
         /// The signal.
         kind: String,
-        /// Device id, session id, or login.
+        /// Device id, session id, login, or a terminal's id or name.
         subject: String,
     },
 }
@@ -78,6 +78,7 @@ async fn subject_of(app: &App, kind: Kind, text: &str) -> Result<Subject, Ended>
     Ok(match kind.about() {
         About::Device => Subject::Device(text.parse().map_err(|_| no_id("device"))?),
         About::Session => Subject::Session(text.parse().map_err(|_| no_id("session"))?),
+        About::Terminal => Subject::Terminal(terminals::named(app, text).await?.id),
         About::Person => {
             let found = app.store.person_by_login(text).await?;
             Subject::Person(found.ok_or_else(|| Ended::refused("no_such_thing: no such login"))?.person.id)

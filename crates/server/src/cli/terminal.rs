@@ -1,6 +1,6 @@
 //! `countersign terminal`: screens with a key of their own.
 
-use super::Ended;
+use super::{Ended, bulk};
 use super::admin::show;
 use crate::app::terminals::{self, Wanted};
 use crate::app::App;
@@ -25,7 +25,8 @@ pub enum TerminalCommand {
         /// A site of the configuration: it must speak from one of its networks.
         #[arg(long)]
         site: Option<String>,
-        /// A file with one terminal a line, as JSON: {"name": …, "place": …, "class": …, "site": …}
+        /// A file with one terminal a line: JSON, {"name": …, "place": …, "class": …, "site": …}, or CSV with such columns.
+        /// All of them, or none where a line is wrong.
         #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "place", "site"])]
         bulk: Option<PathBuf>,
     },
@@ -58,12 +59,11 @@ pub enum TerminalCommand {
 pub async fn run(app: &App, what: TerminalCommand, as_json: bool) -> Result<(), Ended> {
     let (terminal, to) = match what {
         TerminalCommand::Invite { name, place, class, site, bulk } => {
-            let list = match (bulk, name, place) {
-                (Some(file), ..) => read(&file)?,
-                (None, Some(name), Some(place)) => vec![Wanted { name, place, class, site }],
-                _ => return Err(Ended::usage("--name and --place, or --bulk")),
+            return match (bulk, name, place) {
+                (Some(file), ..) => invite_list(app, bulk::read(&file)?, as_json).await,
+                (None, Some(name), Some(place)) => invite(app, &[Wanted { name, place, class, site }], as_json).await,
+                _ => Err(Ended::usage("--name and --place, or --bulk")),
             };
-            return invite(app, &list, as_json).await;
         }
         TerminalCommand::List => return list(app, as_json).await,
         TerminalCommand::Rename { terminal, name, place, site } => {
@@ -78,10 +78,24 @@ pub async fn run(app: &App, what: TerminalCommand, as_json: bool) -> Result<(), 
     Ok(terminals::change(app, &terminal, to).await?)
 }
 
-fn read(file: &std::path::Path) -> Result<Vec<Wanted>, Ended> {
-    let text = std::fs::read_to_string(file).map_err(|e| Ended::usage(format!("cannot read `{}`: {e}", file.display())))?;
-    let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
-    lines.map(|(n, l)| serde_json::from_str(l).map_err(|e| Ended::usage(format!("line {}: {e}", n + 1)))).collect()
+/// All of a list, or none; what is wrong is told by its line. A table in gives a table of links out.
+async fn invite_list(app: &App, list: bulk::List, as_json: bool) -> Result<(), Ended> {
+    let (numbers, wanted): (Vec<usize>, Vec<Wanted>) = list.lines.into_iter().unzip();
+    let found = terminals::faults(app, &wanted).await?;
+    let faults: Vec<(usize, String)> = found.into_iter().filter_map(|(at, why)| Some((*numbers.get(at)?, why.to_owned()))).collect();
+    if !faults.is_empty() {
+        return Err(bulk::wrong(&faults));
+    }
+    if as_json || !list.is_csv {
+        return invite(app, &wanted, as_json).await;
+    }
+    let links = terminals::invite(app, &wanted).await?;
+    println!("name,place,class,site,link,until");
+    for made in &links {
+        let (f, until) = (&made.terminal.facts, made.terminal.until.seconds().to_string());
+        println!("{}", bulk::line(&[&f.name, &f.place, &f.class, f.site.as_deref().unwrap_or_default(), &made.link, &until]));
+    }
+    Ok(())
 }
 
 async fn invite(app: &App, list: &[Wanted], as_json: bool) -> Result<(), Ended> {

@@ -95,6 +95,9 @@ pub struct Source {
     pub each: Option<String>,
     /// Where the name of the device is (JSON pointer).
     pub device: String,
+    /// Its news is about registered terminals: what stands there is the id or the name of one.
+    #[serde(default)]
+    pub terminals: bool,
     /// How it names devices.
     #[serde(default = "managed")]
     pub devices: Devices,
@@ -198,9 +201,10 @@ impl Source {
             return Err(format!("`{odd}` is no JSON pointer: it begins with a slash"));
         }
         for rule in &self.rules {
-            let odd = |k: Option<Kind>| k.is_some_and(|k| k.about() != About::Device);
-            if odd(rule.raise) || odd(rule.clear) {
-                return Err(format!("rule at `{}`: a signal about a device", rule.at));
+            let (about, what) = if self.terminals { (About::Terminal, "terminal") } else { (About::Device, "device") };
+            let odd = |k: Option<Kind>| k.is_some_and(|k| k.about() != about);
+            if odd(rule.raise) || odd(rule.clear) || (self.terminals && rule.fact.is_some()) {
+                return Err(format!("rule at `{}`: a signal about a {what}", rule.at));
             }
             if rule.fact.is_some() != rule.value.is_some() || (rule.raise.is_none() && rule.clear.is_none() && rule.fact.is_none()) {
                 return Err(format!("rule at `{}`: raise, clear, or fact with its value", rule.at));
@@ -226,7 +230,7 @@ fn callable(address: &str) -> bool {
 }
 
 /// Names that say who said something, where it was nobody else.
-const OUR_OWN: [&str; 6] = ["operator", "observed", "silence", "device", "any", "tpm"];
+const OUR_OWN: [&str; 7] = ["operator", "observed", "silence", "device", "any", "tpm", "terminal"];
 
 /// A name that stands in addresses and in the log, and that nobody else has.
 fn named<'a>(id: &'a str, seen: &mut std::collections::HashSet<&'a str>) -> Result<(), String> {
@@ -277,7 +281,7 @@ impl Signals {
     /// Whether devices have names of this source's.
     pub fn manages(&self, id: &str) -> bool {
         let told = self.transmitters.iter().any(|t| t.id == id && t.devices == Some(Devices::Managed));
-        told || self.sources.iter().any(|s| s.id == id && s.devices == Devices::Managed)
+        told || self.sources.iter().any(|s| s.id == id && s.devices == Devices::Managed && !s.terminals)
     }
     /// The receiver of this name.
     pub fn receiver(&self, id: &ClientId) -> Option<&Receiver> {

@@ -15,7 +15,7 @@ pub fn status(refusal: Refusal) -> StatusCode {
     match refusal {
         Refusal::Malformed => StatusCode::BAD_REQUEST,
         Refusal::BadProof | Refusal::UseDpopNonce | Refusal::NoSession => StatusCode::UNAUTHORIZED,
-        Refusal::Denied | Refusal::TooFar | Refusal::AttestationNeeded | Refusal::NotRecovered => StatusCode::FORBIDDEN,
+        Refusal::Denied | Refusal::TooFar | Refusal::AttestationNeeded | Refusal::NotRecovered | Refusal::RemoteControlled => StatusCode::FORBIDDEN,
         Refusal::NoSuchCeremony | Refusal::NoSuchFlow | Refusal::NoSuchThing => StatusCode::NOT_FOUND,
         Refusal::CodeNotLive
         | Refusal::SameDevice

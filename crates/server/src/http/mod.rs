@@ -108,6 +108,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/kiosk", get(shells::kiosk))
         .route("/terminals/look", post(terminals::look))
         .route("/terminals/register", post(terminals::register))
+        .route("/terminals/report", post(terminals::report))
         .route("/recover", get(shells::recover))
         .route("/recovery/code", post(recovery::code))
         .route("/recovery/standing", post(recovery::standing))

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use countersign_wire::message::RegisterTerminal;
+use countersign_wire::message::{RegisterTerminal, TerminalReport};
 use std::sync::Arc;
 
 type Shared = State<Arc<App>>;
@@ -28,6 +28,16 @@ pub async fn register(State(app): Shared, r: Incoming, body: Bytes) -> Response 
         let proof = r.key_proof(&app, &body)?;
         let sent: RegisterTerminal = json(&r.headers, &body)?;
         terminals::register(&app, &r.ctx, &proof, &sent).await
+    })
+    .await
+}
+
+/// `POST /terminals/report`.
+pub async fn report(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::NO_CONTENT, async {
+        let proof = r.key_proof(&app, &body)?;
+        let sent: TerminalReport = json(&r.headers, &body)?;
+        terminals::report(&app, &r.ctx, &proof, &sent).await
     })
     .await
 }

@@ -9,7 +9,7 @@ use countersign_trust::session::Session;
 use countersign_trust::shared::heard::{Act, Devices, Lasting, Named, People};
 use countersign_trust::signal::{self, About, Signal, Subject};
 use countersign_trust::{Refusal, limits};
-use countersign_wire::{DeviceId, PersonId, SessionId, Time, TxnId};
+use countersign_wire::{DeviceId, PersonId, SessionId, TerminalId, Time, TxnId};
 
 /// Who says something, and when it was so.
 #[derive(Clone, Copy)]
@@ -33,6 +33,8 @@ pub struct Target {
     pub device: Option<DeviceId>,
     /// A session.
     pub session: Option<SessionId>,
+    /// A registered terminal.
+    pub terminal: Option<TerminalId>,
 }
 
 /// Looks up whom a transmitter means. `None` where something that it names is nothing of ours: then
@@ -84,6 +86,15 @@ pub async fn device(store: &Store, source: &str, name: &str, how: Option<Devices
     })
 }
 
+/// The registered terminal of this name or id.
+pub async fn terminal(store: &Store, name: &str) -> Result<Option<TerminalId>, StoreError> {
+    let found = match name.parse::<TerminalId>() {
+        Ok(id) => store.terminal(&id).await?,
+        Err(_) => store.terminal_by_name(name).await?,
+    };
+    Ok(found.map(|t| t.id))
+}
+
 /// Does what news means. Answers whether anything came of it.
 pub async fn act(app: &App, teller: &Teller<'_>, target: &Target, acts: &[Act]) -> Result<bool, Fault> {
     let mut changed = false;
@@ -109,6 +120,7 @@ fn subject(target: &Target, kind: signal::Kind) -> Option<Subject> {
         About::Device => target.device.clone().map(Subject::Device),
         About::Person => target.person.clone().map(Subject::Person),
         About::Session => target.session.clone().map(Subject::Session),
+        About::Terminal => target.terminal.clone().map(Subject::Terminal),
     }
 }
 
@@ -126,6 +138,7 @@ pub async fn clear(app: &App, teller: &Teller<'_>, target: &Target, kind: signal
         Subject::Device(id) => app.store.device(id).await?.map(|d| d.device.signals),
         Subject::Person(id) => app.store.person(id).await?.map(|p| p.signals),
         Subject::Session(id) => app.store.session(id).await?.map(|s| s.signals),
+        Subject::Terminal(id) => app.store.terminal(id).await?.map(|t| t.facts.signals),
     };
     let newer = |s: &Signal| s.kind == kind && s.source == teller.source && s.at > teller.at;
     if known.unwrap_or_default().iter().any(newer) {
@@ -193,6 +206,9 @@ async fn end(app: &App, teller: &Teller<'_>, target: &Target) -> Result<bool, Fa
 pub async fn told(app: &App, teller: &Teller<'_>, what: &str, did: &'static str, target: &Target, used: Write) -> Result<(), Fault> {
     let mut event = app.event(Kind::NewsHeard, teller.txn, app.now());
     event = event.fact("source", teller.source).fact("event", what).fact("did", did);
+    if let Some(terminal) = &target.terminal {
+        event = event.fact("terminal", terminal.as_str());
+    }
     (event.person, event.device, event.session) = (target.person.clone(), target.device.clone(), target.session.clone());
     let mut commit = Commit::new(event);
     commit.write(used);

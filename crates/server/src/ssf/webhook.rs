@@ -2,7 +2,7 @@
 //!
 //! 1. It shows a bearer token, or signs: HMAC-SHA256 over the time, a dot and the body, with a time that is
 //!    five minutes off at most. A signature serves once.
-//! 2. Each piece of news names a device; rules turn its words into signals and facts of that device.
+//! 2. Each piece of news names a device or a registered terminal; rules turn its words into signals and facts of it.
 
 use super::act::{self, Target, Teller};
 use crate::app::{App, Fault};
@@ -100,13 +100,17 @@ async fn take(app: &App, r: &Incoming, id: &str, body: &[u8]) -> Result<(), Faul
     let (mut did, mut last) = ("noted", Target::default());
     for one in news {
         let name = one.pointer(&source.device).and_then(Value::as_str).ok_or(malformed("no device"))?;
-        let Some(device) = act::device(&app.store, &source.id, name, Some(source.devices)).await? else {
+        let target = if source.terminals {
+            Target { terminal: act::terminal(&app.store, name).await?, ..Target::default() }
+        } else {
+            Target { device: act::device(&app.store, &source.id, name, Some(source.devices)).await?, ..Target::default() }
+        };
+        if target.device.is_none() && target.terminal.is_none() {
             if did == "noted" {
                 did = "unknown";
             }
             continue;
-        };
-        let target = Target { device: Some(device), ..Target::default() };
+        }
         if follow(app, &teller, source, &target, one).await? {
             did = "acted";
         }

@@ -100,6 +100,7 @@ pub fn message(data: &[u8], seen: &mut Seen) {
     body::<PostureBody>(data, seen);
     body::<TpmAsk>(data, seen);
     body::<RegisterTerminal>(data, seen);
+    body::<TerminalReport>(data, seen);
     body::<TerminalTpm>(data, seen);
 }
 

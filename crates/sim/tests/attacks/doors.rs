@@ -51,6 +51,7 @@ fn doors() -> Vec<&'static str> {
         "/rebind/finish",
         "/terminals/look",
         "/terminals/register",
+        "/terminals/report",
         "/recovery/code",
         "/recovery/standing",
         "/recovery/collect",

@@ -60,9 +60,13 @@ pub(crate) fn market() -> String {
 
 /// A link for a terminal, and its id.
 fn invited(name: &str, class: &str, site: Option<&str>) -> (String, String) {
+    invited_to(stage(), name, class, site)
+}
+
+fn invited_to(stage: &Stage, name: &str, class: &str, site: Option<&str>) -> (String, String) {
     let mut words = vec!["terminal", "invite", "--name", name, "--place", "Market Street", "--class", class, "--json"];
     words.extend(site.into_iter().flat_map(|s| ["--site", s]));
-    let made: Value = serde_json::from_str(&stage().command(&words).unwrap()).unwrap();
+    let made: Value = serde_json::from_str(&stage.command(&words).unwrap()).unwrap();
     (made["link"].as_str().unwrap().to_owned(), made["terminal"].as_str().unwrap().to_owned())
 }
 
@@ -77,7 +81,7 @@ fn folder(dir: &tempfile::TempDir) -> Folder {
 
 /// A registered terminal at `here`.
 pub(crate) async fn till(scene: &Scene<'_>, here: &str, class: &str, site: Option<&str>) -> (Terminal, tempfile::TempDir, String) {
-    let (link, id) = invited(&name(), class, site);
+    let (link, id) = invited_to(scene.stage, &name(), class, site);
     let dir = tempfile::tempdir().unwrap();
     let registered = Registered::join(&scene.http(here), &link, folder(&dir), None).await.unwrap();
     (Terminal::of(scene.http(here), registered).unwrap(), dir, id)
@@ -88,15 +92,20 @@ fn again(scene: &Scene<'_>, here: &str, dir: &tempfile::TempDir) -> Terminal {
     Terminal::of(scene.http(here), Registered::load(folder(dir), None).unwrap()).unwrap()
 }
 
-async fn open(scene: &Scene<'_>, terminal: Terminal, client: &str, scope: &str) -> Attempt {
+pub(crate) async fn open(scene: &Scene<'_>, terminal: Terminal, client: &str, scope: &str) -> Attempt {
     let (flow, page) = scene.arrive(&terminal, client, scope).await;
     let ceremony = terminal.open(&page).await.unwrap();
     Attempt { terminal, flow, page, ceremony }
 }
 
-async fn tokens(scene: &Scene<'_>, attempt: &Attempt, next: &str) -> Result<countersign_device::oidc::Tokens, Fault> {
+pub(crate) async fn tokens(scene: &Scene<'_>, attempt: &Attempt, next: &str) -> Result<countersign_device::oidc::Tokens, Fault> {
     let code = attempt.flow.code(&scene.discovery, &next.parse().unwrap())?;
     attempt.flow.exchange(&attempt.terminal.http, &scene.discovery, attempt.terminal.tk(), &code).await
+}
+
+/// What the folder of a terminal holds, once more.
+pub(crate) fn again_registered(dir: &tempfile::TempDir) -> Registered {
+    Registered::load(folder(dir), None).unwrap()
 }
 
 async fn look(http: &Http, link: &str, key: &SoftwareKey) -> Result<Value, Fault> {
@@ -250,6 +259,52 @@ async fn a1_a_link_registers_one_key_once_and_a_name_is_one_terminals() {
     let links: Vec<Value> = made.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!((links.len(), &links[1]["site"]), (2, &json!("market")));
     assert_ne!(links[0]["link"], links[1]["link"]);
+}
+
+#[tokio::test]
+async fn a1_a_list_of_terminals_is_invited_whole_or_its_bad_lines_are_told_and_nothing_is_done() {
+    let scene = stage().scene().await;
+    let here = market();
+    let (taken, _) = (name(), name());
+    invited(&taken, "till", None);
+    let names: Vec<String> = (0..3).map(|_| name()).collect();
+    let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    let path = file.path().to_str().unwrap();
+    let known = || stage().command(&["terminal", "list", "--json"]).unwrap().lines().count();
+    let before = (known(), scene.log().await.len());
+    // Every bad line by its number, in one go: an unknown class, a name that is taken, one that is there twice, an unknown site.
+    let bad = format!(
+        "name,place,class,site\n{},A,till,market\n{},B,spaceship,\n{taken},C,till,\n{},D,till,\n{},E,till,nowhere\n",
+        names[0], names[1], names[0], names[2]
+    );
+    std::fs::write(path, bad).unwrap();
+    let said = stage().command(&["terminal", "invite", "--bulk", path]).unwrap_err();
+    for line in ["line 3: no class", "line 4: another terminal has this name", "line 5: a name that is in the list twice", "line 6: no site", "nobody was invited"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(!said.contains("line 2:"), "{said}");
+    std::fs::write(path, format!("name,place,class\n{},A\n\"{},B,till\n", names[0], names[1])).unwrap();
+    let said = stage().command(&["terminal", "invite", "--bulk", path]).unwrap_err();
+    assert!(said.contains("line 2: 2 values for 3 columns") && said.contains("line 3: a quote"), "{said}");
+    assert_eq!((known(), scene.log().await.len()), before, "something was done");
+    // A good one gives a table of links, each for one terminal, once.
+    let good: String = names.iter().map(|n| format!("{n},\"Market, \"\"north\"\"\",till,market\n")).collect();
+    std::fs::write(path, format!("name,place,class,site\n{good}")).unwrap();
+    let table = stage().command(&["terminal", "invite", "--bulk", path]).unwrap();
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!((rows[0], rows.len()), ("name,place,class,site,link,until", 4));
+    let links: Vec<String> = rows[1..].iter().map(|r| r.split('"').find(|v| v.contains("/terminal#")).unwrap().to_owned()).collect();
+    for link in &links {
+        let dir = tempfile::tempdir().unwrap();
+        let joined = Registered::join(&scene.http(&here), link, folder(&dir), None).await.unwrap();
+        assert_eq!(joined.kept().plate.place, "Market, \"north\"");
+    }
+    // Nobody joins by a link of the list a second time, and the list itself is not taken twice.
+    let other = tempfile::tempdir().unwrap();
+    let replay = Registered::join(&scene.http(&here), &links[0], folder(&other), None).await;
+    scene.refused(replay.map(|_| ()), "invitation_over").await;
+    let said = stage().command(&["terminal", "invite", "--bulk", path]).unwrap_err();
+    assert!(said.contains("line 2: another") && said.contains("line 4: another"), "{said}");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ fn settings() -> Settings {
     let folder = dir.to_str().unwrap();
     run(&["init", "--profile", "shop", folder]);
     let rules = format!("{folder}/policies");
-    assert!(run(&["policy", "test", "--policies", &rules, &format!("{rules}/tests/shop.json")]).contains("9 of 9 cases are good"));
+    assert!(run(&["policy", "test", "--policies", &rules, &format!("{rules}/tests/shop.json")]).contains("10 of 10 cases are good"));
     // What is there is not written over.
     assert_eq!(Command::new(program()).args(["init", "--profile", "shop", folder]).output().unwrap().status.code(), Some(3));
     let hash = b64::encode(&mac::h(SECRET.as_bytes()));
@@ -162,12 +162,14 @@ async fn a1_an_unmanaged_phone_opens_no_right_and_one_that_falls_out_of_manageme
     // A right rests on the phone's standing now, not on what it was when it was given.
     let phone = associate(&scene, "Ausgemustert", &here).await;
     let (attempt, _) = signed_in(&scene, &phone, "openid", &here).await;
-    let (_, tokens, _) = raised(&scene, attempt, &phone, "openid discount").await;
+    let (attempt, tokens, _) = raised(&scene, attempt, &phone, "openid discount").await;
     assert_eq!(told(&scene, &here, &tokens).await.as_deref(), Some("openid discount"));
     let session = phone.overview().await.unwrap().sessions[0].id.clone();
     scene.stage.command(&["signal", "raise", "session.remote_controlled", &session]).unwrap();
     assert_eq!(told(&scene, &here, &tokens).await.as_deref(), Some("openid"), "a remote-controlled till keeps its right");
     scene.stage.command(&["signal", "clear", "session.remote_controlled", &session]).unwrap();
+    assert_eq!(told(&scene, &here, &tokens).await.as_deref(), Some("openid"), "a right came back by nobody's approval");
+    let (_, tokens, _) = raised(&scene, attempt, &phone, "openid discount").await;
     assert_eq!(told(&scene, &here, &tokens).await.as_deref(), Some("openid discount"));
     // The operator sees it and ends it.
     let listed = scene.stage.command(&["--json", "right", "list"]).unwrap();

@@ -22,6 +22,7 @@ fn name(subject: Option<&Subject>) -> String {
         Some(Subject::Device(id)) => format!("device:{id}"),
         Some(Subject::Person(id)) => format!("person:{id}"),
         Some(Subject::Session(id)) => format!("session:{id}"),
+        Some(Subject::Terminal(id)) => format!("terminal:{id}"),
         None => EVERYBODY.to_owned(),
     }
 }
@@ -32,6 +33,7 @@ fn judgement(row: &Row) -> Result<Judgement, StoreError> {
         Some(("device", id)) => Some(Subject::Device(id.parse().map_err(|_| row.corrupt(0))?)),
         Some(("person", id)) => Some(Subject::Person(id.parse().map_err(|_| row.corrupt(0))?)),
         Some(("session", id)) => Some(Subject::Session(id.parse().map_err(|_| row.corrupt(0))?)),
+        Some(("terminal", id)) => Some(Subject::Terminal(id.parse().map_err(|_| row.corrupt(0))?)),
         _ if id == EVERYBODY => None,
         _ => return Err(row.corrupt(0)),
     };

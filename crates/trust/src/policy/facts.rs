@@ -67,7 +67,7 @@ pub struct Facts {
     /// Hour of the day, UTC, 0 to 23.
     #[serde(skip_serializing_if = "is_noon")]
     pub hour: i64,
-    /// Live news about device, person and session.
+    /// Live news about device, person, session and terminal.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub signals: BTreeSet<Word>,
     /// Since when a session must have been approved to go on without asking.
@@ -164,11 +164,12 @@ impl Facts {
         self
     }
     /// The same, on this terminal.
-    pub fn at(self, terminal: Option<(&Terminal, Stands)>) -> Facts {
+    pub fn at(mut self, terminal: Option<(&Terminal, Stands)>, now: Time) -> Facts {
+        self.signals.extend(terminal.into_iter().flat_map(|(t, _)| live(&t.facts.signals, now)));
         Facts { terminal: Screen::of(terminal), ..self }
     }
     /// What is known when a screen asks to begin.
-    pub fn opening(client: Option<&Client>, purpose: Purpose, details: Vec<String>, terminal: Option<(&Terminal, Stands)>) -> Facts {
+    pub fn opening(client: Option<&Client>, purpose: Purpose, details: Vec<String>, terminal: Option<(&Terminal, Stands)>, now: Time) -> Facts {
         Facts {
             person: NOBODY.to_owned(),
             client: client.map_or_else(|| OWN.to_owned(), |c| c.id.to_string()),
@@ -180,7 +181,7 @@ impl Facts {
             details,
             ..Facts::default()
         }
-        .at(terminal)
+        .at(terminal, now)
     }
     /// The same, for a request with details of these types.
     pub fn with_details(self, types: Vec<String>) -> Facts {

@@ -307,6 +307,11 @@ impl Teller<'_> {
         let (principal, subject) = match signal.split_once('.') {
             Some(("device", _)) => ("DEVICE", Subject::complex([("device", self.device()), ("user", self.user()), ("tenant", self.tenant())])),
             Some(("person", _)) => ("USER", Subject::complex([("user", self.user()), ("tenant", self.tenant())])),
+            // Of the device kind by CAEP: an endpoint, not the person's.
+            Some(("terminal", _)) => {
+                let terminal = self.fact("terminal").map(|id| Identifier::Opaque(id.to_owned()));
+                ("DEVICE", Subject::complex([("device", terminal), ("tenant", self.tenant())]))
+            }
             _ => {
                 let session = self.line.session.map(|id| Identifier::Opaque(id.to_owned()));
                 ("SESSION", Subject::complex([("session", session), ("user", self.user()), ("tenant", self.tenant())]))
@@ -314,7 +319,7 @@ impl Teller<'_> {
         };
         let level = match signal {
             _ if !raised => "LOW",
-            "device.compromised" | "device.cloned" | "device.risk_high" | "person.risk_high" | "session.remote_controlled" => "HIGH",
+            "device.compromised" | "device.cloned" | "device.risk_high" | "person.risk_high" | "session.remote_controlled" | "terminal.remote_controlled" => "HIGH",
             _ => "MEDIUM",
         };
         vec![self.told(EventType::RiskLevelChange, subject, by, reason, |body| {

@@ -30,6 +30,14 @@ pub struct RegisterTerminal {
     pub tpm: Option<TerminalTpm>,
 }
 
+/// `POST /terminals/report`: what a registered terminal says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TerminalReport {
+    /// Somebody far away has it in hand.
+    pub remote_controlled: bool,
+}
+
 /// What a link registers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalAsked {

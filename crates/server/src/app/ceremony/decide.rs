@@ -113,7 +113,7 @@ async fn approve(
                 Presence::of(&scan.near),
                 ctx.now,
             )
-            .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
+            .at(terminal.as_ref().map(|(t, stands)| (t, *stands)), ctx.now)
             .with_details(detail::types(&c.opening.asked.details))
             .collected(c.opening.collects.as_ref().map(|c| c.by));
             let stopped = is_stopped(app, c, &person.id, ctx.now).await?;

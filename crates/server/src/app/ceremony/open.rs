@@ -213,7 +213,7 @@ async fn begins(app: &App, ctx: &Context, wanted: &Wanted) -> Result<(), Fault> 
     };
     let client = client.as_ref().map(|c| &c.client);
     let met = wanted.terminal.as_ref();
-    let facts = Facts::opening(client, wanted.purpose, detail::types(&wanted.asked.details), met.map(|m| (&m.terminal, m.at.stands)));
+    let facts = Facts::opening(client, wanted.purpose, detail::types(&wanted.asked.details), met.map(|m| (&m.terminal, m.at.stands)), ctx.now);
     let Ruling::Deny(denied) = app.policies.current().rule(Action::Open, &facts, client, &[]) else { return Ok(()) };
     noise::admit(app, ctx, What::Refusal, denied.refusal.code())?;
     let mut event = terminals::not_here(app, ctx, &wanted.txn, met, &denied);

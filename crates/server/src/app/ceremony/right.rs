@@ -141,6 +141,7 @@ async fn offering(app: &App, session: &Session, scope: &str, now: Time) -> Resul
         if !offered.is_for(vetoes.person.role) {
             return Err(Fault::because(Refusal::Denied, "a right beyond the role"));
         }
+        rights::may_ask(app, &vetoes, session, scope, now)?;
         return Ok((vetoes, offered.clone()));
     }
     Err(Fault::because(Refusal::Denied, "no right that somebody else approves"))

@@ -263,7 +263,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     near.extend((channel == Channel::Badge).then_some(Near::Badge));
     let registered = client.as_ref().map(|c| &c.client);
     let facts = Facts::of(&person, d, registered, c.opening.purpose, channel.as_str(), Presence::of(&near), now)
-        .at(terminal.as_ref().map(|(t, stands)| (t, *stands)))
+        .at(terminal.as_ref().map(|(t, stands)| (t, *stands)), now)
         .with_details(detail::types(&c.opening.asked.details))
         .collected(c.opening.collects.as_ref().map(|c| c.by));
     let ruling = app.policies.current().rule(Action::Scan, &facts, registered, &c.opening.asked.scopes);

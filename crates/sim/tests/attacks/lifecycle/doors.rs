@@ -80,6 +80,7 @@ const DOORS: &[(&str, Covered)] = &[
     ("/kiosk", Gives("a page; it names whose session lives on this screen")),
     ("/terminals/look", Gives("what a link registers; to a TPM, a secret good for evidence alone")),
     ("/terminals/register", Gives("a key for a screen, which opens nothing without somebody's approval: scenarios/terminals.rs")),
+    ("/terminals/report", Gives("takes rights away: q10_ in scenarios/remote.rs; what it gives back is its own word")),
     ("/recover", Gives("a page, the same for all")),
     ("/recovery/code", By(Step::UseCode)),
     ("/recovery/standing", Gives("how far it is, to the key that asked")),
