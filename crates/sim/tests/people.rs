@@ -7,6 +7,8 @@ mod operator;
 mod rebind;
 #[path = "people/recovery.rs"]
 mod recovery;
+#[path = "people/taps.rs"]
+mod taps;
 
 use countersign_device::{Phone, SoftwareKey};
 use countersign_sim::stage::{Settings, Stage, place, program};

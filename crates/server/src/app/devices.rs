@@ -216,7 +216,7 @@ async fn move_to(
     by: Option<&StoredDevice>,
     id: &str,
     to: DeviceState,
-    notice: Option<&Notice>,
+    notice: Option<&str>,
 ) -> Result<(), Fault> {
     let moved = app.judged_anew(|_| async {
         let now = ctx.now;
@@ -230,6 +230,10 @@ async fn move_to(
         .device;
         let acting = match by {
             Some(by) => Some(Acting::load(app, by, Some(&target.id), now).await?),
+            None => None,
+        };
+        let undone = match by.zip(notice) {
+            Some((by, id)) => Some(to_undo(app, by, id, now).await?),
             None => None,
         };
         if !may_move(target.state, to, acting.is_some()) {
@@ -249,7 +253,7 @@ async fn move_to(
         if let Some(acting) = &acting {
             acting.guard(&mut commit, Some(&target.id));
         }
-        if let Some(notice) = notice {
+        if let Some(notice) = &undone {
             commit.write(Write::notice_answered(notice, "undone"));
         }
         if to != DeviceState::Active {
@@ -311,13 +315,10 @@ async fn own_notice(app: &App, by: &StoredDevice, id: &str) -> Result<Notice, Fa
 /// "Undo it now": the device that was added or re-bound is revoked, with all it opened; a recovery is
 /// stopped; codes end.
 pub async fn notice_undo(app: &App, ctx: &Context, by: &StoredDevice, id: &str) -> Result<(), Fault> {
-    let notice = own_notice(app, by, id).await?;
-    if ctx.now >= notice.undo_until {
-        return Err(Fault::because(Refusal::Gone, "undo no longer works"));
-    }
+    let notice = to_undo(app, by, id, ctx.now).await?;
     match notice.kind.as_str() {
-        recovery::ASKED => return recovery::stop(app, ctx, by, &notice).await,
-        recovery::CODES => return recovery::codes::end(app, ctx, by, &notice).await,
+        recovery::ASKED => return recovery::stop(app, ctx, by, id).await,
+        recovery::CODES => return recovery::codes::end(app, ctx, by, id).await,
         _ => {}
     }
     let target = notice.device.clone().ok_or(Fault::because(Refusal::Denied, "nothing to undo"))?;
@@ -326,7 +327,17 @@ pub async fn notice_undo(app: &App, ctx: &Context, by: &StoredDevice, id: &str) 
         // It ended in another way meanwhile: only the notice is left to answer.
         return answer(app, ctx, by, id, "undone").await;
     }
-    move_to(app, ctx, Some(by), target.as_str(), DeviceState::Revoked, Some(&notice)).await
+    move_to(app, ctx, Some(by), target.as_str(), DeviceState::Revoked, Some(id)).await
+}
+
+/// A notice that may still be undone. It is read after whatever it is about, and again after every lost race: another
+/// tap, or what was undone itself, may have answered it.
+pub(super) async fn to_undo(app: &App, by: &StoredDevice, id: &str, now: Time) -> Result<Notice, Fault> {
+    let notice = own_notice(app, by, id).await?;
+    if now >= notice.undo_until {
+        return Err(Fault::because(Refusal::Gone, "undo no longer works"));
+    }
+    Ok(notice)
 }
 
 /// "It was me".

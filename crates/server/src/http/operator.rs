@@ -87,7 +87,7 @@ async fn waited(app: &App, r: &Incoming, after: Option<i64>) -> Result<see::Line
             return Ok(found);
         }
         let _ = tokio::time::timeout(LOOK, wait.changed()).await;
-        by = by.still(app, &r.ctx).await?;
+        by = by.still(app, &r.ctx, Wish::Look).await?;
     }
 }
 

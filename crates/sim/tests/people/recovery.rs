@@ -12,7 +12,7 @@ use countersign_wire::{b64, recovery};
 use serde_json::{Value, json};
 
 /// A person with a phone at `place`, and the login name.
-async fn person(scene: &Scene<'_>, name: &str, role: Option<&str>, place: &str) -> (Phone, String) {
+pub(crate) async fn person(scene: &Scene<'_>, name: &str, role: Option<&str>, place: &str) -> (Phone, String) {
     let login = format!("{}-{}", name.to_lowercase(), place.replace('.', "-"));
     let invite = Invite { name: name.to_owned(), login: login.clone(), role: role.map(str::to_owned) };
     let link = scene.administrator.invite(&invite).await.unwrap().link;
@@ -20,7 +20,7 @@ async fn person(scene: &Scene<'_>, name: &str, role: Option<&str>, place: &str) 
 }
 
 /// A new phone at `place` that nobody knows.
-fn blank(scene: &Scene<'_>, place: &str) -> Recovering {
+pub(crate) fn blank(scene: &Scene<'_>, place: &str) -> Recovering {
     Recovering { http: scene.http(place), key: SoftwareKey::generate().unwrap(), issuer: scene.stage.issuer.clone() }
 }
 
@@ -31,7 +31,7 @@ async fn limited(phone: &Phone) -> bool {
 }
 
 /// What `phone` is told, by kind, and the notice to answer.
-async fn told(phone: &Phone) -> Vec<(String, String, bool)> {
+pub(crate) async fn told(phone: &Phone) -> Vec<(String, String, bool)> {
     phone.overview().await.unwrap().notices.into_iter().map(|n| (n.kind, n.id, n.undo)).collect()
 }
 

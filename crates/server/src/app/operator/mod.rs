@@ -11,9 +11,9 @@ pub mod act;
 pub mod see;
 
 use super::issue::{Ground, Vetoes, gate_in_session};
-use super::once::burn;
+use super::once::{burn, refuse_if_burnt};
 use super::{App, Context, Fault, sessions};
-use countersign_store::{Commit, Table, Write};
+use countersign_store::{Commit, Table};
 use countersign_store::sql::RequestFacts;
 use countersign_trust::Refusal;
 use countersign_trust::audit::{Event, Kind};
@@ -106,10 +106,10 @@ impl Operator {
     }
 
     /// The same a moment later.
-    pub async fn still(&self, app: &App, ctx: &Context) -> Result<Operator, Fault> {
+    pub async fn still(&self, app: &App, ctx: &Context, wish: Wish) -> Result<Operator, Fault> {
         let session = app.store.session(&self.session.facts.id).await?;
         let session = session.ok_or(Fault::because(Refusal::NoSession, "over"))?;
-        Operator::judge(app, ctx, session, Wish::Look).await
+        Operator::judge(app, ctx, session, wish).await
     }
 
     /// An event of this operator.
@@ -117,14 +117,23 @@ impl Operator {
         app.event(kind, &ctx.txn, ctx.now).fact("by", self.person.as_str()).fact("from", self.session.facts.id.as_str())
     }
 
-    /// Writes down what this operator is about to do, held to what allows it; the proof is used up with it. The
-    /// person's own activity keeps the session awake.
+    /// Writes down what this operator is about to do, held to what allows it, which is judged anew where it moved
+    /// meanwhile; the proof of an act is used up with it. The person's own activity keeps the session awake.
     async fn record(&self, app: &App, ctx: &Context, event: Event, proof: Option<&Proof>) -> Result<(), Fault> {
-        let mut commit = Commit::new(event);
-        commit.writes(proof.map(burn).into_iter().collect::<Vec<Write>>());
-        commit.guard(Table::Session, self.session.facts.id.as_str(), self.session.version);
-        self.vetoes.guard(&mut commit);
-        app.commit(commit).await?;
+        let (event, wish) = (&event, if proof.is_some() { Wish::Act } else { Wish::Look });
+        app.judged_anew(|n| async move {
+            let mut commit = Commit::new(event.clone());
+            if let Some(proof) = proof {
+                refuse_if_burnt(app, n, proof).await?;
+                commit.write(burn(proof));
+            }
+            let again = if n > 0 { Some(self.still(app, ctx, wish).await?) } else { None };
+            let by = again.as_ref().unwrap_or(self);
+            commit.guard(Table::Session, by.session.facts.id.as_str(), by.session.version);
+            by.vetoes.guard(&mut commit);
+            Ok(app.commit(commit).await?)
+        })
+        .await?;
         app.store.session_seen(&self.session.facts.id, self.session.next_idle(ctx.now)).await?;
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! Recovery codes: made on a device with a passkey, shown once, each good once.
 
 use super::{CODES, active, asked, ticket};
-use crate::app::devices::Acting;
+use crate::app::devices::{Acting, to_undo};
 use crate::app::issue::may_make;
 use crate::app::noise::{self, What};
 use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::passkey::{Judged, ask, judge};
 use crate::app::people::is_login;
 use crate::app::{App, Context, Fault, enrol};
-use countersign_store::sql::{Counter, Notice, StoredDevice};
+use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::device::DeviceState;
@@ -78,10 +78,11 @@ pub async fn make(app: &App, ctx: &Context, by: &StoredDevice, body: &MakeCodes)
 }
 
 /// "Undo it now": the codes that a device of the person made are worth nothing.
-pub async fn end(app: &App, ctx: &Context, by: &StoredDevice, notice: &Notice) -> Result<(), Fault> {
+pub async fn end(app: &App, ctx: &Context, by: &StoredDevice, notice: &str) -> Result<(), Fault> {
     app.judged_anew(|n| async move {
         let now = ctx.anew(app, n).now;
         let acting = Acting::load(app, by, None, now).await?;
+        let notice = to_undo(app, by, notice, now).await?;
         let person = &acting.person.id;
         let mut event = app.event(Kind::RecoveryCodesEnded, &ctx.txn, now);
         event.person = Some(person.clone());
@@ -92,7 +93,7 @@ pub async fn end(app: &App, ctx: &Context, by: &StoredDevice, notice: &Notice) -
             let none = CodesFacts { codes: Vec::new(), ..set.facts.clone() };
             commit.write(Write::recovery_codes_made(Some(&set), &none));
         }
-        commit.write(Write::notice_answered(notice, "undone"));
+        commit.write(Write::notice_answered(&notice, "undone"));
         acting.guard(&mut commit, None);
         app.commit(commit).await?;
         Ok(())

@@ -56,28 +56,29 @@ async fn active(app: &App, person: &PersonId) -> Result<Person, Fault> {
 
 /// One tap on any of the person's devices: whatever is under way to let somebody in as them ends,
 /// and a device that came in by it since is revoked with all it opened.
-pub async fn stop(app: &App, ctx: &Context, by: &StoredDevice, notice: &Notice) -> Result<(), Fault> {
+pub async fn stop(app: &App, ctx: &Context, by: &StoredDevice, notice: &str) -> Result<(), Fault> {
     let person = &by.device.person;
-    app.judged_anew(|n| async move {
+    let asked_at = app.judged_anew(|n| async move {
         let now = ctx.anew(app, n).now;
         let device = app.store.device(&by.device.id).await?.filter(|d| d.device.state == DeviceState::Active);
         let device = device.ok_or(Fault::because(Refusal::Denied, "the acting device is not active"))?.device;
         let who = active(app, person).await?;
+        let notice = devices::to_undo(app, by, notice, now).await?;
         let mut event = app.event(Kind::RecoveryStopped, &ctx.txn, now).fact("why", "person");
         event.person = Some(person.clone());
         event.device = Some(device.id.clone());
         let mut commit = Commit::new(event);
         commit.also(ended(app, person, RequestState::Stopped, now).await?);
-        commit.write(Write::notice_answered(notice, "undone"));
+        commit.write(Write::notice_answered(&notice, "undone"));
         commit.guard(Table::Person, who.id.as_str(), who.version);
         commit.guard(Table::Device, device.id.as_str(), device.version);
         app.commit(commit).await?;
-        Ok(())
+        Ok(notice.at)
     })
     .await?;
     // From here on nothing more can come of it: these are all.
     for d in app.store.devices_of(person).await? {
-        let since = d.device.recovered && d.device.added_at >= notice.at && d.device.id != by.device.id;
+        let since = d.device.recovered && d.device.added_at >= asked_at && d.device.id != by.device.id;
         if since && d.device.state.may_become(DeviceState::Revoked) {
             devices::by_operator(app, ctx, d.device.id.as_str(), DeviceState::Revoked).await?;
         }
