@@ -4,7 +4,7 @@
 
 use countersign_device::phone::Recovering;
 use countersign_device::{Fault, Phone};
-use countersign_sim::stage::{Ear, Mouth, Nodes, Raw, Receiver, Scene, Stage, introspected, place};
+use countersign_sim::stage::{Ear, Mood, Mouth, Nodes, Raw, Receiver, Scene, Stage, introspected, place};
 use countersign_store::testing::Cluster;
 use countersign_trust::shared::caep::EventType;
 use countersign_wire::b64;
@@ -57,9 +57,7 @@ async fn t1_what_one_node_hears_the_other_refuses_at_once() {
         let subject = json!({"format": "iss_sub", "iss": idp.issuer, "sub": login});
         idp.say(&nodes.a, &place(), EventType::RiskLevelChange, subject, json!({"principal": "USER", "current_level": "HIGH"})).await;
         let heard = Instant::now();
-        while introspected(&other, "watch", &token).await["active"] == true {
-            assert!(heard.elapsed() < Duration::from_secs(2), "the other node goes on taking it");
-        }
+        assert_eq!(introspected(&other, "watch", &token).await["active"], false, "the other node's next answer takes it still");
         took.push(heard.elapsed());
         // Both nodes judge it, and it ends once.
         let begun = Instant::now();
@@ -84,6 +82,11 @@ fn copies(came: &[(String, String)]) -> (usize, usize) {
     (each.len(), came.len() - each.len())
 }
 
+/// How long it takes at most until the other node goes on (docs/operate.md).
+const GOES_ON: Duration = Duration::from_secs(17);
+/// Sign-ins whose events wait when a node ends: two events each, and more than are sent at once.
+const WAITING: usize = 20;
+
 #[tokio::test]
 async fn t8_nothing_is_lost_or_made_up_when_either_node_ends() {
     let ear = Ear::open().await;
@@ -96,26 +99,41 @@ async fn t8_nothing_is_lost_or_made_up_when_either_node_ends() {
     }
     let came = ear.until(6).await;
     assert_eq!(copies(&came), (6, 0), "two nodes sent the same");
-    // One ends in the middle of it, then the other: whoever is left goes on where the first was.
+    // One ends in the middle of it, then the other, while more waits than is sent at once: whoever is left goes on.
+    let mut all = 6;
     for (n, (ends, lives)) in [(&nodes.a, &nodes.b), (&nodes.b, &nodes.a)].into_iter().enumerate() {
         nodes.turn(ends).await;
-        signed_in(&scene, &format!("Davor {n}")).await;
+        ear.turn(Mood::Fails);
+        for m in 0..WAITING {
+            signed_in(&scene, &format!("Davor {n} {m}")).await;
+        }
+        let (begun, before) = (ear.came().len(), copies(&ear.came()).1);
+        ear.turn(Mood::Takes);
+        ear.until(begun + 18).await;
         ends.kill();
+        let died = Instant::now();
         nodes.turn(lives).await;
-        signed_in(&scene, &format!("Danach {n}")).await;
-        let all = 6 + (n + 1) * 4;
-        let begun = Instant::now();
+        all += WAITING * 2;
         while copies(&ear.came()).0 < all {
-            assert!(begun.elapsed() < Duration::from_secs(25), "{:?} of {all} came", copies(&ear.came()));
+            assert!(died.elapsed() < GOES_ON, "{:?} of {all} came", copies(&ear.came()));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        println!("after a node ended, all was there within {:?}", begun.elapsed());
+        println!("after a node ended, all was there within {:?}", died.elapsed());
+        // What comes is as new as ever.
+        signed_in(&scene, &format!("Danach {n}")).await;
+        all += 2;
+        while copies(&ear.came()).0 < all {
+            assert!(died.elapsed() < GOES_ON * 2, "{:?} of {all} came", copies(&ear.came()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let twice = copies(&ear.came()).1 - before;
+        assert!(twice <= 20, "{twice} came twice");
         ends.restart().await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (each, twice) = copies(&ear.came());
     println!("{each} events, {twice} of them twice, by the same name");
-    assert_eq!(each, 14);
+    assert_eq!(each, all);
 }
 
 /// The device speaks, and promises to go on.
@@ -155,7 +173,7 @@ async fn t3_what_speaks_to_one_node_is_not_silent_to_the_other_and_its_silence_i
     nodes.a.kill();
     nodes.turn(&nodes.b).await;
     while introspected(&other, "watch", &token).await["active"] == true {
-        assert!(last.elapsed() < Duration::from_secs(6), "silence is not noticed by the node that is left");
+        assert!(last.elapsed() < Duration::from_secs(5), "silence is not noticed by the node that is left");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     println!("refused {:?} after the last word (bound: 5 s)", last.elapsed());
