@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn a_list_that_is_not_only_what_was_stopped_is_refused() {
         let id = "0190a7a0-0000-7000-8000-000000000001";
-        let good = format!("# since Monday\n\n device {id} lost \nperson {id} locked\npasskey AbC-_\nperson {id} ended\nworkload {id}");
-        assert_eq!(list(&good).ok().unwrap().len(), 5);
+        let good = format!("# since Monday\n\n device {id} lost \nperson {id} locked\npasskey AbC-_\nperson {id} ended\nworkload {id}\nterminal {id} suspended");
+        assert_eq!(list(&good).ok().unwrap().len(), 6);
         for bad in [
             "nonsense".to_owned(),
             id.to_owned(),
@@ -112,6 +112,8 @@ mod tests {
             format!("device {id} active"),
             format!("device {id} lost,"),
             format!("person {id} invited"),
+            format!("terminal {id}"),
+            format!("terminal {id} active"),
             format!("person {id}  locked"),
             "passkey".to_owned(),
             format!("# so\nrobot {id} lost"),

@@ -3,11 +3,23 @@
 use super::stage;
 use countersign_sim::stage::{Agent, Gate, OWN_TOKEN, STOCK, health, message, place};
 use countersign_store::Statement;
+use countersign_wire::CeremonyId;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 fn no(reply: &Value, reason: &str) {
     assert_eq!((&reply["error"]["code"], &reply["error"]["data"]["reason"], &reply["id"]), (&json!(-32001), &json!(reason), &json!("m-1")), "{reply}");
+}
+
+/// The one question that waits on the owner's phone; it comes while the gate waits for the answer.
+async fn asked(agent: &Agent) -> CeremonyId {
+    for _ in 0..100 {
+        if let [one] = &agent.phone.pending().await.unwrap().pending[..] {
+            return one.cid.parse().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing is pending");
 }
 
 #[tokio::test]
@@ -70,12 +82,7 @@ async fn t2_a_gate_lets_a_call_through_only_as_it_was_judged_and_without_the_cal
     // A sensitive call waits at the gate until its owner's phone said yes, and goes on once.
     let order = json!({"order": "A-20"});
     let (reply, ()) = tokio::join!(gate.call(&raw, &agent, &token, "refund", &order), async {
-        let pending = loop {
-            if let [one] = &agent.phone.pending().await.unwrap().pending[..] {
-                break one.cid.parse().unwrap();
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        };
+        let pending = asked(&agent).await;
         assert_eq!(gate.came().len(), reached, "it waits");
         let checked = agent.phone.take(&pending).await.unwrap();
         agent.phone.approve(&checked).await.unwrap();
@@ -84,9 +91,7 @@ async fn t2_a_gate_lets_a_call_through_only_as_it_was_judged_and_without_the_cal
     assert_eq!(gate.came().len(), reached + 1);
     // Whoever says no, or nothing, is heard as well.
     let (reply, ()) = tokio::join!(gate.call(&raw, &agent, &token, "refund", &order), async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let [one] = &agent.phone.pending().await.unwrap().pending[..] else { panic!("nothing is pending") };
-        let checked = agent.phone.take(&one.cid.parse().unwrap()).await.unwrap();
+        let checked = agent.phone.take(&asked(&agent).await).await.unwrap();
         agent.phone.refuse(&checked).await.unwrap();
     });
     no(&reply.json(), "denied");
