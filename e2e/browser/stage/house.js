@@ -8,6 +8,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Line } from './line.js';
 import { freePort } from './server.js';
 
 const tree = (path) => readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)), 'utf8');
@@ -24,6 +25,7 @@ const run = (program, args, settings) => execFileSync(program, args, { stdio: ['
 
 export class House {
   #closing = [];
+  lines = [];
 
   /** `proxied`: nginx speaks TLS, else the server does, with certificate files. */
   static async build({ name = 'id.shop.test', proxied = false } = {}) {
@@ -111,13 +113,18 @@ export class House {
 
   /**
    * How a browser is to be started so that it trusts the authority and comes from `address`, one of 127.0.0.0/8.
-   * `stand(address)` takes it to another place.
+   * `stand(address)` takes it to another place. `slow` leads it over a `Line`, which reports what it carried in `this.lines`.
    */
-  async visitor(address) {
+  async visitor(address, { slow = false } = {}) {
     let from = address;
+    const line = slow && (await Line.lay(this.port, from));
+    if (line) {
+      this.lines.push(line);
+      this.#closing.push(() => line.close());
+    }
     const ways = new Set();
     const door = createServer((near) => {
-      const far = connect({ host: '127.0.0.1', port: this.port, localAddress: from });
+      const far = line ? connect(line.entry) : connect({ host: '127.0.0.1', port: this.port, localAddress: from });
       ways.add(near);
       for (const [one, other] of [[near, far], [far, near]]) one.on('error', () => other.destroy()).on('close', () => other.destroy()).pipe(other);
       near.on('close', () => ways.delete(near));

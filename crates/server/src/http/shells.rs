@@ -148,11 +148,12 @@ fn with_browser(app: &App, mut response: Response, headers: &HeaderMap) -> Respo
 }
 
 /// `GET /assets/…`: own files, named by their content.
-pub async fn asset(State(app): Shared, Path(path): Path<String>) -> Response {
-    let Some((bytes, kind, etag)) = pages::asset(&path) else {
+pub async fn asset(State(app): Shared, Path(path): Path<String>, asked: HeaderMap) -> Response {
+    let Some((bytes, kind, mut etag)) = pages::asset(&path) else {
         return page(StatusCode::NOT_FOUND, pages::not_found(&app.config.organisation));
     };
-    let mut response = bytes.into_response();
+    let zipped = if takes_gzip(&asked) { pages::zipped(&path) } else { None };
+    let mut response = zipped.map_or_else(|| bytes.into_response(), IntoResponse::into_response);
     let headers = response.headers_mut();
     let mut put = |name, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -161,8 +162,19 @@ pub async fn asset(State(app): Shared, Path(path): Path<String>) -> Response {
     };
     put(header::CONTENT_TYPE, kind);
     put(header::CACHE_CONTROL, pages::FOR_EVER);
+    put(header::VARY, "accept-encoding");
+    if zipped.is_some() {
+        put(header::CONTENT_ENCODING, "gzip");
+        etag.insert_str(1, "gzip-");
+    }
     put(header::ETAG, &etag);
     response
+}
+
+/// Whether `gzip` is among what the caller takes (RFC 9110 §12.5.3); nothing else is read out of that header.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    listed.filter_map(|one| one.trim().strip_prefix("gzip")).any(|more| more.is_empty() || (more.starts_with(';') && !more.replace(' ', "").starts_with(";q=0")))
 }
 
 /// Nothing is here.

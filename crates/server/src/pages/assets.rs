@@ -1,9 +1,12 @@
 //! What pages fetch: scripts, the style, the catalogue and the vendored code reader, embedded at build time.
 
+use flate2::{Compression, write::GzEncoder};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
+use std::io::Write as _;
+use std::sync::{LazyLock, OnceLock};
 
 /// `Cache-Control` for what [`asset`] returns: a new release has new addresses.
 pub const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -21,32 +24,45 @@ const CATALOGUE: &[u8] = include_bytes!("../../../../web/catalogue/en.json");
 const MARK: &[u8] = include_bytes!("../../../../web/mark.svg");
 const MANIFEST: &[u8] = include_bytes!("../../../../web/manifest.json");
 
-/// Modules that each entry needs at once, so that the browser asks for them together.
-const COMMON: &[&str] = &["bytes", "call", "dom", "dpop", "icons", "keys", "say", "shelf"];
-const TERMINAL: &[&str] = &[
-    "ceremony", "code-card", "countdown", "digits", "frame", "go", "passkey", "qr", "stream", "terminal", "terminal-views",
-];
-const PHONE: &[&str] = &[
-    "approve", "countdown", "describe", "device", "digits", "frame", "jcs", "offers", "page", "passkey", "qr", "refusals",
-    "refused", "scan", "statement", "user-code",
-];
-const KIOSK: &[&str] = &["beat", "ceremony", "code-card", "countdown", "digits", "frame", "qr", "scan", "stream", "terminal", "terminal-views", "watch"];
-const SESSION: &[&str] = &["countdown", "frame"];
-
-/// Addresses, below the assets' root, that a page with this entry script should fetch ahead.
-pub fn preloads(entry: &str) -> Vec<String> {
-    let own = match entry {
-        "sign-in.js" => TERMINAL,
-        "phone.js" => PHONE,
-        "kiosk.js" => KIOSK,
-        "session.js" => SESSION,
-        _ => return Vec::new(),
-    };
-    let mut paths: Vec<String> = COMMON.iter().chain(own).map(|name| format!("script/{name}.js")).collect();
-    if own != SESSION {
-        paths.push("vendor/qr/index.js".to_owned());
+/// Every module that a page's `script` and its `own` (empty: none) import, by others, too: paths below the assets' root, so that the page fetches
+/// them together. Without that a slow line is waited for once more at every level of imports.
+pub fn preloads(script: &str, own: &str) -> Vec<&'static str> {
+    static ALL: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| Scripts::iter().map(|name| (name.to_string(), closure(&name))).collect());
+    let of = |entry| ALL.get(entry).into_iter().flatten().map(String::as_str);
+    let mut paths: Vec<&str> = of(script).skip(1).collect();
+    for path in of(own) {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
     }
     paths
+}
+
+/// A script, and all that it imports in the order in which that is met
+fn closure(entry: &str) -> Vec<String> {
+    let mut met = vec![format!("script/{entry}")];
+    let mut next = 0;
+    while let Some(imported) = met.get(next).map(|path| imports(path)) {
+        next += 1;
+        for path in imported {
+            if !met.contains(&path) {
+                met.push(path);
+            }
+        }
+    }
+    met
+}
+
+/// What a module of ours imports as soon as it is read
+fn imports(path: &str) -> Vec<String> {
+    let Some((bytes, _)) = file(path) else { return Vec::new() };
+    let text = String::from_utf8_lossy(&bytes);
+    let named = text.split(" from '").skip(1).filter_map(|rest| rest.split('\'').next());
+    let found = named.filter_map(|name| match name.strip_prefix("./") {
+        Some(near) => Some(format!("{}/{near}", path.rsplit_once('/')?.0)),
+        None => name.strip_prefix("../").map(str::to_owned),
+    });
+    found.filter(|path| file(path).is_some()).collect()
 }
 
 /// `/assets/{mark}`: where this release's assets are.
@@ -59,18 +75,23 @@ pub fn root() -> &'static str {
 fn mark() -> &'static str {
     static MARK: OnceLock<String> = OnceLock::new();
     MARK.get_or_init(|| {
-        let mut all: Vec<String> = Scripts::iter().map(|p| format!("script/{p}")).collect();
-        all.extend(Vendored::iter().map(|p| format!("vendor/{p}")));
-        all.extend(["style.css", "catalogue/en.json", "mark.svg", "manifest.json"].map(str::to_owned));
-        all.sort();
         let mut text = String::new();
-        for path in all {
+        for path in paths() {
             if let Some((bytes, ..)) = file(&path) {
                 let _ = writeln!(text, "{path} {}", hex(&countersign_wire::mac::h(&bytes)));
             }
         }
         hex(countersign_wire::mac::h(text.as_bytes()).split_at(16).0)
     })
+}
+
+/// The paths of all assets, in order
+fn paths() -> Vec<String> {
+    let mut all: Vec<String> = Scripts::iter().map(|p| format!("script/{p}")).collect();
+    all.extend(Vendored::iter().map(|p| format!("vendor/{p}")));
+    all.extend(["style.css", "catalogue/en.json", "mark.svg", "manifest.json"].map(str::to_owned));
+    all.sort();
+    all
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -80,10 +101,27 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The asset at `path` as gzip (RFC 1952), made once for all of them. Only what everybody may read is compressed: a page that carries secrets
+/// would tell them by its length.
+pub fn zipped(path: &str) -> Option<&'static [u8]> {
+    static ALL: LazyLock<HashMap<String, Vec<u8>>> = LazyLock::new(|| {
+        let zip = |bytes: &[u8]| {
+            let mut zip = GzEncoder::new(Vec::new(), Compression::best());
+            zip.write_all(bytes).and_then(|()| zip.finish()).ok()
+        };
+        paths().into_iter().filter_map(|path| zip(&file(&path)?.0).map(|bytes| (path, bytes))).collect()
+    });
+    ALL.get(unmarked(path)).map(Vec::as_slice)
+}
+
+fn unmarked(path: &str) -> &str {
+    path.strip_prefix(mark()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path)
+}
+
 /// The asset at `path` below `/assets/`, with or without the release's mark before it: its bytes, content
 /// type and entity tag. `None` for anything that is not embedded; no path leads to a file system.
 pub fn asset(path: &str) -> Option<(Cow<'static, [u8]>, &'static str, String)> {
-    let path = path.strip_prefix(mark()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path);
+    let path = unmarked(path);
     let (bytes, kind) = file(path)?;
     let tag = format!("\"{}\"", hex(countersign_wire::mac::h(&bytes).split_at(16).0));
     Some((bytes, kind, tag))
@@ -126,11 +164,44 @@ mod tests {
     }
 
     #[test]
-    fn everything_preloaded_is_there() {
-        for entry in ["sign-in.js", "phone.js", "session.js", "kiosk.js"] {
-            for path in preloads(entry) {
-                assert!(asset(&path).is_some(), "{path}");
+    fn zipped_it_is_the_same_and_much_less() {
+        let (mut whole, mut less) = (0, 0);
+        for path in paths() {
+            let (bytes, zipped) = (asset(&path).unwrap().0, zipped(&format!("{}/{path}", mark())).unwrap());
+            let mut back = Vec::new();
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(zipped), &mut back).unwrap();
+            assert_eq!(back, *bytes, "{path}");
+            (whole, less) = (whole + bytes.len(), less + zipped.len());
+        }
+        assert!(less * 5 < whole * 2, "{less} of {whole}");
+        assert!(zipped("../Cargo.toml").is_none());
+    }
+
+    #[test]
+    fn whatever_is_imported_is_fetched_ahead() {
+        let ahead = preloads("phone.js", "enrol.js");
+        for path in ["script/enrol.js", "script/pause.js", "script/bytes.js", "vendor/qr/index.js"] {
+            assert_eq!(ahead.iter().filter(|p| **p == path).count(), 1, "{path} in {ahead:?}");
+        }
+        assert!(!ahead.contains(&"script/phone.js"), "the page names it already");
+        for path in ahead.iter().chain(&preloads("kiosk.js", "")) {
+            assert!(asset(path).is_some(), "{path}");
+            for imported in imports(path) {
+                assert!(asset(&imported).is_some(), "{path} imports {imported}");
             }
+        }
+        assert!(preloads("", "").is_empty());
+    }
+
+    #[test]
+    fn what_the_phones_page_goes_on_with_is_what_it_fetches_ahead() {
+        let (bytes, _) = file("script/phone.js").unwrap();
+        let text = String::from_utf8(bytes.into_owned()).unwrap();
+        let later: Vec<&str> = text.split("import('./").skip(1).map(|rest| rest.split('\'').next().unwrap()).collect();
+        assert!(later.len() >= 6, "{later:?}");
+        let html: String = crate::pages::tests::phones().concat();
+        for name in later {
+            assert!(html.contains(&format!("modulepreload\" href=\"{}/script/{name}\"", root())), "{name}");
         }
     }
 }

@@ -8,7 +8,7 @@
 mod assets;
 mod catalogue;
 
-pub use assets::{FOR_EVER, asset, preloads};
+pub use assets::{FOR_EVER, asset, preloads, zipped};
 pub use catalogue::{LANGUAGE, around, text};
 
 use askama::Template;
@@ -77,6 +77,19 @@ impl PhoneKind {
         }
     }
 
+    /// What `phone.js` goes on with, where that is a file of its own.
+    fn own(self) -> &'static str {
+        match self {
+            PhoneKind::Scan | PhoneKind::Code => "",
+            PhoneKind::Overview => "overview.js",
+            PhoneKind::Enrol => "enrol.js",
+            PhoneKind::Badge => "badge.js",
+            PhoneKind::Terminal => "register.js",
+            PhoneKind::Add => "add.js",
+            PhoneKind::Recover => "recover.js",
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             PhoneKind::Scan => "phone.title.q",
@@ -131,6 +144,7 @@ struct SignInTemplate<'a> {
 struct PhoneTemplate<'a> {
     assets: &'a str,
     script: &'static str,
+    own: &'static str,
     organisation: &'a str,
     host: &'a str,
     kind: &'static str,
@@ -231,8 +245,8 @@ pub fn sign_in(page: &SignIn) -> String {
 
 /// One of the phone's shells: the same bytes for everybody.
 pub fn phone_shell(kind: PhoneKind, organisation: &str, host: &str) -> String {
-    let (kind, title) = (kind.as_str(), kind.title());
-    rendered(&PhoneTemplate { assets: root(), script: "phone.js", organisation, host, kind, title })
+    let (kind, own, title) = (kind.as_str(), kind.own(), kind.title());
+    rendered(&PhoneTemplate { assets: root(), script: "phone.js", own, organisation, host, kind, title })
 }
 
 /// `GET /session`: what lives on this terminal, or that nothing does.
@@ -307,10 +321,14 @@ mod tests {
         }
     }
 
+    pub fn phones() -> Vec<String> {
+        let kinds = [PhoneKind::Scan, PhoneKind::Code, PhoneKind::Overview, PhoneKind::Enrol, PhoneKind::Badge, PhoneKind::Terminal, PhoneKind::Add, PhoneKind::Recover];
+        kinds.iter().map(|k| phone_shell(*k, "Harbour", "id.harbour.shop")).collect()
+    }
+
     fn all() -> Vec<String> {
         let live = Live { name: "Ana Petrović".into(), left_s: 60, whole_s: 1800 };
-        let kinds = [PhoneKind::Scan, PhoneKind::Code, PhoneKind::Overview, PhoneKind::Enrol, PhoneKind::Badge, PhoneKind::Terminal, PhoneKind::Add, PhoneKind::Recover];
-        let mut pages: Vec<String> = kinds.iter().map(|k| phone_shell(*k, "Harbour", "id.harbour.shop")).collect();
+        let mut pages = phones();
         pages.push(sign_in(&page()));
         pages.push(sign_in(&SignIn { passkey: false, ..page() }));
         pages.push(silent("Harbour", "f-1", "n-1"));
