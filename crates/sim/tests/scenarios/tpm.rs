@@ -6,7 +6,7 @@ use countersign_device::keys::{Folder, Prove, TpmKey};
 use countersign_device::posture::tpm::Tpm;
 use countersign_device::terminal::Registered;
 use countersign_device::{Fault, Phone, SoftwareKey, Terminal};
-use countersign_sim::stage::{Settings, Stage, place};
+use countersign_sim::stage::{Settings, Stage, place, program};
 use countersign_wire::b64;
 use countersign_wire::dpop::NumericDate;
 use countersign_wire::evidence::{Evidence, TpmQuote};
@@ -241,6 +241,29 @@ async fn a3_a_kiosk_whose_key_a_tpm_keeps_may_begin_where_others_may_not_and_a_c
     let thief = Terminal::of(scene.http(&here), Registered::load(folder("copy"), None).unwrap()).unwrap();
     let (_, page) = scene.arrive(&thief, "office", "openid").await;
     scene.refused(thief.open(&page).await.map(|_| ()), "bad_proof").await;
+    // The same files at the same path of another machine, which is namespaces of its own here: only its TPM says no.
+    let invite = ["terminal", "invite", "--name", "Kiosk 2", "--place", "Anywhere", "--class", "kiosk", "--json"];
+    let made: Value = serde_json::from_str(&stage.command(&invite).unwrap()).unwrap();
+    Registered::join(&http, made["link"].as_str().unwrap(), folder("anywhere"), Some(soft.tpm())).await.unwrap();
+    let home = dir.path().join("anywhere");
+    let kept = dir.path().join("kept");
+    terminals::copied(&home, &kept);
+    let machine = |tpm: &Soft| {
+        let device = program().with_file_name("countersign-device");
+        let as_there = r#"mount --bind "$1" "$2" && hostname elsewhere && shift 2 && exec "$@""#;
+        let unshared = ["--user", "--map-root-user", "--mount", "--uts", "--ipc", "--pid", "--fork", "sh", "-c", as_there, "sh"];
+        let mut command = Command::new("unshare");
+        command.args(unshared).arg(&kept).arg(&home).arg(&device).arg("--state").arg(&home).args(["remote-control", "no"]);
+        command.env("TPM2TOOLS_TCTI", tpm.tpm().tcti.unwrap()).output().unwrap()
+    };
+    let at_home = machine(&soft);
+    if String::from_utf8_lossy(&at_home.stderr).contains("unshare: ") {
+        eprintln!("skipped: this machine lets nobody make a namespace");
+    } else {
+        assert!(at_home.status.success(), "with its own TPM: {at_home:?}");
+        let away = machine(&elsewhere);
+        assert!(!away.status.success() && String::from_utf8_lossy(&away.stderr).contains("could not sign"), "{away:?}");
+    }
     // None of it disturbed the kiosk.
     let (_, page) = scene.arrive(&terminal, "office", "openid").await;
     terminal.open(&page).await.unwrap();
