@@ -4,6 +4,7 @@ use super::stage;
 use countersign_device::{Phone, SoftwareKey};
 use countersign_device::oidc::Tokens;
 use countersign_sim::stage::{ACCESS_TOKEN, EXCHANGE, Attempt, Reply, Robot, STOCK, Scene, Settings, Stage, claims, introspected, place, post};
+use countersign_wire::b64;
 use countersign_wire::jose::jws;
 use serde_json::{Map, Value, json};
 
@@ -200,6 +201,24 @@ impl Cluster {
     }
 }
 
+/// The order of P-256 (SEC 2 §2.4.2).
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9,
+    0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The same JWS with n − s for s, which whoever sees it can make.
+fn twin(jws: &str) -> String {
+    let (signed, signature) = jws.rsplit_once('.').unwrap();
+    let mut signature = b64::decode(signature).unwrap();
+    let mut borrow = 0;
+    for (s, n) in signature[32..].iter_mut().zip(ORDER).rev() {
+        let left = i16::from(n) - i16::from(*s) - borrow;
+        (*s, borrow) = (left.rem_euclid(256) as u8, i16::from(left < 0));
+    }
+    format!("{signed}.{}", b64::encode(&signature))
+}
+
 #[tokio::test]
 async fn t7_a_platform_vouches_for_its_own_workload_and_one_key_alone() {
     let cluster = Cluster { key: SoftwareKey::generate().unwrap() };
@@ -239,6 +258,11 @@ async fn t7_a_platform_vouches_for_its_own_workload_and_one_key_alone() {
     let thief = SoftwareKey::generate().unwrap();
     refused(&scene, &post(&raw, "/token", Some(&thief), form(&good, &[])).await, "invalid_request", "bad_proof").await;
     assert_eq!(post(&raw, "/token", Some(&sync.dpop), form(&good, &[])).await.status, 200);
+    // A signature of ES256 has a twin that is as good: it makes no other token of it.
+    let twin = twin(&good);
+    assert_ne!(twin, good);
+    refused(&scene, &post(&raw, "/token", Some(&thief), form(&twin, &[])).await, "invalid_request", "bad_proof").await;
+    assert_eq!(post(&raw, "/token", Some(&sync.dpop), form(&twin, &[])).await.status, 200, "it is as good, by the key of its twin");
     refused(&scene, &post(&raw, "/token", None, form(&cluster.says(&cluster.key, |_| (), &origin), &[])).await, "invalid_dpop_proof", "bad_proof").await;
     // At one moment, one key wins.
     let raced = cluster.says(&cluster.key, |_| (), &origin);

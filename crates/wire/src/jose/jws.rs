@@ -116,6 +116,12 @@ impl<'a> Jws<'a> {
         Jwk::parse(self.header.get("jwk").ok_or(Malformed("a key in the header"))?)
     }
 
+    /// What was signed (RFC 7515 §5.1): the same in whatever way its signature is written. By this, and not by the
+    /// whole text, one JWS is told from another: of ECDSA's (r, s) anybody can make (r, n − s).
+    pub fn signed(&self) -> &str {
+        self.signed
+    }
+
     /// The algorithm it claims.
     pub fn alg(&self) -> Alg {
         self.alg

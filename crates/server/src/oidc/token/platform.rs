@@ -4,7 +4,8 @@
 //! 1. The configuration lists the platform: issuer, audience, keys, and which claims mean which workload.
 //!    Exactly one workload must be meant, and its registration must name the platform.
 //! 2. Whoever holds such a token could show it, as often as it lives: so it is bound to the first key that is
-//!    proved with it, and worth nothing with another.
+//!    proved with it, and worth nothing with another. It is known again by what was signed: whoever sees a signature
+//!    of ECDSA can make its twin, and that makes no other token of it.
 //! 3. What is given is what the workload would get by its own key, by the same gate.
 
 use super::workload::{ShownBy, mint_for};
@@ -109,7 +110,7 @@ pub(super) async fn take(app: &App, r: &Incoming, params: &Params, asked: Option
     let vouched = stored.filter(|s| s.workload.facts.platform.as_deref() == Some(platform.id.as_str()));
     let stored = vouched.ok_or(no("unauthorized_client", Refusal::Denied, "no workload that names this platform"))?;
     r.ctx.known_as("client", name.as_str());
-    let token = PlatformToken { digest: hashed(text.as_bytes()), until: Time::from_seconds(c.exp.seconds() + 1) };
+    let token = PlatformToken { digest: hashed(jws.signed().as_bytes()), until: Time::from_seconds(c.exp.seconds() + 1) };
     let mut told = mint_for(app, r, params, &stored, &ShownBy::Platform(&token)).await?;
     if let Some(map) = told.as_object_mut() {
         map.insert("issued_token_type".into(), super::exchange::ACCESS_TOKEN.into());
