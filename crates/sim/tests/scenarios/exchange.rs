@@ -271,9 +271,9 @@ async fn t7_a_platform_vouches_for_its_own_workload_and_one_key_alone() {
     assert_eq!([a.status, b.status].iter().filter(|s| **s == 200).count(), 1, "{} {}", a.json(), b.json());
     type Spoil = fn(&mut Value);
     let spoils: [(&str, Spoil, &str, &str); 11] = [
-        ("another account", |c| c["sub"] = json!("system:serviceaccount:shop:other"), "unauthorized_client", "denied"),
-        ("another namespace", |c| c["kubernetes.io"]["namespace"] = json!("x"), "unauthorized_client", "denied"),
-        ("a workload that does not name the platform", |c| c["sub"] = json!("system:serviceaccount:shop:keyed"), "unauthorized_client", "denied"),
+        ("another account", |c| c["sub"] = json!("system:serviceaccount:shop:other"), "invalid_request", "denied"),
+        ("another namespace", |c| c["kubernetes.io"]["namespace"] = json!("x"), "invalid_request", "denied"),
+        ("a workload that does not name the platform", |c| c["sub"] = json!("system:serviceaccount:shop:keyed"), "invalid_request", "denied"),
         ("for somebody else", |c| c["aud"] = json!("https://other.example"), "invalid_request", "bad_proof"),
         ("for others, too", |c| c["aud"] = json!([c["aud"], "https://other.example"]), "invalid_request", "bad_proof"),
         ("another issuer", |c| c["iss"] = json!("https://other.example"), "invalid_request", "bad_proof"),
@@ -291,11 +291,11 @@ async fn t7_a_platform_vouches_for_its_own_workload_and_one_key_alone() {
     let forged = cluster.says(&thief, |_| (), &origin);
     refused(&scene, &post(&raw, "/token", Some(&sync.dpop), form(&forged, &[])).await, "invalid_request", "bad_proof").await;
     let fresh = || cluster.says(&cluster.key, |_| (), &origin);
-    refused(&scene, &post(&raw, "/token", Some(&sync.dpop), form(&fresh(), &[("client_id", "keyed")])).await, "unauthorized_client", "denied").await;
+    refused(&scene, &post(&raw, "/token", Some(&sync.dpop), form(&fresh(), &[("client_id", "keyed")])).await, "invalid_request", "denied").await;
     refused(&scene, &post(&raw, "/token", Some(&sync.dpop), form(&fresh(), &[("scope", "other")])).await, "invalid_scope", "denied").await;
     refused(&scene, &post(&raw, "/token", Some(&sync.dpop), form(&fresh(), &[("client_secret", "x")])).await, "invalid_request", "malformed").await;
     // By no other way, since it has no key; and not once it ended.
     refused(&scene, &sync.ask(&raw, &[]).await, "invalid_client", "bad_proof").await;
     stage.command(&["workload", "end", "sync"]).unwrap();
-    refused(&scene, &post(&raw, "/token", Some(&sync.dpop), form(&good, &[])).await, "unauthorized_client", "denied").await;
+    refused(&scene, &post(&raw, "/token", Some(&sync.dpop), form(&good, &[])).await, "invalid_request", "denied").await;
 }

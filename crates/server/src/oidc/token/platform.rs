@@ -101,14 +101,14 @@ pub(super) async fn take(app: &App, r: &Incoming, params: &Params, asked: Option
     }
     let mut meant = platform.workloads.iter().filter(|m| m.means(&all)).map(|m| &m.workload);
     let (Some(name), None) = (meant.next(), meant.next()) else {
-        return Err(no("unauthorized_client", Refusal::Denied, "a platform's token that means no workload, or several"));
+        return Err(no("invalid_request", Refusal::Denied, "a platform's token that means no workload, or several"));
     };
     if params.one("client_id").is_some_and(|id| id != name.as_str()) {
-        return Err(no("unauthorized_client", Refusal::Denied, "a platform's token that means another workload"));
+        return Err(no("invalid_request", Refusal::Denied, "a platform's token that means another workload"));
     }
     let stored = app.store.workload_by_client(name).await.map_err(Fault::from)?;
     let vouched = stored.filter(|s| s.workload.facts.platform.as_deref() == Some(platform.id.as_str()));
-    let stored = vouched.ok_or(no("unauthorized_client", Refusal::Denied, "no workload that names this platform"))?;
+    let stored = vouched.ok_or(no("invalid_request", Refusal::Denied, "no workload that names this platform"))?;
     r.ctx.known_as("client", name.as_str());
     let token = PlatformToken { digest: hashed(jws.signed().as_bytes()), until: Time::from_seconds(c.exp.seconds() + 1) };
     let mut told = mint_for(app, r, params, &stored, &ShownBy::Platform(&token)).await?;
