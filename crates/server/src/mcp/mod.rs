@@ -162,12 +162,13 @@ impl Gate {
                 return Err(error(StatusCode::BAD_REQUEST, id, MISMATCH, &format!("`{name}` does not say what the body says"), None));
             }
         }
-        self.judge(&caller, &message).await?;
+        // First what costs nobody anything: a person's yes is spent by the call that it lets go on.
         let session = match one(headers, SESSION.as_str()) {
             Ok(None) => None,
             Ok(Some(sealed)) => Some(self.opened(&caller, sealed).ok_or_else(|| bare(StatusCode::NOT_FOUND))?),
             Err(()) => return Err(bare(StatusCode::BAD_REQUEST)),
         };
+        self.judge(&caller, &message).await?;
         let answer = self.passage.send(headers, session.as_deref(), &message).await;
         let mut answer = answer.map_err(|why| error(StatusCode::BAD_GATEWAY, id, UNANSWERED, why, None))?;
         if let Some(name) = answer.headers_mut().remove(SESSION) {

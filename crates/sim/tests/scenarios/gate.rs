@@ -68,6 +68,10 @@ async fn t2_a_gate_lets_a_call_through_only_as_it_was_judged_and_without_the_cal
     for odd in ["first session", &session[1..], &format!("{session}x")] {
         assert_eq!(gate.says(&raw, &agent, &token, &message("tools/list", &json!({})), &[("mcp-session-id", odd)]).await.status, 404);
     }
+    // Nobody is asked about a call that has none: a yes for it would be spent in vain.
+    let refund = message("tools/call", &json!({"name": "refund", "arguments": {"order": "A-20"}}));
+    assert_eq!(gate.says(&raw, &agent, &token, &refund, &[("mcp-session-id", "of a gate that ended")]).await.status, 404);
+    assert!(agent.phone.pending().await.unwrap().pending.is_empty());
     let other = Agent::new(&scene, &here).await;
     let theirs = other.robot.token(&raw, "read").await;
     assert_eq!(gate.says(&raw, &other, &theirs, &message("tools/list", &json!({})), &[("mcp-session-id", &session)]).await.status, 404);
