@@ -48,6 +48,17 @@ pub struct Question {
     pub unseen: Vec<String>,
 }
 
+/// What a header may repeat of a message (MCP 2026-07-28, "Custom Headers from Tool Parameters").
+#[derive(Clone, Debug, PartialEq)]
+pub enum Repeated {
+    /// There is no such argument.
+    Nothing,
+    /// This text.
+    Text(String),
+    /// It is nothing that a header could say.
+    Never,
+}
+
 /// Why there is no question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unasked {
@@ -95,6 +106,19 @@ impl Message {
             "tools/call" | "prompts/get" => self.text("name"),
             "resources/read" => self.text("uri"),
             _ => None,
+        }
+    }
+
+    /// What a header that repeats the argument `name` must say: names of headers know no case. Of objects, lists and
+    /// nothing there is no such header, and of two arguments that one name could mean neither is repeated.
+    pub fn repeated(&self, name: &str) -> Repeated {
+        let Some(arguments) = self.param("arguments").and_then(Value::as_object).filter(|_| self.method == "tools/call") else { return Repeated::Nothing };
+        let mut meant = arguments.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        match (meant.next(), meant.next()) {
+            (None, _) => Repeated::Nothing,
+            (Some(Value::String(text)), None) => Repeated::Text(text.clone()),
+            (Some(value @ (Value::Number(_) | Value::Bool(_))), None) => Repeated::Text(value.to_string()),
+            _ => Repeated::Never,
         }
     }
 
@@ -166,6 +190,19 @@ mod tests {
         // Of two members with one name the last counts, here and for whoever reads what goes on.
         let twice = Message::parse(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping"}"#).unwrap();
         assert_eq!((twice.method.as_str(), twice.whole.to_string().matches("method").count()), ("ping", 1));
+    }
+
+    #[test]
+    fn a_header_repeats_one_plain_argument_and_nothing_else() {
+        let arguments = json!({"Region": "north", "n": 7, "sure": true, "deep": {"n": 7}, "list": [], "none": null, "a": 1, "A": 1});
+        let message = |method: &str| Message::parse(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "t", "arguments": arguments}}).to_string().as_bytes()).unwrap();
+        let call = message("tools/call");
+        let text = |said: &str| Repeated::Text(said.to_owned());
+        assert_eq!((call.repeated("region"), call.repeated("n"), call.repeated("sure")), (text("north"), text("7"), text("true")));
+        for never in ["deep", "list", "none", "a"] {
+            assert_eq!(call.repeated(never), Repeated::Never, "{never}");
+        }
+        assert_eq!((call.repeated("else"), message("prompts/get").repeated("region")), (Repeated::Nothing, Repeated::Nothing));
     }
 
     #[test]

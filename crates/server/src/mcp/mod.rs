@@ -2,7 +2,8 @@
 //! (docs/agents.md). A program of its own: it has no store, no keys of the server's, and decides nothing.
 //!
 //! 1. A message must come with a token and, where the token is bound, a proof: neither goes any further.
-//! 2. [`message`] reads it and says what is asked about it; [`ask`] asks.
+//! 2. [`message`] reads it and says what is asked about it. Its headers must say the same, and the session that it names
+//!    must be its caller's: then [`ask`] asks.
 //! 3. Where a person has to say yes, the call waits for them for a while.
 //! 4. [`pass`] sends what was judged, written anew, to the server, and its answer back.
 //!
@@ -25,8 +26,8 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_wire::{Secret, b64, mac};
-use message::{DENIED, MESSAGE_BYTES, MISMATCH, Message, UNANSWERED, UNMAPPED, Unasked};
-use pass::Passage;
+use message::{DENIED, MESSAGE_BYTES, MISMATCH, Message, Repeated, UNANSWERED, UNMAPPED, Unasked};
+use pass::{PARAMETER, Passage};
 use serde_json::{Map, Value, json};
 use settings::Settings;
 use std::sync::Arc;
@@ -133,6 +134,20 @@ fn decoded(text: &str) -> Option<String> {
     }
 }
 
+/// A header that does not say what the body says (MCP 2026-07-28, "Server Validation"): whoever reads headers alone, on
+/// the way to the tool, would take it for another call than the one that was judged.
+fn odd<'a>(headers: &'a HeaderMap, message: &Message) -> Option<&'a str> {
+    let says = |name: &str, text: Option<String>| one(headers, name).map(|shown| shown.map(decoded)) == Ok(Some(text));
+    let fixed = [(METHOD, Some(message.method.as_str())), (NAME, message.name())];
+    let fixed = fixed.into_iter().filter(|(name, _)| headers.contains_key(*name)).find(|(name, said)| !says(name, said.map(str::to_owned)));
+    let repeats = |name: &str| match message.repeated(name.strip_prefix(PARAMETER)?) {
+        Repeated::Nothing => None,
+        Repeated::Text(text) => Some(says(name, Some(text))),
+        Repeated::Never => Some(false),
+    };
+    fixed.map(|(name, _)| name).or_else(|| headers.keys().map(HeaderName::as_str).find(|name| repeats(name) == Some(false)))
+}
+
 impl Gate {
     async fn serve(&self, request: Request<Body>) -> Result<Response, Response> {
         let (head, body) = request.into_parts();
@@ -156,11 +171,8 @@ impl Gate {
         };
         let message = Message::parse(&body).map_err(|code| error(StatusCode::BAD_REQUEST, None, code, "not one JSON-RPC request", None))?;
         let id = message.id.as_ref();
-        for (name, said) in [(METHOD, Some(message.method.as_str())), (NAME, message.name())] {
-            let header = one(headers, name).map(|text| text.map(decoded));
-            if !matches!(header, Ok(None)) && header != Ok(Some(said.map(str::to_owned))) {
-                return Err(error(StatusCode::BAD_REQUEST, id, MISMATCH, &format!("`{name}` does not say what the body says"), None));
-            }
+        if let Some(name) = odd(headers, &message) {
+            return Err(error(StatusCode::BAD_REQUEST, id, MISMATCH, &format!("`{name}` does not say what the body says"), None));
         }
         // First what costs nobody anything: a person's yes is spent by the call that it lets go on.
         let session = match one(headers, SESSION.as_str()) {

@@ -1,7 +1,7 @@
 //! To the server behind the gate and back. What goes on is written anew; of headers only those named here go along, in
 //! either direction, and never what the caller showed who it is with.
 
-use super::message::Message;
+use super::message::{Message, Repeated};
 use super::settings::{Settings, secret};
 use super::SESSION;
 use axum::body::Body;
@@ -10,9 +10,10 @@ use axum::response::Response;
 use futures_util::TryStreamExt as _;
 use std::time::Duration;
 
-/// Headers of requests that go along; besides them those that repeat arguments.
+/// Headers of requests that go along; besides them those that repeat an argument.
 const ALONG: [&str; 4] = ["accept", "mcp-protocol-version", "mcp-method", "mcp-name"];
-const PARAMETER: &str = "mcp-param-";
+/// How those begin.
+pub const PARAMETER: &str = "mcp-param-";
 /// Headers of answers.
 const BACK: [HeaderName; 3] = [header::CONTENT_TYPE, header::CACHE_CONTROL, HeaderName::from_static("x-accel-buffering")];
 /// What an answer may be.
@@ -53,7 +54,9 @@ impl Passage {
     pub async fn send(&self, headers: &HeaderMap, session: Option<&str>, message: &Message) -> Result<Response, &'static str> {
         let mut request = self.http.post(self.url.clone()).json(&message.whole);
         for (name, value) in headers {
-            if ALONG.contains(&name.as_str()) || name.as_str().starts_with(PARAMETER) {
+            // What it says of an argument was compared; of what is no argument it could say anything.
+            let repeats = name.as_str().strip_prefix(PARAMETER).is_some_and(|name| message.repeated(name) != Repeated::Nothing);
+            if ALONG.contains(&name.as_str()) || repeats {
                 request = request.header(name, value);
             }
         }

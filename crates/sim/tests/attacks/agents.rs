@@ -132,10 +132,18 @@ async fn x33_nothing_gets_through_a_gate_that_it_did_not_read_ask_about_and_writ
     // Other bodies, other methods, other sites, headers that say something else.
     let ping = message("ping", &json!({}));
     let (batch, huge) = (format!("[{ping},{call}]"), message("tools/call", &json!({"name": "stock.read", "arguments": {"a": "x".repeat(50_000)}})));
+    let to = |arguments: Value| message("tools/call", &json!({"name": "stock.read", "arguments": arguments}));
+    let (north, both) = (to(json!({"region": "north", "n": 7, "deep": {"n": 7}})), to(json!({"Region": "south", "region": "north"})));
     for (body, more, status) in [
-        (batch.as_str(), [("x-a", "")], 400),
-        ("{", [("x-a", "")], 400),
-        (r#"{"jsonrpc":"2.0","id":"m-1","result":{}}"#, [("x-a", "")], 400),
+        (&north, [("mcp-param-region", "south")], 400),
+        (&north, [("mcp-param-region", "=?base64?c291dGg=?=")], 400),
+        (&north, [("mcp-param-region", "")], 400),
+        (&north, [("mcp-param-n", "8")], 400),
+        (&north, [("mcp-param-deep", "7")], 400),
+        (&both, [("mcp-param-region", "south")], 400),
+        (&batch, [("x-a", "")], 400),
+        (&"{".to_owned(), [("x-a", "")], 400),
+        (&r#"{"jsonrpc":"2.0","id":"m-1","result":{}}"#.to_owned(), [("x-a", "")], 400),
         (&huge, [("x-a", "")], 413),
         (&call, [("origin", "https://evil.example")], 403),
         (&call, [("mcp-name", "refund")], 400),

@@ -41,14 +41,14 @@ async fn t2_a_gate_lets_a_call_through_only_as_it_was_judged_and_without_the_cal
     let listed = gate.says(&raw, &agent, &token, &message("tools/list", &json!({})), &[("accept", "application/json, text/event-stream"), ("cookie", "a=b"), ("mcp-method", "tools/list")]).await;
     assert_eq!(listed.json()["result"]["of"], "tools/list", "{:?}", listed.json());
     let twice = r#"{"jsonrpc":"2.0","id":"m-1","method":"tools/call","params":{"name":"refund","name":"stock.read","arguments":{"a":1}}}"#;
-    let more = [("mcp-name", "=?base64?c3RvY2sucmVhZA==?="), ("mcp-param-region", "north"), ("x-else", "1"), ("forwarded", "for=1")];
+    let more = [("mcp-name", "=?base64?c3RvY2sucmVhZA==?="), ("mcp-param-region", "north"), ("mcp-param-a", "1"), ("x-else", "1"), ("forwarded", "for=1")];
     let done = gate.says(&raw, &agent, &token, twice, &more).await;
     assert_eq!((done.status, &done.json()["result"]["of"]), (200, &json!("tools/call")));
     let came = gate.came();
     assert_eq!(came.len(), 2);
     let (headers, body) = &came[1];
     let names: std::collections::BTreeSet<&str> = headers.keys().map(|n| n.as_str()).collect();
-    let all = ["accept", "authorization", "content-length", "content-type", "host", "mcp-name", "mcp-param-region", "user-agent"];
+    let all = ["accept", "authorization", "content-length", "content-type", "host", "mcp-name", "mcp-param-a", "user-agent"];
     assert_eq!(names, all.into(), "{headers:?}");
     assert_eq!(headers["authorization"], format!("Bearer {OWN_TOKEN}"));
     assert!(!body.contains("refund") && serde_json::from_str::<Value>(body).unwrap()["params"] == json!({"name": "stock.read", "arguments": {"a": 1}}), "{body}");
