@@ -62,7 +62,7 @@ async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], n
         let f = &session.facts;
         let (mut clients, mut registered) = (Vec::new(), Vec::new());
         for id in &f.clients {
-            if let Some(client) = app.store.client(id).await? {
+            if let Some(client) = app.client(id).await? {
                 clients.push(client.client.name.clone());
                 registered.push(client.client);
             }

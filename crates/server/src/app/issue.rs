@@ -51,7 +51,7 @@ impl Vetoes {
             device: app.store.device(device).await?.ok_or_else(gone)?.device,
             credential: app.store.credential(credential).await?.ok_or_else(gone)?,
             client: match client {
-                Some(id) => Some(app.store.client(id).await?.ok_or_else(gone)?),
+                Some(id) => Some(app.client(id).await?.ok_or_else(gone)?),
                 None => None,
             },
             givers: Vec::new(),

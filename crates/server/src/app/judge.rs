@@ -192,7 +192,7 @@ impl Known {
             self.terminals.insert(at.id.clone(), app.store.terminal(&at.id).await?);
         }
         if let Some(id) = f.clients.first().filter(|id| !self.clients.contains_key(*id)) {
-            self.clients.insert(id.clone(), app.store.client(id).await?);
+            self.clients.insert(id.clone(), app.client(id).await?);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ pub mod attestation;
 pub mod badges;
 pub mod bound;
 pub mod ceremony;
+pub mod clients;
 pub mod context;
 pub mod devices;
 pub mod enrol;

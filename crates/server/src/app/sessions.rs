@@ -413,7 +413,7 @@ pub async fn cancel(app: &App, ctx: &Context, flow: &str, browser: &str) -> Resu
         let mut commit = Commit::new(event);
         commit.write(Write::request_done(&request));
         app.commit(commit).await?;
-        let client = app.store.client(&request.facts.client).await?.ok_or(Refusal::Denied)?;
+        let client = app.client(&request.facts.client).await?.ok_or(Refusal::Denied)?;
         // A page that may not ask has not asked.
         let silent = request.facts.prompt.iter().any(|p| p == "none");
         let error = if silent { "login_required" } else { "access_denied" };
@@ -436,7 +436,7 @@ pub async fn ending(app: &App, session: &Session, why: &str, now: Time) -> Resul
     event.ceremony.clone_from(&f.ceremony);
     let told: BTreeSet<_> = app.store.clients_of_session(&f.id).await?.into_iter().collect();
     for client in told {
-        let wants = app.store.client(&client).await?.is_some_and(|c| c.client.backchannel_logout_uri.is_some());
+        let wants = app.client(&client).await?.is_some_and(|c| c.client.backchannel_logout_uri.is_some());
         if wants {
             let owed = OwedLogout {
                 id: EventId::new(now, app.id10()),

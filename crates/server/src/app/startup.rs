@@ -1,7 +1,6 @@
 //! What is done once, before the first request: rules, clients, the first administrator.
 
-use super::{App, Fault, attestation, people, policies};
-use crate::oidc::documents;
+use super::{App, Fault, attestation, clients, people, policies};
 use countersign_store::{Commit, Write};
 use countersign_store::sql::StoredClient;
 use countersign_trust::audit::Kind;
@@ -18,9 +17,13 @@ pub const COMMAND: &str = "command";
 fn configured(old: &StoredClient, listed: &Client) -> Option<Client> {
     let stopped = old.source == COMMAND && old.client.disabled;
     let new = Client { disabled: listed.disabled || stopped, ..listed.clone() };
-    let same = serde_json::to_value(&old.client).ok() == serde_json::to_value(&new).ok();
     let owned = old.source == CONFIGURATION || stopped;
-    (!same || !owned).then_some(new)
+    (!same(&old.client, &new) || !owned).then_some(new)
+}
+
+/// Whether two are registered alike.
+pub fn same(a: &Client, b: &Client) -> bool {
+    serde_json::to_value(a).ok() == serde_json::to_value(b).ok()
 }
 
 /// Clients of the configuration as facts of the store. One that is no longer listed is disabled.
@@ -65,12 +68,14 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
             app.commit(commit).await?;
         }
     }
-    // A document counts as long as its host is listed.
-    for old in stored.iter().filter(|s| s.source == documents::DOCUMENT && !s.client.disabled && !documents::is_known(app, &s.client.id)) {
-        let gone = Client { disabled: true, ..old.client.clone() };
-        let mut commit = change(&gone.id, "disabled");
-        commit.write(Write::client_changed(old, &gone, documents::DOCUMENT));
-        app.commit(commit).await?;
+    // Those that nobody listed are what the rules for them say now. At every use they are so anyway: this is for those who look.
+    for old in stored {
+        let new = clients::ruled(app, old.clone()).client;
+        if !same(&old.client, &new) {
+            let mut commit = change(&new.id, if new.disabled && !old.client.disabled { "disabled" } else { "changed" });
+            commit.write(Write::client_changed(&old, &new, &old.source));
+            app.commit(commit).await?;
+        }
     }
     for alg in app.config.clients.iter().map(|c| c.id_token_alg) {
         app.keys.ensure(&app.store, alg).await.map_err(|_| Fault::because(countersign_trust::Refusal::Unavailable, "signing key"))?;

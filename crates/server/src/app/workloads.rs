@@ -40,7 +40,7 @@ pub async fn register(app: &App, r: &Registration, source: &str) -> Result<Workl
         if owner.state != PersonState::Active {
             return Err(denied("an owner who may not act"));
         }
-        if app.store.client(&r.client).await?.is_some() {
+        if app.client(&r.client).await?.is_some() {
             return Err(denied("a client has this id"));
         }
         if let Some(agent) = &r.facts.agent {

@@ -107,7 +107,7 @@ async fn device(app: &App, id: &str, client: Option<&ClientId>, now: Time) -> Re
     let device = &stored.device;
     let Some(person) = app.store.person(&device.person).await? else { return Ok(Known::gone()) };
     let client = match client {
-        Some(id) => app.store.client(id).await?.map(|c| c.client),
+        Some(id) => app.client(id).await?.map(|c| c.client),
         None => None,
     };
     let veto = match device.state {

@@ -36,7 +36,7 @@ pub async fn sign_in(State(app): Shared, Path(flow): Path<String>, r: Incoming) 
     let browser = r.browser().unwrap_or_default();
     let bad = |app: &App| error(app, StatusCode::NOT_FOUND, "sign_in.bad_start.headline", "sign_in.bad_start.body", Some(&r.ctx.reference));
     let Ok(request) = open_request(&app, &flow, &browser, r.ctx.now).await else { return bad(&app) };
-    let Ok(Some(client)) = app.store.client(&request.facts.client).await else { return bad(&app) };
+    let Ok(Some(client)) = app.client(&request.facts.client).await else { return bad(&app) };
     let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());
     if request.facts.prompt.iter().any(|p| p == "none") {
         return page(StatusCode::OK, pages::silent(&app.config.organisation, &flow, &nonce));

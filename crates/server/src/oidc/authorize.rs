@@ -387,7 +387,7 @@ async fn silent(app: &App, r: &Incoming, facts: &RequestFacts) -> Result<Option<
     if !facts.prompt.iter().any(|p| p == "none") {
         return Ok(None);
     }
-    let client = app.store.client(&facts.client).await?.ok_or(Refusal::Denied)?.client;
+    let client = app.client(&facts.client).await?.ok_or(Refusal::Denied)?.client;
     let session = match r.session() {
         Some(cookie) => app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?,
         None => None,

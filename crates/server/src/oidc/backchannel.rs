@@ -79,7 +79,7 @@ impl Courier {
 
     /// Sends one log-out token; the inner fault is a word for the log.
     async fn tell(&self, app: &App, owed: &OwedLogout) -> Result<Result<(), &'static str>, Fault> {
-        let Some(stored) = app.store.client(&owed.client).await? else { return Ok(Err("the client is gone")) };
+        let Some(stored) = app.client(&owed.client).await? else { return Ok(Err("the client is gone")) };
         let Some(uri) = &stored.client.backchannel_logout_uri else { return Ok(Err("the client has no address")) };
         let url = match Url::parse(uri) {
             Ok(url) if egress::may_call(&url, self.reach) => url,

@@ -275,7 +275,7 @@ pub async fn party(app: &App, headers: &HeaderMap, params: &Params, now: Time, w
     if workload && let Some(stored) = app.store.workload_by_client(id).await? {
         return known_workload(app, stored, &shown, now).map(Party::Workload);
     }
-    let Some(stored) = app.store.client(id).await? else {
+    let Some(stored) = app.client(id).await? else {
         let stored = app.store.workload_by_client(id).await?.ok_or(bad("an unknown client"))?;
         return known_workload(app, stored, &shown, now).map(Party::Workload);
     };

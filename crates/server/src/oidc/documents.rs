@@ -83,7 +83,7 @@ pub fn is_known(app: &App, id: &ClientId) -> bool {
 
 /// The client of that name, by its document where it has one.
 pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<StoredClient>, Fault> {
-    let stored = app.store.client(id).await?;
+    let stored = app.client(id).await?;
     if stored.as_ref().is_some_and(|s| s.source != DOCUMENT) {
         return Ok(stored);
     }

@@ -175,7 +175,7 @@ async fn by_token(app: &App, r: &Incoming, original: &Original, wanted: &Wanted)
         (None, false) => None,
         _ => return Err(bad("a token shown in another way than it is bound")),
     };
-    if let Some(client) = app.store.client(&access.claims.client_id).await.map_err(Fault::from)? {
+    if let Some(client) = app.client(&access.claims.client_id).await.map_err(Fault::from)? {
         access.seen(app, &r.ctx, &client.client).await?;
     }
     let permit = access.permit(app, Product::Decision, r.ctx.now).await?;
@@ -315,7 +315,7 @@ async fn entered(app: &App, r: &Incoming, query: Option<&str>) -> Result<Respons
 async fn registered(app: &App, params: &Params, original: &Original) -> Result<(ClientId, String), Fault> {
     let bad = |why| Fault::because(Refusal::Malformed, why);
     let id: ClientId = params.one("client").and_then(|c| c.parse().ok()).ok_or(bad("no client"))?;
-    let client = app.store.client(&id).await?.ok_or(bad("an unknown client"))?.client;
+    let client = app.client(&id).await?.ok_or(bad("an unknown client"))?.client;
     let redirect = format!("{}{ARRIVED}", original.origin);
     if client.disabled || !client.allows_redirect(&redirect) {
         return Err(bad("a host that is not registered"));

@@ -81,7 +81,7 @@ async fn wish(app: &App, params: &Params) -> Result<Wish, Fault> {
         return Err(bad("id_token_hint and client_id name two clients"));
     }
     let client = match hint.as_ref().map(|h| &h.client).or(named.as_ref()) {
-        Some(id) => Some(app.store.client(id).await?.ok_or(bad("an unknown client"))?.client),
+        Some(id) => Some(app.client(id).await?.ok_or(bad("an unknown client"))?.client),
         None => None,
     };
     let next = match params.one("post_logout_redirect_uri") {

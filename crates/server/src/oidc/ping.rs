@@ -54,7 +54,7 @@ async fn tell(app: &App, http: &reqwest::Client, reach: Reach, id: &CeremonyId) 
     let Some(c) = app.store.ceremony(id).await? else { return Ok(Told::Done) };
     let sealed = c.opening.collects.as_ref().and_then(|c| c.ping.as_deref());
     let (Some(sealed), State::Approved(_) | State::Ended(_)) = (sealed, &c.state) else { return Ok(Told::Done) };
-    let Some(stored) = app.store.client(&c.opening.asker.id).await? else { return Ok(Told::Done) };
+    let Some(stored) = app.client(&c.opening.asker.id).await? else { return Ok(Told::Done) };
     let client = stored.client;
     let Some(to) = client.ciba.filter(|_| !client.disabled).and_then(|c| c.notification_endpoint) else { return Ok(Told::Done) };
     let url = match Url::parse(&to) {

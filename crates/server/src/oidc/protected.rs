@@ -2,11 +2,11 @@
 //! whose audience is the issuer.
 
 use super::discovery;
-use crate::app::App;
+use crate::app::{App, clients};
+use crate::http::request::Incoming;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use countersign_trust::client::Client;
 use countersign_wire::dpop;
 use serde_json::json;
 use std::sync::Arc;
@@ -15,9 +15,14 @@ use std::sync::Arc;
 pub const PATH: &str = "/.well-known/oauth-protected-resource";
 
 /// `GET /.well-known/oauth-protected-resource` (RFC 9728 §3). The resource is the issuer, which has no path.
-pub async fn metadata(State(app): State<Arc<App>>) -> Response {
+pub async fn metadata(State(app): State<Arc<App>>, r: Incoming) -> Response {
     let issuer = app.config.issuer.as_str();
-    let bearer = |c: &Client| c.danger_allow_bearer && !c.disabled;
+    // By whatever way they came: a command and a document make clients as well as the configuration does.
+    let all = match app.store.clients().await {
+        Ok(all) => all,
+        Err(error) => return crate::http::answer::refused(&app, &r.ctx, error.into()).await,
+    };
+    let bearer = all.into_iter().map(|stored| clients::ruled(&app, stored).client).any(|c| c.danger_allow_bearer && !c.disabled);
     let document = json!({
         "resource": issuer,
         "authorization_servers": [issuer],
@@ -25,7 +30,7 @@ pub async fn metadata(State(app): State<Arc<App>>) -> Response {
         "scopes_supported": ["openid", "profile"],
         "bearer_methods_supported": ["header"],
         "dpop_signing_alg_values_supported": dpop::ALGS.map(|a| a.as_str()),
-        "dpop_bound_access_tokens_required": !(app.config.newcomers.danger_allow_bearer || app.config.clients.iter().any(bearer)),
+        "dpop_bound_access_tokens_required": !(app.config.newcomers.danger_allow_bearer || bearer),
         "resource_name": app.config.organisation,
     });
     discovery::cached(Json(document).into_response())

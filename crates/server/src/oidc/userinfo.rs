@@ -85,7 +85,7 @@ async fn claims(app: &App, r: &Incoming, method: &str) -> Result<Value, No> {
         return Err(bad("for somebody else"));
     }
     let c = &access.claims;
-    let client = app.store.client(&c.client_id).await.map_err(Fault::from)?.ok_or(bad("an unknown client"))?;
+    let client = app.client(&c.client_id).await.map_err(Fault::from)?.ok_or(bad("an unknown client"))?;
     let proof = match (&c.cnf, bound) {
         (Some(key), true) => Some(prove(r, &key.jkt, method, &format!("{}/userinfo", app.config.issuer), text, Some(&client.client))?),
         (None, false) if client.client.danger_allow_bearer => None,

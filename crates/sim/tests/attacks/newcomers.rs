@@ -1,12 +1,50 @@
 //! Row 31, by a client's own name: what the server fetches because a stranger said so.
 
-use countersign_sim::stage::{REDIRECT, Settings, Site, Stage, place};
-use serde_json::json;
+use countersign_sim::stage::{REDIRECT, Raw, Reply, Settings, Site, Stage, place, post};
+use countersign_store::Statement;
+use countersign_wire::{b64, mac};
+use serde_json::{Value, json};
 
 async fn set(hosts: &str) -> Stage {
-    let stage = Stage::set(Settings { more: format!("[newcomers]\nhosts = [{hosts}]\n"), ..Settings::default() }).await;
+    ruled(&format!("hosts = [{hosts}]\n")).await
+}
+
+async fn ruled(rules: &str) -> Stage {
+    let stage = Stage::set(Settings { more: format!("[newcomers]\n{rules}"), ..Settings::default() }).await;
     stage.enrol_administrator().await;
     stage
+}
+
+/// The configuration says something else, and the server starts with it.
+async fn changes(stage: &Stage, what: &[(&str, &str)]) {
+    let file = stage.dir().join("countersign.toml");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    for (old, new) in what {
+        assert!(text.contains(old), "{old}");
+        text = text.replace(old, new);
+    }
+    std::fs::write(&file, text).unwrap();
+    stage.restart().await;
+}
+
+fn listed(stage: &Stage, id: &str) -> Option<Value> {
+    let said = stage.command(&["client", "list", "--json"]).unwrap();
+    said.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).find(|c| c["id"] == id)
+}
+
+/// What a client hears that begins.
+async fn begins(raw: &Raw, client: &str) -> u16 {
+    let url = format!(
+        "/authorize?client_id={client}&response_type=code&redirect_uri={REDIRECT}&scope=openid&code_challenge_method=S256&\
+         code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    );
+    raw.send("GET", &url, &[], vec![]).await.status
+}
+
+/// What it hears that shows no key with a code that is none: `invalid_grant` where it may do so.
+async fn bare(raw: &Raw, client: &str) -> Reply {
+    let form = format!("client_id={}&grant_type=authorization_code&code=x", form_urlencoded::byte_serialize(client.as_bytes()).collect::<String>());
+    post(raw, "/token", None, form.into_bytes()).await
 }
 
 #[tokio::test]
@@ -26,7 +64,7 @@ async fn x31_a_clients_document_is_read_where_it_says_and_nowhere_else() {
     site.shows(&site.about(json!({})));
     assert_eq!(asks(&site.url).await, 303);
     // Names that are no address of a document, or of somewhere that nobody may be sent to.
-    let before = scene.counts().await;
+    let (before, asked) = (scene.counts().await, site.asked());
     let port = site.url.split('/').nth(2).unwrap().split(':').nth(1).unwrap();
     for name in [
         "https://10.0.0.1/client.json", "https://169.254.169.254/latest/meta-data", "https://192.168.1.1/c", "https://100.100.100.200/c",
@@ -36,7 +74,7 @@ async fn x31_a_clients_document_is_read_where_it_says_and_nowhere_else() {
     ] {
         assert_eq!(asks(name).await, 400, "{name}");
     }
-    let asked = site.asked();
+    assert_eq!(site.asked(), asked);
     // Documents that are none, or about another.
     let other = Site::open().await;
     other.shows(&other.about(json!({})));
@@ -73,9 +111,61 @@ async fn x31_hosts_that_are_not_listed_are_not_asked_and_their_clients_end_with_
     let closed = set("\"app.example\"").await;
     let scene = closed.scene().await;
     let raw = scene.raw(&place());
-    let url = format!("/authorize?client_id={}&response_type=code&redirect_uri={REDIRECT}", site.url);
-    assert_eq!((raw.send("GET", &url, &[], vec![]).await.status, site.asked()), (400, 0));
+    assert_eq!((begins(&raw, &site.url).await, site.asked()), (400, 0));
     // Nobody registers where there is no token to show.
     let headers = [("content-type", "application/json".to_owned()), ("authorization", "Bearer a".to_owned())];
     assert_eq!(raw.send("POST", "/register", &headers, site.about(json!({})).to_string().into_bytes()).await.status, 404);
+    // Somebody signed in to it while its host was listed. A shorter list ends that, and nobody asks the host any more.
+    changes(&closed, &[("hosts = [\"app.example\"]", "hosts = [\"localhost\"]")]).await;
+    let here = place();
+    let phone = scene.phone("Ida", &here).await;
+    let attempt = scene.open(&site.url, "openid", &here).await;
+    let redirect = scene.sign_in(&phone, &attempt).await;
+    let tokens = scene.tokens(&attempt, &redirect).await.unwrap();
+    assert!(scene.works(&attempt, &tokens).await);
+    changes(&closed, &[("hosts = [\"localhost\"]", "hosts = [\"app.example\"]")]).await;
+    let asked = site.asked();
+    assert_eq!((begins(&raw, &site.url).await, scene.works(&attempt, &tokens).await, site.asked()), (400, false, asked));
+    assert_eq!(listed(&closed, &site.url).unwrap()["disabled"], true);
+    // A node that has the longer list still writes it as that list has it: here this list counts.
+    let sql = "UPDATE client SET body = replace(body, '\"disabled\":true', '\"disabled\":false') WHERE id = $1";
+    scene.engine.upkeep(vec![Statement::any(sql, [site.url.as_str().into()])]).await.unwrap();
+    assert_eq!(listed(&closed, &site.url).unwrap()["disabled"], false);
+    assert_eq!((begins(&raw, &site.url).await, scene.works(&attempt, &tokens).await, site.asked()), (400, false, asked));
+}
+
+#[tokio::test]
+async fn x31_what_clients_that_nobody_listed_may_do_is_what_the_rules_say_now() {
+    let secret = "an initial access token, only for tests";
+    let wide = format!("token_hash = \"{}\"\nscopes = [\"profile\", \"notes\"]\nhosts = [\"localhost\"]\ndanger_allow_bearer = true\n", b64::encode(&mac::h(secret.as_bytes())));
+    let stage = ruled(&wide).await;
+    let scene = stage.scene().await;
+    let raw = scene.raw(&place());
+    let site = Site::open().await;
+    site.shows(&site.about(json!({})));
+    assert_eq!(begins(&raw, &site.url).await, 303);
+    let headers = [("content-type", "application/json".to_owned()), ("authorization", format!("Bearer {secret}"))];
+    let told = raw.send("POST", "/register", &headers, json!({"client_name": "Notes", "redirect_uris": [REDIRECT]}).to_string().into_bytes()).await.json();
+    let both = [site.url.as_str(), told["client_id"].as_str().unwrap()];
+    for id in both {
+        assert_eq!(bare(&raw, id).await.code(), "invalid_grant", "{id}");
+    }
+    changes(&stage, &[("danger_allow_bearer = true", "danger_allow_bearer = false"), ("scopes = [\"profile\", \"notes\"]", "scopes = []")]).await;
+    for id in both {
+        let now = listed(&stage, id).unwrap();
+        assert_eq!((&now["scopes"], &now["danger_allow_bearer"], &now["disabled"]), (&json!([]), &json!(false), &json!(false)), "{now}");
+        assert_eq!(bare(&raw, id).await.code(), "invalid_dpop_proof", "{id}");
+        // As a node writes it that has the wider rules still.
+        let sql = "UPDATE client SET body = replace(body, '\"danger_allow_bearer\":false', '\"danger_allow_bearer\":true') WHERE id = $1";
+        scene.engine.upkeep(vec![Statement::any(sql, [id.into()])]).await.unwrap();
+        assert_eq!(bare(&raw, id).await.code(), "invalid_dpop_proof", "{id}");
+    }
+    // What the server says of itself follows what is so, whoever registered it.
+    let required = async || raw.send("GET", "/.well-known/oauth-protected-resource", &[], vec![]).await.json()["dpop_bound_access_tokens_required"].clone();
+    assert_eq!(required().await, true);
+    let file = stage.dir().join("late.json");
+    std::fs::write(&file, json!({"id": "late", "name": "Late", "redirect_uris": [REDIRECT], "danger_allow_bearer": true}).to_string()).unwrap();
+    stage.command(&["client", "add", "--file", file.to_str().unwrap()]).unwrap();
+    assert_eq!(required().await, false);
+}
 }

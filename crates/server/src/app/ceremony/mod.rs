@@ -162,7 +162,7 @@ pub fn client_of(c: &Ceremony) -> Option<ClientId> {
 /// The same, as registered now.
 pub async fn client(app: &App, c: &Ceremony) -> Result<Option<StoredClient>, Fault> {
     match client_of(c) {
-        Some(id) => Ok(Some(app.store.client(&id).await?.ok_or(Refusal::Denied)?)),
+        Some(id) => Ok(Some(app.client(&id).await?.ok_or(Refusal::Denied)?)),
         None => Ok(None),
     }
 }

@@ -209,7 +209,7 @@ async fn worn(app: &App, ctx: &Context, body: &Open, wanted: &mut Wanted) -> Res
 async fn begins(app: &App, ctx: &Context, wanted: &Wanted) -> Result<(), Fault> {
     let client = match &wanted.flow {
         None if wanted.purpose.is_own() => None,
-        _ => app.store.client(&wanted.asker.id).await?,
+        _ => app.client(&wanted.asker.id).await?,
     };
     let client = client.as_ref().map(|c| &c.client);
     let met = wanted.terminal.as_ref();
@@ -293,7 +293,7 @@ async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open, terminal
     let none = || Fault::because(Refusal::NoSuchFlow, "no flow, or no browser");
     let (Some(flow), Opener::Browser(browser)) = (&body.flow, opener) else { return Err(none()) };
     let request = sessions::open_request(app, flow, browser, ctx.now).await?;
-    let client = app.store.client(&request.facts.client).await?.ok_or_else(none)?;
+    let client = app.client(&request.facts.client).await?.ok_or_else(none)?;
     if client.client.disabled {
         return Err(Fault::because(Refusal::Denied, "client disabled"));
     }
@@ -331,7 +331,7 @@ async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open, terminal
 async fn kiosk_wanted(app: &App, ctx: &Context, met: Met) -> Result<Wanted, Fault> {
     let none = || Fault::because(Refusal::NoSuchFlow, "nothing is configured for the idle screen of this class");
     let kiosk = app.config.terminals.class(&met.terminal.facts.class).and_then(|c| c.kiosk).ok_or_else(none)?;
-    let client = app.store.client(&kiosk.client).await?.ok_or_else(none)?;
+    let client = app.client(&kiosk.client).await?.ok_or_else(none)?;
     if client.client.disabled {
         return Err(Fault::because(Refusal::Denied, "client disabled"));
     }

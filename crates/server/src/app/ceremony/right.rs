@@ -135,7 +135,7 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
 /// The offer of this scope to the person of a session, where somebody else approves it.
 async fn offering(app: &App, session: &Session, scope: &str, now: Time) -> Result<(Vetoes, Offered), Fault> {
     for id in session.facts.clients.iter().take(CLIENTS) {
-        let Some(stored) = app.store.client(id).await? else { continue };
+        let Some(stored) = app.client(id).await? else { continue };
         let Some(offered) = stored.client.offers(scope).filter(|o| !o.is_own()) else { continue };
         let (_, vetoes) = gate_in_session(app, Product::Decision, id, &Ground::of(session, &[], &[]), now).await?;
         if !offered.is_for(vetoes.person.role) {
