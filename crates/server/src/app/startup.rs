@@ -15,7 +15,7 @@ pub const COMMAND: &str = "command";
 /// What the configuration makes of a client that the store knows. One that a command switched off
 /// stays off: a restart is no way back for it.
 fn configured(old: &StoredClient, listed: &Client) -> Option<Client> {
-    let stopped = old.source == COMMAND && old.client.disabled;
+    let stopped = clients::is_commands(&old.source) && old.client.disabled;
     let new = Client { disabled: listed.disabled || stopped, ..listed.clone() };
     let owned = old.source == CONFIGURATION || stopped;
     (!same(&old.client, &new) || !owned).then_some(new)
@@ -44,9 +44,9 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
         let commit = match stored.iter().find(|s| s.client.id == client.id) {
             Some(old) => {
                 let Some(new) = configured(old, client) else { continue };
-                let source = if new.disabled && old.source == COMMAND { COMMAND } else { CONFIGURATION };
+                let source = if new.disabled && clients::is_commands(&old.source) { clients::stopped(CONFIGURATION) } else { CONFIGURATION.to_owned() };
                 let mut commit = change(&client.id, "changed");
-                commit.write(Write::client_changed(old, &new, source));
+                commit.write(Write::client_changed(old, &new, &source));
                 commit
             }
             None if app.store.workload_by_client(&client.id).await?.is_some() => {

@@ -2,7 +2,7 @@
 
 use super::Ended;
 use crate::app::recovery::operator;
-use crate::app::{App, Context, devices, people, startup, touched};
+use crate::app::{App, Context, clients, devices, people, startup, touched};
 use countersign_store::sql::StoredClient;
 use countersign_store::{Commit, Write};
 use countersign_trust::audit::Kind;
@@ -288,7 +288,7 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
             if app.store.workload_by_client(&client.id).await?.is_some() {
                 return Err(Ended::refused("a workload has this id"));
             }
-            put(app, &client).await?;
+            put(app, &client, startup::COMMAND).await?;
             if let Some(secret) = secret {
                 println!("{secret}");
             }
@@ -305,18 +305,20 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
                     println!("{value}");
                 } else {
                     let state = if c.client.disabled { "disabled" } else { "enabled" };
-                    println!("{:32} {:9} {:14} {}", c.client.id.as_str(), state, c.source, c.client.name);
+                    println!("{:32} {:9} {:21} {}", c.client.id.as_str(), state, c.source, c.client.name);
                 }
             }
             Ok(())
         }
         ClientCommand::Disable { id } => {
             let old = known(app, &id).await?;
-            put(app, &Client { disabled: true, ..old.client }).await
+            let source = clients::stopped(&old.source);
+            put(app, &Client { disabled: true, ..old.client }, &source).await
         }
         ClientCommand::Enable { id } => {
             let old = known(app, &id).await?;
-            put(app, &Client { disabled: false, ..old.client }).await
+            // What it came from has it back: its document, the rules for newcomers, the configuration at the next start.
+            put(app, &Client { disabled: false, ..old.client }, clients::origin(&old.source)).await
         }
         ClientCommand::Secret { id } => {
             let old = known(app, &id).await?;
@@ -328,7 +330,7 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
             }
             let mut new = old.client;
             let secret = renew(app, &mut new);
-            put(app, &new).await?;
+            put(app, &new, startup::COMMAND).await?;
             println!("{secret}");
             Ok(())
         }
@@ -341,10 +343,9 @@ async fn known(app: &App, id: &str) -> Result<StoredClient, Ended> {
     found.ok_or_else(|| Ended::refused("no such client"))
 }
 
-async fn put(app: &App, client: &Client) -> Result<(), Ended> {
-    let source = startup::COMMAND;
+async fn put(app: &App, client: &Client, source: &str) -> Result<(), Ended> {
     let now = app.now();
-    let mut event = app.event(Kind::ClientChanged, &app.txn(now), now).fact("by", source);
+    let mut event = app.event(Kind::ClientChanged, &app.txn(now), now).fact("by", startup::COMMAND);
     event.client = Some(client.id.clone());
     let mut commit = Commit::new(event);
     match app.store.client(&client.id).await? {

@@ -52,6 +52,22 @@ async fn a6_a_client_that_describes_itself_gets_what_such_clients_may_and_people
     let url = format!("/authorize?client_id={}&response_type=code&redirect_uri={REDIRECT}", site.url);
     assert_eq!(raw.send("GET", &url, &[], vec![]).await.status, 400);
     assert_eq!(site.asked(), 1);
+    // Switched on again it is what it was before: a client of its document, of the configuration.
+    let source = |id: &str| {
+        let said = stage.command(&["client", "list", "--json"]).unwrap();
+        let all: Vec<Value> = said.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        all.into_iter().find(|c| c["id"] == id).unwrap()["source"].clone()
+    };
+    stage.command(&["client", "disable", "till"]).unwrap();
+    stage.restart().await;
+    for (id, was) in [(site.url.as_str(), "document"), ("till", "configuration")] {
+        stage.command(&["client", "disable", id]).unwrap();
+        assert_eq!(source(id), format!("command/{was}"));
+        stage.command(&["client", "enable", id]).unwrap();
+        assert_eq!(source(id), was);
+    }
+    walks(&scene, &site.url).await;
+    assert_eq!(site.asked(), 2);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ pub struct StoredClient {
     pub client: Client,
     /// Row version.
     pub version: i64,
-    /// `configuration` or `command`.
+    /// `configuration`, `command`, `document` or `registration`; `command/` before it where a command switched it off.
     pub source: String,
 }
 
