@@ -175,5 +175,8 @@ pub const LIST: i64 = 100;
 pub const DOCUMENTS_MIN: usize = 60;
 /// The same for one network.
 pub const DOCUMENTS_PER_SOURCE_MIN: usize = 10;
+/// How often a node fetches the document of one client that it knows, in a minute: people wait while it is read, and strangers
+/// who ask for other documents must not keep it from being read.
+pub const DOCUMENT_AGAIN_MIN: usize = 10;
 /// Clients that nobody listed, of each kind: each is a row.
 pub const NEWCOMERS: usize = 1_000;

@@ -1,6 +1,7 @@
 //! What programs hear: JSON that nobody keeps, and the errors of RFC 6749 §5.2.
 
 use super::client_auth::{self, Known};
+use super::documents;
 pub use super::client_auth::Party;
 use super::params::Params;
 use super::record;
@@ -59,10 +60,17 @@ pub async fn client(app: &App, r: &Incoming, params: &Params) -> Result<Known, N
 
 /// The client or workload that sent it; workloads are looked for first where they are expected.
 pub async fn party(app: &App, r: &Incoming, params: &Params, workload: bool) -> Result<Party, No> {
-    let party = client_auth::party(app, &r.headers, params, r.ctx.now, workload).await.map_err(|fault| match fault.refusal {
+    let unknown = |fault: Fault| match fault.refusal {
         Refusal::BadProof => No { error: "invalid_client", fault },
         _ => No::from(fault),
+    };
+    let shown = client_auth::shown(&r.headers, params).map_err(unknown)?;
+    documents::again(app, r, shown.id()).await.map_err(|fault| match fault.refusal {
+        // Whose document cannot be read, or says nothing that counts, is nobody now.
+        Refusal::Malformed => No { error: "invalid_client", fault },
+        _ => No::from(fault),
     })?;
+    let party = client_auth::party(app, &shown, r.ctx.now, workload).await.map_err(unknown)?;
     match &party {
         Party::Client(known) if known.stored.client.auth == ClientAuth::None => {}
         Party::Client(known) => r.ctx.known_as("client", known.stored.client.id.as_str()),

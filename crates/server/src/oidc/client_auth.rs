@@ -49,6 +49,14 @@ pub enum Shown {
     },
 }
 
+impl Shown {
+    /// The name that it says.
+    pub fn id(&self) -> &ClientId {
+        let (Shown::Name(id) | Shown::Secret { id, .. } | Shown::Assertion { id, .. }) = self;
+        id
+    }
+}
+
 /// A client that showed who it is.
 pub struct Known {
     /// The client.
@@ -261,7 +269,7 @@ pub fn nothing() -> Params {
 
 /// Finds and checks the client of a request. A workload is none.
 pub async fn authenticate(app: &App, headers: &HeaderMap, params: &Params, now: Time) -> Result<Known, Fault> {
-    match party(app, headers, params, now, false).await? {
+    match party(app, &shown(headers, params)?, now, false).await? {
         Party::Client(known) => Ok(known),
         Party::Workload(_) => Err(bad("a workload where a client is asked for")),
     }
@@ -269,17 +277,16 @@ pub async fn authenticate(app: &App, headers: &HeaderMap, params: &Params, now: 
 
 /// Finds and checks who sent a request. No name is both a client's and a workload's, so the order in
 /// which they are looked for saves a question and changes no answer.
-pub async fn party(app: &App, headers: &HeaderMap, params: &Params, now: Time, workload: bool) -> Result<Party, Fault> {
-    let shown = shown(headers, params)?;
-    let (Shown::Name(id) | Shown::Secret { id, .. } | Shown::Assertion { id, .. }) = &shown;
+pub async fn party(app: &App, shown: &Shown, now: Time, workload: bool) -> Result<Party, Fault> {
+    let id = shown.id();
     if workload && let Some(stored) = app.store.workload_by_client(id).await? {
-        return known_workload(app, stored, &shown, now).map(Party::Workload);
+        return known_workload(app, stored, shown, now).map(Party::Workload);
     }
     let Some(stored) = app.client(id).await? else {
         let stored = app.store.workload_by_client(id).await?.ok_or(bad("an unknown client"))?;
-        return known_workload(app, stored, &shown, now).map(Party::Workload);
+        return known_workload(app, stored, shown, now).map(Party::Workload);
     };
-    let assertion = check(&stored.client, &shown, &app.config.issuer, now)?;
+    let assertion = check(&stored.client, shown, &app.config.issuer, now)?;
     if let Some(used) = &assertion
         && used.is_burnt(app).await?
     {

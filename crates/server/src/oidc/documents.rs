@@ -38,6 +38,7 @@ struct Inner {
     until: HashMap<ClientId, Time>,
     minute: i64,
     fetched: HashMap<String, usize>,
+    again: HashMap<ClientId, usize>,
 }
 
 impl Documents {
@@ -52,12 +53,17 @@ impl Documents {
         inner.until.retain(|_, until| now < *until);
         inner.until.insert(id.clone(), now.plus_s(life_s));
     }
-    /// Whether one more may be fetched this minute, for this network and for everybody.
-    fn may_fetch(&self, source: &str, now: Time) -> bool {
+    /// Whether one more may be fetched this minute: for this network and for everybody, or of a client that is known.
+    fn may_fetch(&self, source: &str, known: Option<&ClientId>, now: Time) -> bool {
         let mut inner = self.inner();
         let minute = now.seconds().div_euclid(60);
         if inner.minute != minute {
-            (inner.minute, inner.fetched) = (minute, HashMap::new());
+            (inner.minute, inner.fetched, inner.again) = (minute, HashMap::new(), HashMap::new());
+        }
+        if let Some(id) = known {
+            let count = inner.again.entry(id.clone()).or_default();
+            *count += 1;
+            return *count <= limits::DOCUMENT_AGAIN_MIN;
         }
         let all: usize = inner.fetched.values().sum();
         let own = inner.fetched.entry(source.to_owned()).or_default();
@@ -88,13 +94,13 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
         return Ok(stored);
     }
     let Some(url) = address(app, id).filter(|url| app.config.newcomers.knows(url)) else {
-        return Ok(stored.filter(|s| s.source != DOCUMENT));
+        return Ok(None);
     };
     let now = r.ctx.now;
     if stored.as_ref().is_some_and(|s| !s.client.disabled) && app.documents.is_fresh(id, now) {
         return Ok(stored);
     }
-    if !app.documents.may_fetch(&r.ctx.source(), now) {
+    if !app.documents.may_fetch(&r.ctx.source(), stored.as_ref().map(|_| id), now) {
         return Err(Fault::because(Refusal::TooMany, "documents of clients"));
     }
     let (said, life_s) = fetch(app, url.clone()).await.map_err(|why| Fault::because(Refusal::Malformed, why))?;
@@ -126,7 +132,17 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
         }
     }
     app.documents.keep(id, now, life_s);
-    Ok(app.store.client(id).await?)
+    Ok(app.client(id).await?)
+}
+
+/// Reads the document of a client that asks by itself again, where its time ran out: its keys, its end. Nobody is fetched whom
+/// nobody has begun a sign-in to.
+pub async fn again(app: &App, r: &Incoming, id: &ClientId) -> Result<(), Fault> {
+    match app.store.client(id).await? {
+        Some(stored) if stored.source == DOCUMENT => client(app, r, id).await.map(|_| ()),
+        _ => Ok(()),
+    }
+}
 }
 
 /// What stands there, and for how long it counts.

@@ -168,4 +168,39 @@ async fn x31_what_clients_that_nobody_listed_may_do_is_what_the_rules_say_now() 
     stage.command(&["client", "add", "--file", file.to_str().unwrap()]).unwrap();
     assert_eq!(required().await, false);
 }
+
+#[tokio::test]
+async fn x31_a_client_whose_document_is_gone_or_says_something_else_gets_no_tokens() {
+    let stage = set("\"localhost\"").await;
+    let scene = stage.scene().await;
+    let here = place();
+    let site = Site::open().await;
+    let keyed = site.about(json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [
+        {"kty": "EC", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},
+    ]}}));
+    site.shows(&site.about(json!({})));
+    let phone = scene.phone("Ida", &here).await;
+    let attempt = scene.open(&site.url, "openid", &here).await;
+    let redirect = scene.sign_in(&phone, &attempt).await;
+    // What was read is remembered for minutes, but not over a restart.
+    stage.restart().await;
+    site.answers(404, &[("content-type", "application/json")], "{}");
+    assert!(scene.tokens(&attempt, &redirect).await.is_err(), "a document that is gone");
+    site.shows(&keyed);
+    assert!(scene.tokens(&attempt, &redirect).await.is_err(), "it says that its client shows a key");
+    assert_eq!(site.asked(), 3);
+    stage.restart().await;
+    site.shows(&site.about(json!({})));
+    let tokens = scene.tokens(&attempt, &redirect).await.unwrap();
+    assert!(scene.works(&attempt, &tokens).await, "nothing was used up");
+    // Nobody is fetched here who never began, and one who did only as often as it may change.
+    let other = Site::open().await;
+    other.shows(&other.about(json!({})));
+    let raw = scene.raw(&place());
+    for _ in 0..3 {
+        assert_eq!(bare(&raw, &other.url).await.code(), "invalid_client");
+        assert_eq!(bare(&raw, &site.url).await.code(), "invalid_dpop_proof");
+    }
+    assert_eq!((other.asked(), site.asked()), (0, 4));
+}
 }
