@@ -180,3 +180,10 @@ pub const DOCUMENTS_PER_SOURCE_MIN: usize = 10;
 pub const DOCUMENT_AGAIN_MIN: usize = 10;
 /// Clients that nobody listed, of each kind: each is a row.
 pub const NEWCOMERS: usize = 1_000;
+/// Those of them with documents on one host.
+pub const NEWCOMERS_PER_HOST: usize = 100;
+/// Idle ones that make room at a time: to find them, every grant is looked at.
+pub const NEWCOMERS_FORGOTTEN: usize = 16;
+/// A request that was made so long ago keeps its client no more, seconds: no sign-in takes longer. What strangers begin in this
+/// time, at [`DOCUMENTS_MIN`], is less than [`NEWCOMERS`].
+pub const NEWCOMER_BUSY_S: i64 = 600;

@@ -4,10 +4,13 @@
 //! 1. The name is an https address with a path, written as addresses are, on a host that is listed.
 //! 2. It is fetched from where it says and from nowhere else: no redirection, no address of this network, little and soon.
 //! 3. It must name itself, and nothing in it makes us call anybody ([`super::metadata`]).
-//! 4. The client is kept as any other; the document is read again when its time ran out, and what it says then counts.
+//! 4. The client is kept as any other; the document is read again when its time ran out, and what it says then counts, also
+//!    for what the client itself asks.
+//! 5. There is room for some, and for fewer on one host. Who comes when it is full takes the place of one that is idle.
 
 use super::egress;
 use super::metadata;
+use crate::app::startup::same;
 use crate::app::{App, Fault};
 use crate::http::request::Incoming;
 use countersign_store::sql::StoredClient;
@@ -113,16 +116,17 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
     if app.store.workload_by_client(id).await?.is_some() {
         return Err(Fault::because(Refusal::Denied, "a workload has the id of a client"));
     }
-    let same = stored.as_ref().is_some_and(|old| serde_json::to_value(&old.client).ok() == serde_json::to_value(&new).ok());
-    if !same {
+    if !stored.as_ref().is_some_and(|old| same(&old.client, &new)) {
+        let forgotten = if stored.is_none() { room(app, &url, now).await? } else { Vec::new() };
         let mut event = app.event(Kind::ClientChanged, &r.ctx.txn, now).fact("what", DOCUMENT);
         event.client = Some(id.clone());
+        if !forgotten.is_empty() {
+            event = event.fact("forgotten", forgotten.iter().map(|c| c.client.id.as_str().to_owned()).collect::<Vec<_>>());
+        }
         let mut commit = Commit::new(event);
+        commit.writes(forgotten.iter().map(Write::client_forgotten));
         match &stored {
             Some(old) => commit.write(Write::client_changed(old, &new, DOCUMENT)),
-            None if app.store.clients().await?.iter().filter(|c| c.source == DOCUMENT).count() >= limits::NEWCOMERS => {
-                return Err(Fault::because(Refusal::TooMany, "clients that nobody listed"));
-            }
             None => commit.write(Write::client_added(&new, DOCUMENT)),
         };
         match app.commit(commit).await {
@@ -143,6 +147,21 @@ pub async fn again(app: &App, r: &Incoming, id: &ClientId) -> Result<(), Fault> 
         _ => Ok(()),
     }
 }
+
+/// Who makes room for one more at `url`, if somebody has to: idle ones, of its own host where that has too many. Only those
+/// count whose host is listed.
+async fn room(app: &App, url: &Url, now: Time) -> Result<Vec<StoredClient>, Fault> {
+    let on = |c: &StoredClient| address(app, &c.client.id).is_some_and(|u| u.host_str() == url.host_str());
+    let all = app.store.clients().await?;
+    let all: Vec<&StoredClient> = all.iter().filter(|c| c.source == DOCUMENT && is_known(app, &c.client.id)).collect();
+    let here = all.iter().filter(|c| on(c)).count() >= limits::NEWCOMERS_PER_HOST;
+    if !here && all.len() < limits::NEWCOMERS {
+        return Ok(Vec::new());
+    }
+    let until = now.plus_s(limits::BROWSER_S - limits::NEWCOMER_BUSY_S);
+    let idle = app.store.idle_clients(DOCUMENT, until, now).await?.into_iter();
+    let idle: Vec<StoredClient> = idle.filter(|c| is_known(app, &c.client.id) && (!here || on(c))).take(limits::NEWCOMERS_FORGOTTEN).collect();
+    if idle.is_empty() { Err(Fault::because(Refusal::TooMany, "clients that nobody listed")) } else { Ok(idle) }
 }
 
 /// What stands there, and for how long it counts.

@@ -9,7 +9,7 @@ use countersign_device::phone::Checked;
 use countersign_device::terminal::{Arrival, Ceremony};
 use countersign_device::passkey::Wanted;
 use countersign_device::{Fault, Http, Passkey, Phone, Refusal, Terminal, Transport};
-use countersign_store::{Engine, Query};
+use countersign_store::{Engine, Query, Statement};
 use countersign_wire::message::{Invite, NewCredential, RedeemedReply};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -226,6 +226,19 @@ impl Scene<'_> {
             body["code"] == code && body["facts"]["ref"] == reference
         });
         assert!(found, "`{code}` with {reference} is not in the log");
+    }
+
+    /// Clients by documents at these addresses, as `like` is one, which nobody used.
+    pub async fn crowd(&self, like: &str, names: &[String]) {
+        let sql = "INSERT INTO client (id, version, source, body) SELECT $1, 1, source, replace(body, $2, $1) FROM client WHERE id = $2";
+        let rows = names.iter().map(|name| Statement::one(sql, [name.as_str().into(), like.into()])).collect();
+        self.engine.upkeep(rows).await.unwrap();
+    }
+    /// Somebody holds a grant of each client.
+    pub async fn crowd_in_use(&self) {
+        let sql = "INSERT INTO oauth_grant (id, version, session, client, code, expires_at, access_after, renewed_at, k, body) \
+                   SELECT 'crowd ' || id, 1, 'nobody', id, 'none', 4102444800000000, 0, 0, 0, '{}' FROM client";
+        self.engine.upkeep(vec![Statement::any(sql, [])]).await.unwrap();
     }
 
     /// How many rows each table holds that a refusal must not change. Times of last sight, budgets

@@ -203,4 +203,33 @@ async fn x31_a_client_whose_document_is_gone_or_says_something_else_gets_no_toke
     }
     assert_eq!((other.asked(), site.asked()), (0, 4));
 }
+
+#[tokio::test]
+async fn x31_documents_that_nobody_uses_keep_nobody_else_out() {
+    let stage = set("\"localhost\", \"*.crowd.example\"").await;
+    let scene = stage.scene().await;
+    let here = place();
+    let used = Site::open().await;
+    used.shows(&used.about(json!({})));
+    let phone = scene.phone("Ida", &here).await;
+    let attempt = scene.open(&used.url, "openid", &here).await;
+    let redirect = scene.sign_in(&phone, &attempt).await;
+    let tokens = scene.tokens(&attempt, &redirect).await.unwrap();
+    let arrives = async || {
+        let new = Site::open().await;
+        new.shows(&new.about(json!({})));
+        (begins(&scene.raw(&place()), &new.url).await, listed(&stage, &new.url).is_some())
+    };
+    // As many as there may be, all of them read and never used; then as many as one host may have.
+    for names in [(0..1_000).map(|n| format!("https://h{n}.crowd.example/c")).collect::<Vec<_>>(), (0..100).map(|n| format!("http://localhost:1/{n}")).collect()] {
+        scene.crowd(&used.url, &names).await;
+        let full = scene.counts().await["client"];
+        assert_eq!(arrives().await, (303, true));
+        assert!(scene.counts().await["client"] < full, "it does not grow");
+        assert!(scene.works(&attempt, &tokens).await, "who is used stays");
+    }
+    // Where all are in use nobody has to go, and the next one has to wait.
+    scene.crowd_in_use().await;
+    assert_eq!(arrives().await, (429, false));
+    assert!(scene.works(&attempt, &tokens).await);
 }
