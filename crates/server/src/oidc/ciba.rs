@@ -24,6 +24,7 @@ use crate::http::request::Incoming;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use countersign_store::Write;
 use countersign_store::sql::{Counter, Named as Person};
@@ -56,7 +57,15 @@ pub async fn post(State(app): State<Arc<App>>, r: Incoming, body: Bytes) -> Resp
             put_nonce(&app, &mut response);
             kept_by_nobody(response)
         }
-        Err(no) => refused(&app, &r, "bc-authorize", no).await,
+        Err(no) => {
+            let denied = no.error == "access_denied";
+            let mut response = refused(&app, &r, "bc-authorize", no).await;
+            // CIBA Core 1.0 §13; elsewhere the same word is an answer about what was asked before, and a 400.
+            if denied && response.status() == StatusCode::BAD_REQUEST {
+                *response.status_mut() = StatusCode::FORBIDDEN;
+            }
+            response
+        }
     }
 }
 

@@ -330,7 +330,8 @@ async fn x10_a_client_that_several_people_did_not_expect_asks_nobody_any_more() 
     }
     let (_phone, login) = somebody(&scene, "Vierte", &place()).await;
     let reply = program(&scene, "taken").call(&[("scope", "openid"), ("login_hint", &login), ("binding_message", DIGITS)]).await;
-    assert_eq!(heard(&reply), (400, "access_denied".into()), "{}", reply.json());
+    // CIBA Core 1.0 §13.
+    assert_eq!(heard(&reply), (403, "access_denied".into()), "{}", reply.json());
 }
 
 #[tokio::test]
