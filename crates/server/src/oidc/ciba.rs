@@ -123,8 +123,7 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
         address,
         kind: "service",
     };
-    let used = signed.iter().map(|s| Write::burnt(SIGNED, &format!("{}/{}", client.id, s.jti), s.until)).collect();
-    let Begun { code, .. } = device::begun(app, r, &known, &asking, used)
+    let Begun { code, .. } = device::begun(app, r, &known, &asking, signed.as_ref())
         .await
         .map_err(|fault| if fault.refusal == Refusal::Denied { No { error: "access_denied", fault } } else { fault.into() })?;
     Ok(json!({ "auth_req_id": code, "expires_in": life_s, "interval": limits::POLL_S }))
@@ -136,8 +135,24 @@ async fn signed(app: &App, r: &Incoming, client: &Client, outer: &Params) -> Res
         return if client.require_signed_request_object { Err(bad("this client signs its requests")) } else { Ok(None) };
     };
     let read = jar::open_signed(text, client, &app.config.issuer, r.ctx.now).map_err(bad)?;
-    let used = app.store.is_burnt(SIGNED, &format!("{}/{}", client.id, read.jti)).await.map_err(Fault::from)?;
-    if used { Err(bad("a signed request that was used before")) } else { Ok(Some(read)) }
+    refuse_again(app, client, &read).await?;
+    Ok(Some(read))
+}
+
+/// What a signed request is used up under.
+fn name(client: &Client, signed: &Signed) -> String {
+    format!("{}/{}", client.id, signed.jti)
+}
+
+/// Uses a signed request up.
+pub(super) fn used(client: &Client, signed: &Signed) -> Write {
+    Write::burnt(SIGNED, &name(client, signed), signed.until)
+}
+
+/// Refuses one that was used before.
+pub(super) async fn refuse_again(app: &App, client: &Client, signed: &Signed) -> Result<(), Fault> {
+    let used = app.store.is_burnt(SIGNED, &name(client, signed)).await?;
+    if used { Err(Fault::because(Refusal::Malformed, "a signed request that was used before")) } else { Ok(()) }
 }
 
 /// A binding message as the person will see it, and the digits that they will type instead.

@@ -11,7 +11,8 @@ use super::answer::{self, No, kept_by_nobody, no, refused};
 use super::client_auth::{Known, Used};
 use super::params::Params;
 use super::token::{collected, refuse_repetition};
-use super::{authorize, jwt};
+use super::jar::Signed;
+use super::{authorize, ciba, jwt};
 use crate::app::ceremony::Around;
 use crate::app::ceremony::collect::{self, Asking, Begun};
 use crate::app::noise::{self, What};
@@ -22,7 +23,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use countersign_store::Write;
 use countersign_trust::acr::Earned;
 use countersign_trust::ceremony::collect::{ClientGrant, Collector, Collects};
 use countersign_trust::client::ClientAuth;
@@ -80,7 +80,7 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
         address: r.ctx.address.to_string(),
         kind: "application",
     };
-    let Begun { code, user_code } = begun(app, r, &known, &asking, Vec::new()).await?;
+    let Begun { code, user_code } = begun(app, r, &known, &asking, None).await?;
     let page = format!("{}/code", app.config.issuer);
     let mut told = json!({
         "device_code": code,
@@ -96,12 +96,16 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     Ok(told)
 }
 
-/// Opens it, judged anew where a race was lost; assertion and `used` are used up along with it.
-pub(super) async fn begun(app: &App, r: &Incoming, known: &Known, asking: &Asking<'_>, used: Vec<Write>) -> Result<Begun, Fault> {
-    let writes = &[known.assertion.as_ref().map(Used::burn).into_iter().collect(), used].concat();
+/// Opens it, judged anew where a race was lost; assertion and signed request are used up along with it.
+pub(super) async fn begun(app: &App, r: &Incoming, known: &Known, asking: &Asking<'_>, signed: Option<&Signed>) -> Result<Begun, Fault> {
+    let client = &known.stored.client;
+    let writes = &known.assertion.as_ref().map(Used::burn).into_iter().chain(signed.map(|s| ciba::used(client, s))).collect::<Vec<_>>();
     app.judged_anew(|n| async move {
         if n > 0 {
             refuse_repetition(app, asking.proof, known.assertion.as_ref()).await?;
+            if let Some(signed) = signed {
+                ciba::refuse_again(app, client, signed).await?;
+            }
         }
         collect::begin(app, &r.ctx, asking.clone(), Around { writes: writes.clone(), ..Around::default() }).await
     })

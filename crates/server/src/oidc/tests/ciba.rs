@@ -246,6 +246,14 @@ async fn a_signed_request_says_everything_about_itself_and_serves_once() {
     let again = d.request("ledger", "three", json!({}));
     assert_eq!(d.call("ledger", &[("request", &again)]).await.status, 200);
     assert_eq!(d.error("ledger", &[("request", &again)]).await, "invalid_request", "a second time");
+    // Twice at one moment: the one that lost is told the same as one that comes later.
+    d.w.later(3_600);
+    let raced = d.request("ledger", "raced", json!({}));
+    let raced = [("request", raced.as_str())];
+    let all = futures_util::future::join_all((0..12).map(|_| d.call("ledger", &raced))).await;
+    let lost: Vec<String> = all.iter().filter(|r| r.status != 200).map(Answer::error).collect();
+    assert_eq!(lost, vec!["invalid_request"; 11]);
+    d.w.later(3_600);
     let now = d.now();
     for (what, more) in [
         ("no jti", json!({"jti": ""})),
