@@ -9,7 +9,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 /// Metadata services that are not link-local.
-const METADATA_4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
+const METADATA_4: [Ipv4Addr; 1] = [Ipv4Addr::new(100, 100, 100, 200)];
 const METADATA_6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
 
 /// How near the addresses may be that are called.
@@ -48,14 +48,18 @@ pub fn may_reach(address: IpAddr, reach: Reach) -> bool {
     }
     match address {
         IpAddr::V4(a) => {
-            let this_network = a.octets().first() == Some(&0);
-            !(this_network || a.is_link_local() || a.is_broadcast() || a.is_multicast() || METADATA_4.contains(&a))
+            // Nobody serves from these (RFC 6890): this network, protocol assignments (with one more metadata service), device
+            // tests (RFC 2544), and what is reserved for good, broadcast with it.
+            let nobodys = matches!(a.octets(), [0, ..] | [192, 0, 0, _] | [198, 18..=19, ..] | [240..=255, ..]);
+            !(nobodys || a.is_link_local() || a.is_multicast() || METADATA_4.contains(&a))
         }
         IpAddr::V6(a) => {
-            let [first, ..] = a.segments();
-            // Forms that carry an IPv4 address inside would slip past the rules above.
-            let carries_v4 = first == 0x2002 || first == 0x0064 || (first == 0 && a.segments().get(..6) == Some(&[0; 6]));
-            !(a.is_unspecified() || a.is_unicast_link_local() || a.is_multicast() || carries_v4 || METADATA_6.contains(&a))
+            let [first, second, ..] = a.segments();
+            // Forms that carry an IPv4 address inside would slip past the rules above: 6to4, Teredo, NAT64, compatible ones.
+            let carries_v4 = first == 0x2002 || (first, second) == (0x2001, 0) || first == 0x0064 || (first == 0 && a.segments().get(..6) == Some(&[0; 6]));
+            // Site-local addresses are no more, and were private (RFC 3879).
+            let site_local = first & 0xffc0 == 0xfec0;
+            !(a.is_unspecified() || a.is_unicast_link_local() || site_local || a.is_multicast() || carries_v4 || METADATA_6.contains(&a))
         }
     }
 }
@@ -134,11 +138,12 @@ mod tests {
         for bad in [
             "169.254.169.254", "100.100.100.200", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "fe80::1",
             "ff02::1", "::", "fd00:ec2::254", "::ffff:169.254.169.254", "2002:a9fe:a9fe::1", "64:ff9b::a9fe:a9fe",
-            "::a9fe:a9fe",
+            "::a9fe:a9fe", "198.18.0.1", "198.19.255.255", "240.0.0.1", "254.1.2.3", "fec0::1", "feff::1", "::ffff:198.18.0.1", "::ffff:240.0.0.1",
+            "192.0.0.1", "192.0.0.192", "2001:0:a9fe:a9fe::1",
         ] {
             assert!(!may_reach(bad.parse().unwrap(), reach(true)), "{bad}");
         }
-        for good in ["192.0.2.1", "10.1.2.3", "2001:db8::1", "fd12::1"] {
+        for good in ["192.0.2.1", "10.1.2.3", "2001:db8::1", "fd12::1", "198.17.255.255", "198.20.0.1", "192.0.1.1", "2001:1::1"] {
             assert!(may_reach(good.parse().unwrap(), reach(false)), "{good}");
         }
         for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
