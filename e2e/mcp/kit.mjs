@@ -109,7 +109,13 @@ secret_file = "${file('secret', `${SECRET}\n`)}"\nupstream = "http://127.0.0.1:$
   };
   /** The end of an authorization request, as a person with a phone brings it about: what the browser is sent back with */
   const play = async (url) => new URL((await phone('play', 'authorize', String(url))).split('\n').at(-1));
-  return { house, resource, reached, phone, decides, client, play, file, close };
+  /** The SDK's sign-in by `provider`, which keeps what it is given in `kept`, to its end; what came of it */
+  const signsIn = async (provider, kept, fetch) => {
+    const { transport, connect } = client(provider, fetch);
+    const sent = await code(connect());
+    return kept.url ? code(transport.finishAuth((await play(kept.url)).searchParams)) : sent;
+  };
+  return { house, resource, upstream: `http://127.0.0.1:${inside}/mcp`, reached, phone, decides, client, play, signsIn, file, close };
 }
 
 /** Plays in it, whatever becomes of it */

@@ -31,12 +31,6 @@ const allowed = (input, options = {}) => {
   headers.set('authorization', `Bearer ${TOKEN}`);
   return fetch(input, { ...options, headers });
 };
-/** The SDK's sign-in to its end; what came of it */
-const signsIn = async ({ client, play }, provider, kept, by) => {
-  const { transport, connect } = client(provider, by);
-  const sent = await code(connect());
-  return kept.url ? code(transport.finishAuth((await play(kept.url)).searchParams)) : sent;
-};
 const claims = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
 const ways = [
   ['by its document', { clientMetadataUrl: address }, fetch, (id) => id === address, 'Notes (localhost)'],
@@ -48,7 +42,7 @@ await within({ more: rules('') }, async (all) => {
   for (const [way, more, by, isNamed, name] of ways) {
     const [kept, session] = [{}, await DpopSession.create()];
     const provider = person(kept, { ...more, dpop: () => session });
-    const heard = await signsIn(all, provider, kept, by);
+    const heard = await all.signsIn(provider, kept, by);
     const query = kept.url?.searchParams;
     check(`${way}: it has a name`, isNamed(kept.client?.client_id ?? ''), [heard, kept.client]);
     check(`${way}: it asks as it should`, query?.get('code_challenge_method') === 'S256' && query.get('resource') === resource && query.get('scope') === 'read', kept.url);
@@ -74,11 +68,11 @@ await within({ more: rules('') }, async (all) => {
   // A program of this SDK that shows no key gets nothing where the operator did not say that it may.
   for (const [way, more, by] of ways) {
     const kept = {};
-    const heard = await signsIn(all, person(kept, more), kept, by);
+    const heard = await all.signsIn(person(kept, more), kept, by);
     check(`${way}, without a key: refused`, heard?.thrown === 'invalid_dpop_proof' && kept.tokens === undefined, [heard, kept.tokens]);
   }
   const kept = {};
-  const stranger = await signsIn(all, person(kept), kept, fetch);
+  const stranger = await all.signsIn(person(kept), kept, fetch);
   check('nobody registers without the operator\'s token', /401|invalid_token/.test(stranger?.said ?? '') && kept.client === undefined, [stranger, kept.client]);
   const log = house.command(['log', 'tail', '-n', '500', '--json']).split('\n').filter((l) => l.includes('"tool.called"'));
   check('each call is in the log', log.length === 4, log.length);
@@ -88,7 +82,7 @@ await within({ more: rules('danger_allow_bearer = true\n') }, async (all) => {
   for (const [way, more, by] of ways) {
     const kept = {};
     const provider = person(kept, more);
-    const heard = await signsIn(all, provider, kept, by);
+    const heard = await all.signsIn(provider, kept, by);
     check(`${way}, where bearer tokens are allowed: one that lives a minute`, kept.tokens?.token_type === 'Bearer' && kept.tokens.expires_in <= 60, [heard, kept.tokens]);
     const mine = all.client(provider, by);
     await mine.connect();
