@@ -5,6 +5,7 @@ use countersign_device::Phone;
 use countersign_device::oidc::CodeFlow;
 use countersign_device::terminal::Arrival;
 use countersign_sim::stage::{Attempt, REDIRECT, Raw, Reply, SECRET, Scene, Settings, Stage, place};
+use countersign_store::Statement;
 use countersign_wire::b64;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
@@ -213,4 +214,31 @@ async fn a7_an_approver_who_is_not_in_the_room_is_refused() {
     scene.refused(boss.take(&id).await.map(|_| ()), "too_far").await;
     assert_eq!(task(&raw, &asked).await["task"]["status"], "pending");
     assert_eq!(decided(&raw, &session, None).await["decision"], false);
+}
+
+#[tokio::test]
+async fn a7_whoever_gave_a_right_takes_it_back_as_not_theirs_for_as_long_as_it_lives() {
+    let scene = stage().scene().await;
+    let here = place();
+    let raw = scene.raw(&here);
+    let (link, _) = scene.invitation("Kassa").await;
+    let phone = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
+    let (boss, boss_login) = supervisor(&scene, &here).await;
+    let attempt = scene.open("desk-till", "openid", &here).await;
+    scene.sign_in(&phone, &attempt).await;
+    let session = phone.overview().await.unwrap().sessions[0].id.clone();
+    let give = async || {
+        let denied = decided(&raw, &session, None).await;
+        let asked = send(&raw, "POST", "/access/v1/requests", Some(asking(&session, &denied, &boss_login))).await.json();
+        let id: countersign_wire::CeremonyId = boss.pending().await.unwrap().pending.remove(0).cid.parse().unwrap();
+        approves(&raw, &boss, &asked).await;
+        assert_eq!(decided(&raw, &session, None).await["decision"], true);
+        // As if that had been eleven minutes ago.
+        let sql = "UPDATE ceremony SET body = json_set(body, '$.at', json_extract(body, '$.at') - 660000000) WHERE id = $1";
+        assert_eq!(scene.engine.upkeep(vec![Statement::any(sql, [id.as_str().into()])]).await.unwrap(), 1);
+        id
+    };
+    let id = give().await;
+    assert_eq!(boss.not_me(&boss.look_again(&id).await.unwrap()).await.unwrap().state, "revoked");
+    assert_eq!(decided(&raw, &session, None).await["decision"], false, "a right that its giver disowned");
 }

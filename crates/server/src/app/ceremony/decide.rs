@@ -235,7 +235,7 @@ async fn refuse(
     }
     let gives = match c.session() {
         Some(id) => app.store.session(id).await?.is_some_and(|s| s.is_live(ctx.now)),
-        None => false,
+        None => right::right_of(app, c, ctx.now).await?.is_some(),
     };
     if not_me && !c.may_be_disowned(gives, ctx.now) {
         return Err(Fault::because(Refusal::Gone, "not me, too late"));
