@@ -48,6 +48,8 @@ mod signals;
 mod stepup;
 #[path = "scenarios/supervised.rs"]
 mod supervised;
+#[path = "scenarios/taken.rs"]
+mod taken;
 #[path = "scenarios/terminals.rs"]
 mod terminals;
 #[path = "scenarios/tether.rs"]

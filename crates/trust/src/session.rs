@@ -52,7 +52,7 @@ pub struct SessionFacts {
     pub jkt: Thumbprint,
     /// base64url H of the session cookie.
     pub cookie_hash: String,
-    /// Granted scopes.
+    /// Granted scopes, but for those given just in time: these stand among its rights alone.
     pub scopes: Vec<String>,
     /// What was earned.
     pub earned: Earned,
@@ -103,10 +103,12 @@ impl SessionFacts {
         }
         self
     }
-    /// Scopes that count now, for a client: all but those given just in time whose time is over.
+    /// Scopes that count now, for a client: the session's own, and those given just in time while they are.
     pub fn scopes_at(&self, client: Option<&Client>, now: Time) -> Vec<String> {
-        let counts = |s: &&String| client.is_none_or(|c| c.offers(s).is_none() || self.right(&c.id, s, now).is_some());
-        self.scopes.iter().filter(counts).cloned().collect()
+        let own = self.scopes.iter().filter(|s| client.is_none_or(|c| c.offers(s).is_none()));
+        let given = self.rights.iter().filter(|r| r.is_live(now) && client.is_none_or(|c| c.id == r.client)).map(|r| &r.scope);
+        let given = given.filter(|s| !self.scopes.contains(s) || client.is_some_and(|c| c.offers(s).is_some()));
+        own.chain(given).cloned().collect()
     }
     /// Whether a request from this network is no news.
     pub fn knows(&self, network: &str) -> bool {

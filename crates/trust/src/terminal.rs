@@ -75,10 +75,13 @@ pub struct AtTerminal {
     pub id: TerminalId,
     /// What it showed.
     pub plate: Plate,
-    /// Whether it was where it belongs.
+    /// Whether it was where it belongs when that was opened.
     pub stands: Stands,
     /// Whether people can type on it.
     pub keyboard: bool,
+    /// The address that it spoke from last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address: String,
 }
 
 /// What a counter says.

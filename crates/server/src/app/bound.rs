@@ -123,7 +123,7 @@ async fn trusted(app: &App, ctx: &Context, cookie: &str) -> Result<(Session, Res
     }
     let session = observe::terminal(app, ctx, session).await?;
     let client = session.facts.clients.first().cloned().ok_or_else(|| none("a session for nobody"))?;
-    let judged = gate_in_session(app, Product::Decision, &client, &Ground::of(&session, &[], &[]), ctx.now).await;
+    let judged = gate_in_session(app, Product::Decision, &client, &session, &Ground::of(&session, &[], &[]), ctx.now).await;
     Ok((session, judged.map(|(_, vetoes)| vetoes)))
 }
 

@@ -12,7 +12,7 @@ use countersign_trust::device::{Device, DeviceState};
 use countersign_trust::posture::{Confidence, Fact, Name};
 use countersign_trust::principal::{Person, PersonState};
 use countersign_wire::message::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, SessionItem, StandingItem};
-use countersign_wire::{DeviceId, NoticeId, PersonId, Time};
+use countersign_wire::{DeviceId, NoticeId, PersonId, Thumbprint, Time};
 use serde_json::Value;
 
 /// Everything the overview page shows. A device that does not act yet, or not now, sees itself and
@@ -51,6 +51,11 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
 
 fn called(devices: &[StoredDevice], id: &DeviceId) -> Option<String> {
     devices.iter().find(|d| d.device.id == *id).map(|d| d.name.clone())
+}
+
+/// Whether a device or a registered terminal has this key: it is never another's.
+pub async fn is_key_taken(app: &App, jkt: &Thumbprint) -> Result<bool, Fault> {
+    Ok(app.store.device_by_key(jkt).await?.is_some() || app.store.terminal_by_key(jkt).await?.is_some())
 }
 
 async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], now: Time) -> Result<Vec<SessionItem>, Fault> {

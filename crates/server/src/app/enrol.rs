@@ -10,7 +10,7 @@
 use super::attestation::{self, Made};
 use super::people::{name_of, still_invited};
 use super::once::{burn, hashed, refuse_if_burnt};
-use super::{App, Context, Fault};
+use super::{App, Context, Fault, devices};
 use crate::app::issue::{Ground, Vetoes, gate};
 use countersign_store::sql::{Named, Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
@@ -193,8 +193,8 @@ async fn find(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -
     if !matches!(named.person.state, PersonState::Invited | PersonState::Active) {
         return Err(Fault::because(Refusal::Denied, "person not active"));
     }
-    if app.store.device_by_key(&proof.jkt).await?.is_some() {
-        return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
+    if devices::is_key_taken(app, &proof.jkt).await? {
+        return Err(Fault::because(Refusal::BadProof, "a key that a device or a terminal has"));
     }
     let others = app.store.devices_of(&facts.person).await?;
     if facts.why == Why::First && others.iter().any(|d| d.device.state == DeviceState::Active) {
@@ -248,7 +248,6 @@ pub(in crate::app) async fn still_vouched(app: &App, all: &[Vouched], now: Time)
             return Err(Fault::because(Refusal::Denied, "somebody who approved may not any more"));
         }
         let ground = Ground {
-            session: None,
             earned: vouched.earned,
             acr_values: &[],
             scopes: &[],

@@ -1,6 +1,7 @@
 //! The one issuance gate with its loads: every session, code and token of every endpoint comes
 //! through [`gate`], which re-reads whatever can veto and hands its versions to the commit.
 
+use super::terminals::{self, Met};
 use super::{App, Fault, rights, silence};
 use countersign_store::sql::{StoredClient, StoredWorkload};
 use countersign_store::{Commit, Table};
@@ -17,7 +18,6 @@ use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::terminal::{AtTerminal, Stands, Terminal};
 use countersign_wire::statement::Purpose;
 use countersign_wire::{ClientId, CredentialId, DeviceId, PersonId, Time};
-use std::borrow::Cow;
 
 /// Facts that can veto, as read just now.
 #[derive(Clone, Debug)]
@@ -30,8 +30,10 @@ pub struct Vetoes {
     pub credential: Credential,
     /// The client, where there is one.
     pub client: Option<StoredClient>,
+    /// The session in which something is made, without rights whose giver may not act now.
+    session: Option<Session>,
     /// People and devices that gave a right of the session and did not open it.
-    pub givers: Vec<(Table, String, i64)>,
+    givers: Vec<(Table, String, i64)>,
     /// The registered terminal, where there is one, and whether it is where it belongs.
     pub terminal: Option<(Terminal, Stands)>,
 }
@@ -54,26 +56,52 @@ impl Vetoes {
                 Some(id) => Some(app.client(id).await?.ok_or_else(gone)?),
                 None => None,
             },
+            session: None,
             givers: Vec::new(),
             terminal: None,
         })
     }
 
-    /// The same for a running session, with the terminal it runs at.
-    pub async fn of(app: &App, f: &SessionFacts, client: Option<&ClientId>) -> Result<Vetoes, Fault> {
-        Vetoes::load(app, &f.person, &f.device, &f.credential, client).await?.at(app, f.terminal.as_ref()).await
+    /// The same for a running session, with the terminal it runs at and whoever gave rights of it.
+    pub async fn of(app: &App, session: &Session, client: Option<&ClientId>, now: Time) -> Result<Vetoes, Fault> {
+        let f = &session.facts;
+        let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, client).await?.at(app, f.terminal.as_ref()).await?;
+        vetoes.in_session(app, session, now).await
+    }
+
+    /// The same for what is made in this session. The gate knows no session but this one.
+    pub async fn in_session(self, app: &App, session: &Session, now: Time) -> Result<Vetoes, Fault> {
+        let (session, givers) = rights::still_given(app, session, now).await?;
+        Ok(Vetoes { session: Some(session), givers, ..self })
+    }
+
+    /// The session in which something is made.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
     }
 
     /// Reads the terminal as well.
     pub async fn at(self, app: &App, at: Option<&AtTerminal>) -> Result<Vetoes, Fault> {
         let terminal = match at {
             Some(at) => {
-                let found = app.store.terminal(&at.id).await?;
-                Some((found.ok_or(Fault::because(Refusal::Denied, "a terminal that is gone"))?, at.stands))
+                let found = app.store.terminal(&at.id).await?.ok_or(Fault::because(Refusal::Denied, "a terminal that is gone"))?;
+                let stands = terminals::stands(app, &found, at);
+                Some((found, stands))
             }
             None => None,
         };
-        Ok(Vetoes { terminal, ..self })
+        Ok(self.standing(terminal))
+    }
+
+    /// With a terminal that was read.
+    pub fn standing(self, terminal: Option<(Terminal, Stands)>) -> Vetoes {
+        Vetoes { terminal, ..self }
+    }
+
+    /// The terminal that the session runs at, as one that was met.
+    pub fn met(&self, f: &SessionFacts) -> Option<Met> {
+        let at = f.terminal.as_ref().zip(self.terminal.as_ref());
+        at.map(|(at, (t, stands))| Met { terminal: t.clone(), at: AtTerminal { stands: *stands, ..at.clone() } })
     }
 
     /// The terminal as policies see it.
@@ -120,8 +148,6 @@ pub fn on_terminal(t: &Terminal) -> (Table, String, i64) {
 /// What the thing to be made rests on.
 #[derive(Clone)]
 pub struct Ground<'a> {
-    /// The session it belongs to; `None` when this makes one.
-    pub session: Option<&'a Session>,
     /// What was earned.
     pub earned: Earned,
     /// Classes asked for.
@@ -142,11 +168,10 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// Of something made in a running session, with what its ceremony showed.
-    pub fn of(session: &'a Session, acr_values: &'a [String], scopes: &'a [String]) -> Ground<'a> {
+    pub fn of(session: &Session, acr_values: &'a [String], scopes: &'a [String]) -> Ground<'a> {
         let f = &session.facts;
         let shown = |name: &str| f.shown.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
         Ground {
-            session: Some(session),
             earned: f.earned,
             acr_values,
             scopes,
@@ -170,7 +195,7 @@ pub fn facts(vetoes: &Vetoes, ground: &Ground<'_>, now: Time) -> policy::Facts {
         .at(vetoes.screen(), now)
         .with_details(ground.details.clone())
         .collected(ground.collector)
-        .in_session(ground.session, now)
+        .in_session(vetoes.session(), now)
 }
 
 /// Judges once more whether `product` may be made.
@@ -197,7 +222,7 @@ pub fn gate(
             credential: &vetoes.credential,
             terminal: vetoes.terminal.as_ref().map(|(t, _)| t),
             client,
-            session: ground.session,
+            session: vetoes.session(),
             ruling: &ruling,
             earned: ground.earned,
             acr_values: ground.acr_values,
@@ -229,19 +254,12 @@ pub async fn gate_in_session(
     app: &App,
     product: Product,
     client: &ClientId,
+    session: &Session,
     ground: &Ground<'_>,
     now: Time,
 ) -> Result<(Permit, Vetoes), Fault> {
-    let session = ground.session.ok_or(Fault::because(Refusal::Gone, "no session"))?;
-    let f = &session.facts;
-    let mut vetoes = Vetoes::of(app, f, Some(client)).await?;
-    let still;
-    let mut ground = Cow::Borrowed(ground);
-    if f.rights.iter().any(|r| r.is_live(now) && r.by.device != f.device) {
-        (still, vetoes.givers) = rights::still_given(app, session, now).await?;
-        ground.to_mut().session = Some(&still);
-    }
-    let (permit, _) = gate(app, product, &vetoes, &ground, now)?;
+    let vetoes = Vetoes::of(app, session, Some(client), now).await?;
+    let (permit, _) = gate(app, product, &vetoes, ground, now)?;
     Ok((permit, vetoes))
 }
 

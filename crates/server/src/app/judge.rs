@@ -7,7 +7,7 @@
 
 use super::ceremony::ended_along;
 use super::sessions::ending;
-use super::{App, Fault};
+use super::{App, Fault, rights, terminals};
 use crate::app::issue::Ground;
 use countersign_store::sql::{Judgement, StoredClient};
 use countersign_store::{Commit, StoreError, Table, Write};
@@ -128,7 +128,7 @@ async fn judge_page(app: &App, page: &[Session], txn: &TxnId) -> Result<(), Faul
 
 async fn judge_together(app: &App, page: &[Session], txn: &TxnId) -> Result<(), Fault> {
     let now = app.now();
-    let mut known = Known { policies: app.policies.current(), people: HashMap::new(), devices: HashMap::new(), clients: HashMap::new(), terminals: HashMap::new() };
+    let mut known = Known { policies: app.policies.current(), people: HashMap::new(), devices: HashMap::new(), clients: HashMap::new(), terminals: HashMap::new(), givers: Vec::new() };
     let (mut writes, mut events, mut guards) = (Vec::new(), Vec::new(), Vec::new());
     for session in page {
         let (outcome, facts) = known.outcome(app, session, now).await?;
@@ -177,6 +177,7 @@ struct Known {
     devices: HashMap<DeviceId, Option<Device>>,
     clients: HashMap<ClientId, Option<StoredClient>>,
     terminals: HashMap<TerminalId, Option<Terminal>>,
+    givers: Vec<(Table, String, i64)>,
 }
 
 impl Known {
@@ -198,22 +199,24 @@ impl Known {
     }
 
     /// How a session stands now, `None` where it simply goes on; and what was judged.
-    async fn outcome(&mut self, app: &App, session: &Session, now: Time) -> Result<(Option<Standing>, Value), StoreError> {
+    async fn outcome(&mut self, app: &App, session: &Session, now: Time) -> Result<(Option<Standing>, Value), Fault> {
         self.load(app, session).await?;
+        let (given, givers) = rights::still_given(app, session, now).await?;
+        self.givers.extend(givers);
         let f = &session.facts;
         let person = self.people.get(&f.person).and_then(Option::as_ref);
         let device = self.devices.get(&f.device).and_then(Option::as_ref);
-        let screen = f.terminal.as_ref().map(|at| (self.terminals.get(&at.id).and_then(Option::as_ref), at.stands));
+        let screen = f.terminal.as_ref().map(|at| (self.terminals.get(&at.id).and_then(Option::as_ref), at));
         let stands = screen.is_none_or(|(t, _)| t.is_some_and(Terminal::is_active));
         let (Some(person), Some(device), true) = (person, device, stands) else {
             let policies = vec![GONE.to_owned()];
             return Ok((Some(Standing { effect: Effect::End, policies, say: None, at: now }), Value::Bool(false)));
         };
         let client = f.clients.first().and_then(|id| self.clients.get(id)).and_then(Option::as_ref).map(|c| &c.client);
-        let scopes = f.scopes_at(client, now);
+        let scopes = given.facts.scopes_at(client, now);
         let ground = Ground::of(session, &[], &scopes);
         let facts = Facts::of(person, device, client, ground.purpose, ground.channel, ground.presence, now)
-            .at(screen.and_then(|(t, stands)| Some((t?, stands))), now)
+            .at(screen.and_then(|(t, at)| Some((t?, terminals::stands(app, t?, at)))), now)
             .in_session(Some(session), now);
         Ok(match self.policies.rule(Action::Continue, &facts, client, &scopes) {
             Ruling::Deny(d) => {
@@ -235,7 +238,7 @@ impl Known {
         let people = self.people.values().flatten().map(|p| (Table::Person, p.id.to_string(), p.version));
         let devices = self.devices.values().flatten().map(|d| (Table::Device, d.id.to_string(), d.version));
         let terminals = self.terminals.values().flatten().map(|t| (Table::Terminal, t.id.to_string(), t.version));
-        people.chain(devices).chain(terminals).collect()
+        people.chain(devices).chain(terminals).chain(self.givers.iter().cloned()).collect()
     }
 }
 
@@ -288,7 +291,7 @@ fn there<T>(found: Result<T, Fault>) -> Result<Option<T>, Fault> {
 /// it rests on, nothing of it can be judged any more; where it cannot be read, nothing is known.
 async fn falls(app: &App, c: &Ceremony, scan: &Scan, person: &Person, device: Option<&Device>, now: Time) -> Result<Option<(String, Value)>, Fault> {
     let client = there(super::ceremony::client(app, c).await)?;
-    let terminal = there(super::terminals::of_opening(app, &c.opening, None).await)?;
+    let terminal = there(terminals::of_opening(app, &c.opening, None).await)?;
     let (Some(device), Some(client), Some(terminal)) = (device, client, terminal) else {
         return Ok(Some((GONE.to_owned(), Value::Bool(false))));
     };

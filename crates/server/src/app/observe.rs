@@ -11,7 +11,7 @@
 
 use super::noise::What;
 use super::posture::OBSERVED;
-use super::{App, Context, Fault, signals};
+use super::{App, Context, Fault, signals, terminals};
 use crate::config::Origin;
 use countersign_store::sql::StoredDevice;
 use countersign_trust::client::{Client, ClientAuth};
@@ -53,6 +53,7 @@ async fn say(app: &App, subject: &Subject, signal: Signal, says: &str, txn: &Txn
 
 /// The terminal of a session called, from wherever this request came. The session as it is now.
 pub async fn terminal(app: &App, ctx: &Context, session: Session) -> Result<Session, Fault> {
+    let session = terminals::spoke(app, ctx, session).await?;
     let f = &session.facts;
     let here = origin(app, ctx);
     if !app.config.network.sessions || f.knows(&here.network) || !session.is_live(ctx.now) {

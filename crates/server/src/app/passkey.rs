@@ -1,9 +1,10 @@
 //! A passkey used on the terminal itself: the safest way, offered first.
 
 use super::ceremony::digit_counter;
+use super::ceremony::open::{Beginning, may_begin};
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
-use super::sessions::{self, Begun, Fresh, Started, open_request};
+use super::sessions::{self, Begun, By, Fresh, Started, open_request};
 use super::{App, Context, Fault, observe, terminals};
 use countersign_store::{Commit, Write};
 use countersign_trust::acr::Earned;
@@ -81,10 +82,12 @@ async fn attempt(
     let vetoes = Vetoes::load(app, &credential.person, &credential.device, &credential.id, Some(&r.client)).await?;
     let met = terminals::by_key(app, ctx, &proof.jkt).await?;
     let vetoes = vetoes.at(app, met.as_ref().map(|m| &m.at)).await?;
+    let client = vetoes.client.as_ref().map(|c| &c.client);
+    let what = Beginning { client, purpose: Purpose::SignIn, details: &r.details, met: met.as_ref(), collector: None, txn: &r.txn };
+    let may = may_begin(app, ctx, &what).await?;
     let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };
     let earned = earned.recovering(vetoes.device.is_recovering(now));
     let ground = Ground {
-        session: None,
         earned,
         acr_values: &r.acr_values,
         scopes: &r.scopes,
@@ -109,7 +112,7 @@ async fn attempt(
             timed: Vec::new(),
             id,
             txn: r.txn.clone(),
-            ceremony: None,
+            by: By::Passkey(may),
             jkt: proof.jkt.clone(),
             earned,
             attested: credential.attested,
@@ -125,13 +128,14 @@ async fn attempt(
         now,
     );
     let facts = &session.facts;
-    let (next, code_writes, code_event) = sessions::code(app, &session, &request, None, &vetoes, now)?;
+    let vetoes = vetoes.in_session(app, &session, now).await?;
+    let (next, code_writes, code_event) = sessions::code(app, &request, None, &vetoes, now)?;
     let mut used = app.session_event(Kind::PasskeyUsed, &r.txn, &facts.id, now).fact("acr", earned.acr());
     used.person = Some(facts.person.clone());
     used.device = Some(facts.device.clone());
     used.client = Some(r.client.clone());
     event.client = Some(r.client.clone());
-    let leaves = met.as_ref().filter(|_| raised.is_none()).map(|m| (&m.at.id, &facts.person));
+    let leaves = met.as_ref().filter(|_| raised.is_none()).map(|m| (&m.terminal, &facts.person));
     let mut commit = Commit::new(used);
     commit.event(event).event(code_event);
     commit.write(burn(proof)).write(Write::challenge_used(&challenge_hash));

@@ -48,8 +48,8 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
     if named.person.state != PersonState::Active {
         return Err(Fault::because(Refusal::Denied, "person not active"));
     }
-    if app.store.device_by_key(&proof.jkt).await?.is_some() {
-        return Err(Fault::because(Refusal::BadProof, "a device key that is enrolled already"));
+    if devices::is_key_taken(app, &proof.jkt).await? {
+        return Err(Fault::because(Refusal::BadProof, "a key that a device or a terminal has"));
     }
     let old = app.store.device(&credential.device).await?.ok_or(Refusal::Denied)?.device;
     // A passkey is no way around a device that was stopped.

@@ -17,16 +17,17 @@ use countersign_trust::ceremony::collect::Collector;
 use countersign_trust::client::Client;
 use countersign_trust::detail;
 use countersign_trust::issuance::{Permit, Product};
+use countersign_trust::policy::MayBegin;
 use countersign_trust::right::{self, Giver, Offered};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::signal::{self, Subject};
-use countersign_trust::terminal::AtTerminal;
+use countersign_trust::terminal::{AtTerminal, Terminal};
 use countersign_trust::{Refusal, limits, operator};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{BeatTaken, Next};
 use countersign_wire::statement::Timed;
 use countersign_wire::{
-    CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, TerminalId, Thumbprint, Time, TxnId, b64,
+    CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -54,8 +55,8 @@ pub struct Started {
     pub id: SessionId,
     /// Transaction of the log.
     pub txn: TxnId,
-    /// Its ceremony.
-    pub ceremony: Option<CeremonyId>,
+    /// How it came to begin.
+    pub by: By,
     /// The terminal key.
     pub jkt: Thumbprint,
     /// What was earned.
@@ -80,6 +81,14 @@ pub struct Started {
     pub terminal: Option<AtTerminal>,
 }
 
+/// How a session comes to begin; either way, rules let it.
+pub enum By {
+    /// By a ceremony, which rules let begin when it was opened.
+    Ceremony(CeremonyId),
+    /// By a passkey on the screen.
+    Passkey(MayBegin),
+}
+
 fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> (Session, Fresh) {
     let cookies = Fresh {
         browser: b64::encode(&app.random::<32>()),
@@ -94,11 +103,14 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
         person: permit.person().clone(),
         device: vetoes.device.id.clone(),
         credential: vetoes.credential.id.clone(),
-        ceremony: s.ceremony,
+        ceremony: match s.by {
+            By::Ceremony(id) => Some(id),
+            By::Passkey(_) => None,
+        },
         clients: permit.client().cloned().into_iter().collect(),
         jkt: s.jkt,
         cookie_hash: hashed(cookies.session.as_bytes()),
-        scopes: permit.scopes().to_vec(),
+        scopes: permit.scopes().iter().filter(|s| vetoes.client.as_ref().is_none_or(|c| c.client.offers(s).is_none())).cloned().collect(),
         earned: s.earned,
         attested: s.attested,
         auth_time: s.auth_time,
@@ -155,7 +167,7 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
         .session_event(kind, &f.txn, &f.id, now)
         .fact("acr", f.earned.acr())
         .fact("amr", f.earned.amr(f.attested))
-        .fact("scopes", f.scopes.clone())
+        .fact("scopes", f.scopes_at(vetoes.client.as_ref().map(|c| &c.client), now))
         .fact("until", f.until.seconds());
     if !given.is_empty() {
         event = event.fact("rights", given);
@@ -200,7 +212,7 @@ pub async fn take_over(
     browser_hash: &str,
     redeemed: Option<&CeremonyId>,
     former: Option<&str>,
-    leaves: Option<(&TerminalId, &PersonId)>,
+    leaves: Option<(&Terminal, &PersonId)>,
     fresh: &Fresh,
     now: Time,
 ) -> Result<(Vec<Write>, Vec<Event>), Fault> {
@@ -214,7 +226,8 @@ pub async fn take_over(
     }
     let mut leaving: Vec<Session> = match leaves {
         Some((terminal, person)) => {
-            let there = app.store.sessions_at(terminal).await?;
+            writes.push(Write::terminal_taken(terminal));
+            let there = app.store.sessions_at(&terminal.id).await?;
             there.into_iter().filter(|s| s.facts.person != *person).collect()
         }
         None => Vec::new(),
@@ -238,15 +251,16 @@ pub async fn take_over(
 /// the record. A page of our own asks for nothing but the session: there is no code.
 pub fn code(
     app: &App,
-    session: &Session,
     request: &AuthRequest,
     ceremony: Option<&CeremonyId>,
     vetoes: &Vetoes,
     now: Time,
 ) -> Result<(String, Vec<Write>, Event), Fault> {
+    let session = vetoes.session().ok_or(Fault::because(Refusal::Gone, "no session"))?;
     let f = &session.facts;
     let r = &request.facts;
-    let scopes: Vec<String> = r.scopes.iter().filter(|s| f.scopes.contains(s)).cloned().collect();
+    let counts = f.scopes_at(vetoes.client.as_ref().map(|c| &c.client), now);
+    let scopes: Vec<String> = r.scopes.iter().filter(|s| counts.contains(s)).cloned().collect();
     let ground = Ground::of(session, &r.acr_values, &scopes).about(detail::types(&r.details));
     let own = r.client.as_str() == operator::CLIENT;
     let (permit, _) = gate(app, if own { Product::Decision } else { Product::Code }, vetoes, &ground, now)?;
@@ -330,10 +344,10 @@ pub async fn resume(app: &App, ctx: &Context, flow: &str, browser: &str, cookie:
         let r = &request.facts;
         answers(&session, r, ctx.now)?;
         let unclaimed = unclaimed(app, &session).await?;
-        let vetoes = Vetoes::of(app, f, Some(&r.client)).await?;
+        let vetoes = Vetoes::of(app, &session, Some(&r.client), ctx.now).await?;
         stopped(app, &vetoes, &session, r, ctx.now)?;
         reaches(&session, vetoes.client.as_ref().map(|c| &c.client), r, ctx.now)?;
-        let (next, writes, event) = code(app, &session, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
+        let (next, writes, event) = code(app, &request, unclaimed.as_ref(), &vetoes, ctx.now)?;
         let mut resumed = app.session_event(Kind::SessionResumed, &r.txn, &f.id, ctx.now);
         resumed.person = Some(f.person.clone());
         resumed.client = Some(r.client.clone());

@@ -8,12 +8,13 @@
 use super::evidence;
 use super::once::{DPOP, burn, hashed, refuse_if_burnt};
 use super::people::name_of;
-use super::{App, Context, Fault, sessions, signals};
+use super::{App, Context, Fault, devices, sessions, signals};
 use crate::app::ceremony::ended_along;
 use countersign_store::sql::Counter;
 use countersign_store::{Commit, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::Opening;
+use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::device::DeviceState;
 use countersign_trust::signal::{self, Signal, Subject};
 use countersign_trust::terminal::{AtTerminal, Count, Stands, Terminal, TerminalFacts};
@@ -208,7 +209,7 @@ pub async fn register(app: &App, ctx: &Context, proof: &Proof, sent: &RegisterTe
             }
             facts.attested = true;
         }
-        if app.store.terminal_by_key(&proof.jkt).await?.is_some() || app.store.device_by_key(&proof.jkt).await?.is_some() {
+        if devices::is_key_taken(app, &proof.jkt).await? {
             return Err(denied("a key that another terminal or a device has"));
         }
         let stands = app.config.terminals.stands(facts.site.as_deref(), ctx.address);
@@ -235,7 +236,7 @@ pub async fn register(app: &App, ctx: &Context, proof: &Proof, sent: &RegisterTe
 pub fn met(app: &App, terminal: Terminal, address: IpAddr) -> Met {
     let stands = app.config.terminals.stands(terminal.facts.site.as_deref(), address);
     let keyboard = app.config.terminals.class(&terminal.facts.class).is_some_and(|c| c.keyboard);
-    Met { at: AtTerminal { id: terminal.id.clone(), plate: terminal.plate(), stands, keyboard }, terminal }
+    Met { at: AtTerminal { id: terminal.id.clone(), plate: terminal.plate(), stands, keyboard, address: address.to_string() }, terminal }
 }
 
 /// The terminal that has this key. One that may not act is no unknown screen either.
@@ -318,15 +319,49 @@ pub fn not_here(app: &App, ctx: &Context, txn: &TxnId, met: Option<&Met>, denied
     event
 }
 
+/// Whether a terminal is where it belongs, by what the operator says of it now and where it spoke last.
+pub fn stands(app: &App, t: &Terminal, at: &AtTerminal) -> Stands {
+    at.address.parse().map_or(at.stands, |address| app.config.terminals.stands(t.facts.site.as_deref(), address))
+}
+
+/// The terminal of a session spoke. The session as it is now: where its terminal stands is judged by that.
+pub async fn spoke(app: &App, ctx: &Context, session: Session) -> Result<Session, Fault> {
+    let address = &ctx.address.to_string();
+    let session = &session;
+    app.judged_anew(|n| async move {
+        let reread = if n == 0 { None } else { app.store.session(&session.facts.id).await? };
+        let session = reread.unwrap_or_else(|| session.clone());
+        let at = session.facts.terminal.clone().filter(|at| at.address != *address && session.is_live(ctx.now));
+        let Some(at) = at else { return Ok(session) };
+        let Some(t) = app.store.terminal(&at.id).await? else { return Ok(session) };
+        let here = app.config.terminals.stands(t.facts.site.as_deref(), ctx.address);
+        if here == stands(app, &t, &at) {
+            return Ok(session);
+        }
+        let facts = SessionFacts { terminal: Some(AtTerminal { address: address.clone(), ..at }), ..session.facts.clone() };
+        let mut told = match here {
+            Stands::Away => event(app, Kind::TerminalDoubted, &ctx.txn, &t, ctx.now).fact("why", "place").fact("step", "session"),
+            Stands::Anywhere | Stands::AtSite => event(app, Kind::TerminalChanged, &ctx.txn, &t, ctx.now).fact("what", "back"),
+        };
+        told.session = Some(facts.id.clone());
+        let mut commit = Commit::new(told);
+        commit.write(Write::session_moved(&session, &facts));
+        commit.write(Write::to_judge(Some(&Subject::Session(facts.id.clone())), &ctx.txn, ctx.now));
+        app.commit(commit).await?;
+        Ok(Session { version: session.version + 1, facts, ..session })
+    })
+    .await
+}
+
 /// The terminal of an opening as it is now, and whether it is where it belongs when it speaks from `address`.
 pub async fn of_opening(app: &App, o: &Opening, address: Option<IpAddr>) -> Result<Option<(Terminal, Stands)>, Fault> {
     let Some(at) = &o.terminal else { return Ok(None) };
     let t = app.store.terminal(&at.id).await?.ok_or(denied("a terminal that is gone"))?;
-    let stands = match address {
+    let here = match address {
         Some(address) => app.config.terminals.stands(t.facts.site.as_deref(), address),
-        None => at.stands,
+        None => stands(app, &t, at),
     };
-    Ok(Some((t, stands)))
+    Ok(Some((t, here)))
 }
 
 /// The operator moves a terminal's life on. Nothing that ended comes back.

@@ -2,20 +2,30 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::ceremony::{Around, call};
+use super::issue::{Ground, Vetoes, gate};
+use super::once::hashed;
+use super::sessions::{self, By, Started};
 use super::tools::{self, Answer, Asked as Call};
 use super::{Context, judge};
-use crate::oidc::tests::world::{T0, World, client};
+use crate::oidc::tests::asked::resume_from;
+use crate::oidc::tests::world::{CB, CHALLENGE, Key, T0, World, client, form};
 use countersign_store::{Commit, Write};
 use countersign_trust::Refusal;
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
 use countersign_trust::ceremony::{Approved, Ceremony, Opening, Scan, State};
+use countersign_trust::client::Client;
+use countersign_trust::device::Device;
+use countersign_trust::issuance::Product;
+use countersign_trust::presence::Presence;
+use countersign_trust::principal::{PersonState, Role};
+use countersign_trust::right::Giver;
 use countersign_trust::session::SessionFacts;
 use countersign_trust::signal::Subject;
 use countersign_trust::terminal::{AtTerminal, Stands};
-use countersign_wire::statement::{Asked, Asker, Boundary, Channel, Demanded, Plate, Purpose, Rights};
+use countersign_wire::statement::{Asked, Asker, Boundary, Channel, Demanded, Plate, Purpose, Rights, Timed};
 use countersign_wire::webauthn::AssertionText;
-use countersign_wire::{CeremonyId, TerminalId, Thumbprint, b64, mac};
+use countersign_wire::{CeremonyId, DeviceId, PersonId, SessionId, TerminalId, Thumbprint, b64, mac};
 use serde_json::{Map, json};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -133,7 +143,7 @@ async fn what_waits_at_a_terminal_that_is_gone_ends_when_it_is_judged() {
     let w = World::new(vec![client("gate", json!({}))]).await;
     let id = TerminalId::new(T0, w.app.id10());
     let plate = Plate { name: "Till".into(), place: "Market".into(), class: "till".into(), attested: false };
-    let at = AtTerminal { id, plate, stands: Stands::Anywhere, keyboard: true };
+    let at = AtTerminal { id, plate, stands: Stands::Anywhere, keyboard: true, address: String::new() };
     let c = ceremony(&w, Purpose::SignIn, Some(at), State::Confirmed).await;
     let mut commit = Commit::new(w.app.event(Kind::PersonChanged, &c.opening.txn, w.app.now()));
     commit.write(Write::to_judge(Some(&Subject::Person(w.session.person.clone())), &c.opening.txn, w.app.now()));
@@ -141,4 +151,73 @@ async fn what_waits_at_a_terminal_that_is_gone_ends_when_it_is_judged() {
     judge::judge_due(&w.app).await.unwrap();
     let after = w.app.store.ceremony(&c.opening.id).await.unwrap().unwrap();
     assert_eq!(after.state_name(), "refused");
+}
+
+/// A till where refunds are unlocked for a while; by whom.
+fn till(approved_by: &[&str]) -> Client {
+    client("till", json!({"scopes": ["profile", "refund"], "just_in_time": [{"scope": "refund", "roles": ["member"], "for_s": 600, "approved_by": approved_by}]}))
+}
+
+#[tokio::test]
+async fn a_right_whose_giver_may_not_act_is_in_no_code() {
+    let w = World::new(vec![till(&["supervisor"])]).await;
+    let (app, now) = (&w.app, w.app.now());
+    let (boss, device) = (PersonId::new(now, app.id10()), app.store.device(&w.session.device).await.unwrap().unwrap().device);
+    let dk = Key::new().public();
+    let theirs = Device { id: DeviceId::new(now, app.id10()), person: boss.clone(), jkt: dk.thumbprint(), dk, ..device };
+    let mut commit = Commit::new(app.event(Kind::PersonChanged, &w.session.txn, now));
+    commit.write(Write::person_added(&boss, PersonState::Active, Role::Supervisor, now)).write(Write::device_added(&theirs, "Phone"));
+    app.commit(commit).await.unwrap();
+    let timed = Timed { scope: "refund".into(), for_s: 600 };
+    let by = Giver { person: boss.clone(), device: theirs.id.clone(), ceremony: None };
+    let right = super::rights::given(app, &"till".parse().unwrap(), timed, by, None, now);
+    let old = w.live().await;
+    let mut facts = old.facts.clone().with_rights([right], now);
+    facts.scopes.push("refund".into());
+    let mut commit = Commit::new(app.event(Kind::RightGiven, &w.session.txn, now));
+    commit.write(Write::session_moved(&old, &facts));
+    app.commit(commit).await.unwrap();
+    let scopes = async || {
+        let asked = [("client_id", "till"), ("redirect_uri", CB), ("response_type", "code"), ("scope", "openid refund"), ("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
+        let cookie = format!("__Host-cs_s={}", w.cookie);
+        let asked = w.send("GET", &format!("/authorize?{}", form(&asked)), &[("cookie", &cookie)], "").await;
+        let answer = resume_from(&w, &asked, &w.terminal, "0.0.0.0").await;
+        let next = answer.json()["next"].as_str().unwrap_or_else(|| panic!("{}", answer.text)).to_owned();
+        let code = next.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        app.store.code(&hashed(code.as_bytes())).await.unwrap().unwrap().facts.scopes
+    };
+    assert_eq!(scopes().await, ["openid", "refund"]);
+    let locked = app.store.person(&boss).await.unwrap().unwrap();
+    let mut commit = Commit::new(app.event(Kind::PersonChanged, &w.session.txn, now));
+    commit.write(Write::person_moved(&locked, PersonState::Locked));
+    app.commit(commit).await.unwrap();
+    assert_eq!(scopes().await, ["openid"], "a right outlived its giver");
+}
+
+#[tokio::test]
+async fn what_was_given_for_a_while_is_no_scope_of_a_session_afterwards() {
+    let w = World::new(vec![till(&[])]).await;
+    let (app, now, f) = (&w.app, w.app.now(), &w.session);
+    let id = "till".parse().unwrap();
+    let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, Some(&id)).await.unwrap();
+    let scopes: Vec<String> = vec!["openid".into(), "refund".into()];
+    let ground = Ground {
+        earned: Earned::CrossDevice, acr_values: &[], scopes: &scopes, channel: "frame", presence: Presence::Strong,
+        purpose: Purpose::SignIn, details: vec![], collector: None,
+    };
+    let (permit, _) = gate(app, Product::Session, &vetoes, &ground, now).unwrap();
+    let timed = vec![Timed { scope: "refund".into(), for_s: 60 }];
+    let started = Started {
+        id: SessionId::new(now, app.id10()), txn: f.txn.clone(), by: By::Ceremony(CeremonyId::new(now, app.id10())), jkt: f.jkt.clone(), earned: f.earned, attested: false, auth_time: now,
+        session_s: 3_600, agent: String::new(), shown: json!({}), collector: None, timed, origins: vec![], terminal: None,
+    };
+    let begun = sessions::begin(app, &permit, &vetoes, started, None, now).session.facts;
+    let client = vetoes.client.unwrap().client;
+    assert_eq!(begun.scopes_at(Some(&client), now), ["openid", "refund"]);
+    let late = now.plus_s(61);
+    assert_eq!(begun.scopes_at(Some(&client), late), ["openid"]);
+    // Not even where the registration now offers it to nobody, or to everybody.
+    let plain = Client { just_in_time: vec![], ..client.clone() };
+    assert_eq!(begun.scopes_at(Some(&plain), late), ["openid"]);
+    assert_eq!(begun.scopes_at(None, late), ["openid"]);
 }

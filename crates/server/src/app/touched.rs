@@ -158,7 +158,9 @@ pub async fn since(app: &App, device: &DeviceId, since: Time) -> Result<Touched,
         }
         let f = &s.facts;
         let clients = f.clients.iter().map(ToString::to_string).collect();
-        let (at, scopes) = (f.opened_at.seconds(), f.scopes.clone());
+        // What was given for a while counts as well, whether it is over or not.
+        let timed = f.rights.iter().map(|r| &r.scope);
+        let (at, scopes) = (f.opened_at.seconds(), f.scopes.iter().chain(timed).cloned().collect());
         touched.sessions.push(TouchedSession { id, at, lives: s.is_live(now), ended: s.ended, clients, scopes });
     }
     for id in parsed::<DeviceId>(&found.let_in) {

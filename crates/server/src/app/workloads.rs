@@ -1,7 +1,7 @@
 //! Workloads: registered by the configuration or by command, ended by their date, their owner or the
 //! operator. What they ask for passes the one gate ([`super::issue::gate_workload`]).
 
-use super::{App, Fault, startup};
+use super::{App, Fault, devices, startup};
 use countersign_store::sql::StoredWorkload;
 use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::audit::{Event, Kind};
@@ -89,8 +89,8 @@ pub async fn register(app: &App, r: &Registration, source: &str) -> Result<Workl
 /// A key that another workload, a client or a device has cannot tell who asks.
 async fn keys_are_its_own(app: &App, r: &Registration) -> Result<(), Fault> {
     for key in &r.facts.keys {
-        if app.store.device_by_key(&key.thumbprint()).await?.is_some() {
-            return Err(denied("a key that is a device's"));
+        if devices::is_key_taken(app, &key.thumbprint()).await? {
+            return Err(denied("a key that is a device's or a terminal's"));
         }
     }
     let shared = |keys: &[countersign_wire::jose::Jwk]| r.facts.keys.iter().any(|k| keys.contains(k));

@@ -74,9 +74,9 @@ async fn session(app: &App, id: &str, client: Option<&ClientId>, now: Time) -> R
     let Ok(id) = id.parse::<SessionId>() else { return Ok(Known::gone()) };
     let Some(session) = app.store.session(&id).await? else { return Ok(Known::gone()) };
     let f = &session.facts;
-    let mut why = Refusal::Gone;
+    let (mut why, scopes) = (Refusal::Gone, f.scopes_at(None, now));
     for one in f.clients.iter().filter(|c| client.is_none_or(|asked| asked == *c)).take(CLIENTS) {
-        match gate_in_session(app, Product::Decision, one, &Ground::of(&session, &[], &f.scopes), now).await {
+        match gate_in_session(app, Product::Decision, one, &session, &Ground::of(&session, &[], &scopes), now).await {
             Ok((permit, _)) => return Ok(Known { facts: Some(session_facts(&session, permit.scopes(), now)), veto: None }),
             Err(fault) => why = veto(fault)?,
         }

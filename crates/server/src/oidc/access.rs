@@ -167,7 +167,7 @@ impl Access {
         }
         let scopes = self.scopes();
         let ground = Ground::of(&session, &[], &scopes).about(details.to_vec());
-        let (permit, vetoes) = gate_in_session(app, product, &grant.client, &ground, now).await?;
+        let (permit, vetoes) = gate_in_session(app, product, &grant.client, &session, &ground, now).await?;
         let seen = facts(&vetoes, &ground, now);
         let standing = Standing { permit, vetoes, facts: seen, grant, session, actors: Vec::new() };
         self.with_actors(app, standing, now).await

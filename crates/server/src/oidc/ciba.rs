@@ -123,9 +123,7 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
         address,
         kind: "service",
     };
-    let Begun { code, .. } = device::begun(app, r, &known, &asking, signed.as_ref())
-        .await
-        .map_err(|fault| if fault.refusal == Refusal::Denied { No { error: "access_denied", fault } } else { fault.into() })?;
+    let Begun { code, .. } = device::begun(app, r, &known, &asking, signed.as_ref()).await.map_err(device::refused_begin)?;
     Ok(json!({ "auth_req_id": code, "expires_in": life_s, "interval": limits::POLL_S }))
 }
 

@@ -80,7 +80,7 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
         address: r.ctx.address.to_string(),
         kind: "application",
     };
-    let Begun { code, user_code } = begun(app, r, &known, &asking, None).await?;
+    let Begun { code, user_code } = begun(app, r, &known, &asking, None).await.map_err(refused_begin)?;
     let page = format!("{}/code", app.config.issuer);
     let mut told = json!({
         "device_code": code,
@@ -110,6 +110,11 @@ pub(super) async fn begun(app: &App, r: &Incoming, known: &Known, asking: &Askin
         collect::begin(app, &r.ctx, asking.clone(), Around { writes: writes.clone(), ..Around::default() }).await
     })
     .await
+}
+
+/// What a client hears whom rules do not let begin.
+pub(super) fn refused_begin(fault: Fault) -> No {
+    if fault.refusal == Refusal::Denied { No { error: "access_denied", fault } } else { fault.into() }
 }
 
 /// The key that will collect.

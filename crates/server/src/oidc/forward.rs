@@ -217,7 +217,7 @@ async fn by_pass(app: &App, r: &Incoming, wanted: &Wanted) -> Result<Let, No> {
     let session = app.store.session(&grant.session).await.map_err(Fault::from)?.ok_or_else(none)?;
     r.ctx.known_as("session", session.facts.id.as_str());
     let ground = Ground::of(&session, &[], &grant.facts.scopes);
-    let scopes = match gate_in_session(app, Product::Decision, client, &ground, now).await {
+    let scopes = match gate_in_session(app, Product::Decision, client, &session, &ground, now).await {
         Ok((permit, _)) => permit.scopes().to_vec(),
         // What simply ended is asked about all the time.
         Err(fault) if fault.refusal == Refusal::Gone => return Err(none()),
@@ -367,7 +367,7 @@ async fn take(app: &App, ctx: &Context, client: &ClientId, redirect: &str, verif
     ctx.known_as("session", f.session.as_str());
     let session = app.store.session(&f.session).await?.ok_or(dead("no session"))?;
     let ground = Ground::of(&session, &[], &f.scopes);
-    let (permit, vetoes) = gate_in_session(app, Product::Tokens, client, &ground, now).await?;
+    let (permit, vetoes) = gate_in_session(app, Product::Tokens, client, &session, &ground, now).await?;
     let grant = Grant {
         id: code.grant(),
         version: 0,

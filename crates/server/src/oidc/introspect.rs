@@ -149,7 +149,7 @@ async fn renewable(app: &App, r: &Incoming, caller: &Client, token: &RefreshToke
     let session = app.store.session(&grant.session).await?.ok_or_else(dead)?;
     let f = &grant.facts;
     let (permit, _) =
-        gate_in_session(app, Product::Introspection, &caller.id, &Ground::of(&session, &f.acr_values, &f.scopes), now).await?;
+        gate_in_session(app, Product::Introspection, &caller.id, &session, &Ground::of(&session, &f.acr_values, &f.scopes), now).await?;
     let told = json!({
         "active": true,
         "iss": app.config.issuer,

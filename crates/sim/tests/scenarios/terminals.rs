@@ -4,7 +4,7 @@ use countersign_device::http::{Call, Prover};
 use countersign_device::keys::Folder;
 use countersign_device::terminal::Registered;
 use countersign_device::{Fault, Http, Phone, SoftwareKey, Terminal};
-use countersign_sim::stage::{Attempt, Scene, Settings, Stage, place};
+use countersign_sim::stage::{Agent, Attempt, Program, Scene, Settings, Stage, place};
 use countersign_store::{Query, Statement};
 use countersign_wire::message::{Open, RegisterTerminal};
 use countersign_wire::statement::Near;
@@ -20,6 +20,10 @@ const RULES: &str = r#"
 forbid (principal, action == Action::"open", resource == Client::"office")
 unless { context.terminal.attested && context.terminal.class == "kiosk" };
 
+@id("nobody-begins-there")
+forbid (principal, action == Action::"open", resource)
+when { [Client::"other-tv", Client::"bare-hotline", Client::"gate"].contains(resource) };
+
 @id("stock-on-registered-screens")
 @say("Use one of the shop's own screens.")
 forbid (principal, action in [Action::"approve"], resource == Client::"stock")
@@ -28,7 +32,7 @@ unless { context.terminal.registered };
 @id("refund-at-tills")
 forbid (principal, action == Action::"unlock", resource)
 when { context.scope == "refund" }
-unless { context.terminal.registered && context.terminal.class == "till" };
+unless { context.terminal.registered && context.terminal.class == "till" && !context.terminal.moved };
 "#;
 
 pub(crate) fn settings() -> Settings {
@@ -40,7 +44,7 @@ pub(crate) fn settings() -> Settings {
     );
     std::fs::write(&rules, format!("{shipped}{RULES}")).unwrap();
     let more = format!(
-        "policies = \"{}\"\n[terminals.sites.market]\nnetworks = [\"10.77.0.0/16\"]\n\
+        "policies = \"{}\"\n[terminals.sites.market]\nnetworks = [\"10.77.0.0/16\"]\n[terminals.sites.harbour]\nnetworks = [\"10.78.0.0/16\"]\n\
          [terminals.classes.till.kiosk]\nclient = \"till\"\nscopes = [\"openid\", \"profile\"]\nstart = \"http://127.0.0.1/\"\n",
         rules.display()
     );
@@ -75,7 +79,7 @@ fn name() -> String {
     format!("Till {}", place())
 }
 
-fn folder(dir: &tempfile::TempDir) -> Folder {
+pub(crate) fn folder(dir: &tempfile::TempDir) -> Folder {
     Folder::open(&dir.path().join("terminal")).unwrap()
 }
 
@@ -88,7 +92,7 @@ pub(crate) async fn till(scene: &Scene<'_>, here: &str, class: &str, site: Optio
 }
 
 /// The same terminal with another browser: its cookies are gone, its key is not.
-fn again(scene: &Scene<'_>, here: &str, dir: &tempfile::TempDir) -> Terminal {
+pub(crate) fn again(scene: &Scene<'_>, here: &str, dir: &tempfile::TempDir) -> Terminal {
     Terminal::of(scene.http(here), Registered::load(folder(dir), None).unwrap()).unwrap()
 }
 
@@ -206,6 +210,54 @@ async fn a3_rules_demand_registered_or_attested_screens_at_the_opening_and_at_th
     let (till, _kept, _) = till(&scene, &here, "till", Some("market")).await;
     let attempt = open(&scene, till, "stock", "openid").await;
     scene.sign_in(&phone, &attempt).await;
+}
+
+#[tokio::test]
+async fn a3_what_rules_let_nobody_begin_begins_in_no_way() {
+    let scene = stage().scene().await;
+    let here = market();
+    let (link, login) = scene.invitation("Nirgends").await;
+    let phone = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
+    let raw = scene.raw(&here);
+    // A passkey on an unknown screen, where only attested kiosks begin.
+    let unknown = scene.terminal(&here);
+    let (_, page) = scene.arrive(&unknown, "office", "openid").await;
+    let mut ask = unknown.passkey_options(&page).await.unwrap();
+    ask.allow = vec![phone.passkey.about.id.clone()];
+    scene.refused(unknown.passkey(&page, &phone.assert(&ask).unwrap()).await.map(|_| ()), "denied").await;
+    assert!(phone.overview().await.unwrap().sessions.is_empty());
+    // A client that asks for a code, one that names a person, and an agent that calls a tool.
+    let told = Program::new(raw.clone(), "other-tv").ask(&[("scope", "openid")]).await;
+    assert_eq!(told.code(), "access_denied", "{}", told.json());
+    let told = Program::new(raw.clone(), "bare-hotline").with_secret().call(&[("scope", "openid"), ("login_hint", &login)]).await;
+    assert_eq!(told.code(), "access_denied", "{}", told.json());
+    let agent = Agent::new(&scene, &here).await;
+    let token = agent.robot.token(&raw, "read").await;
+    let told = agent.call(&raw, &token, "refund", &json!({"order": "A-1"})).await;
+    assert_eq!((&told["decision"], &told["context"]["reason"]), (&json!(false), &json!("denied")), "{told}");
+    for phone in [&phone, &agent.phone] {
+        assert!(phone.pending().await.unwrap().pending.is_empty(), "somebody was asked");
+    }
+    let lines = scene.log().await;
+    let refused = lines.iter().filter(|l| l.text.contains("nobody-begins-there") && l.body["facts"]["step"] == "open");
+    assert_eq!(refused.count(), 3);
+}
+
+#[tokio::test]
+async fn a7_a_session_knows_at_once_that_its_terminal_stands_elsewhere() {
+    let scene = stage().scene().await;
+    let here = market();
+    let phone = scene.phone("Umzug", &here).await;
+    let (terminal, _dir, id) = till(&scene, &here, "till", Some("market")).await;
+    let attempt = open(&scene, terminal, "till", "openid refund").await;
+    let redirect = scene.sign_in(&phone, &attempt).await;
+    assert_eq!(tokens(&scene, &attempt, redirect.as_str()).await.unwrap().scope.as_deref(), Some("openid refund"));
+    // The operator says that it belongs somewhere else: it speaks from where it did.
+    stage().command(&["terminal", "rename", &id, "--site", "harbour"]).unwrap();
+    let (flow, page) = scene.arrive(&attempt.terminal, "till", "openid refund").await;
+    let next = attempt.terminal.resume(&page).await.unwrap().next;
+    let attempt = Attempt { flow, page, ..attempt };
+    assert_eq!(tokens(&scene, &attempt, &next).await.unwrap().scope.as_deref(), Some("openid"));
 }
 
 #[tokio::test]

@@ -113,6 +113,11 @@ impl Write {
             [t.id.as_str().into(), t.version.into(), facts.name.as_str().into(), json(facts).into()],
         ))
     }
+    /// Somebody else signs in at a terminal: of two who do at the same moment, one is judged anew.
+    pub fn terminal_taken(t: &Terminal) -> Write {
+        let sql = "UPDATE terminal SET version = version + 1 WHERE id = $1 AND version = $2";
+        Write(Statement::one(sql, [t.id.as_str().into(), t.version.into()]))
+    }
     /// A terminal opens. Its counter goes on or nothing is kept; no version moves, so that what runs there stays as
     /// it is.
     pub fn terminal_opened(id: &TerminalId, counter: i64, at: Time) -> Write {

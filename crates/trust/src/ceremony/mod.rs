@@ -21,7 +21,7 @@ use crate::Refusal;
 use crate::ceremony::collect::Collects;
 use crate::acr::Earned;
 use crate::audit::Kind;
-use crate::policy::Denied;
+use crate::policy::{Denied, MayBegin};
 use crate::terminal::AtTerminal;
 use countersign_wire::code::Direction;
 use countersign_wire::statement::{Asked, Asker, Boundary, Channel, Demanded, Near, Purpose, Rights};
@@ -315,7 +315,7 @@ impl Step {
 
 impl Ceremony {
     /// A new ceremony, open for as long as its typed code; a QR code dies earlier, by its frames.
-    pub fn open(opening: Opening) -> Ceremony {
+    pub fn open(opening: Opening, _: MayBegin) -> Ceremony {
         let most_s = if opening.push { limits::PUSH_S } else { limits::USER_CODE_S };
         let life_s = opening.collects.as_ref().map_or(most_s, |c| c.life_s.min(most_s));
         let until = opening.at.plus_s(life_s);

@@ -172,6 +172,10 @@ impl Denied {
     }
 }
 
+/// Rules let this begin. Only [`PolicySet::opens`] makes one, and nothing begins without.
+#[derive(Clone, Copy, Debug)]
+pub struct MayBegin(());
+
 /// One Cedar decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -359,6 +363,14 @@ impl PolicySet {
         }
         decision.policies.sort();
         decision
+    }
+
+    /// Judges whether a screen, or a client, may begin at all. Who will approve is not known yet.
+    pub fn opens(&self, facts: &Facts) -> Result<MayBegin, Denied> {
+        match self.rule(Action::Open, facts, None, &[]) {
+            Ruling::Allow(_) => Ok(MayBegin(())),
+            Ruling::Deny(denied) => Err(denied),
+        }
     }
 
     /// Judges an action and, if allowed, which of the asked scopes stay and for how long.

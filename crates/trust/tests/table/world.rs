@@ -1,10 +1,11 @@
 //! Ceremonies in every place of the table, and every command that can meet them.
 
+use std::sync::LazyLock;
 use countersign_trust::ceremony::decide::Proven;
 use countersign_trust::ceremony::redeem::Passed;
 use countersign_trust::ceremony::scan::ScanBy;
 use countersign_trust::ceremony::{Ceremony, Opening, Step};
-use countersign_trust::policy::{Allowed, Denied, Ruling};
+use countersign_trust::policy::{Allowed, Denied, Facts, MayBegin, PolicySet, Ruling};
 use countersign_trust::Refusal;
 use countersign_trust::verdict::Setting;
 use countersign_wire::code::Direction;
@@ -256,8 +257,14 @@ pub fn open(kind: Kind) -> Ceremony {
         terminal: None,
         badge: None,
         at: T0,
-    })
+    }, *MAY)
 }
+
+/// What rules that let everything begin say.
+static MAY: LazyLock<MayBegin> = LazyLock::new(|| {
+    let open = PolicySet::compile("permit (principal is Person, action == Action::\"open\", resource);").unwrap();
+    open.opens(&Facts::default()).unwrap()
+});
 
 /// Device `n`; number 1 is the scanner of every scanned place.
 pub fn device(n: u8) -> DeviceId {

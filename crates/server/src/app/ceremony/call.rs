@@ -6,7 +6,7 @@
 //! 3. [`spend`] takes an approval of exactly this call, by the one gate, once, in the commit that records the
 //!    call. Any other argument is another digest.
 
-use super::open::{Minted, Opener, offer};
+use super::open::{Beginning, Minted, Opener, begun, may_begin, offer};
 use super::redeem::{claimed_at_once, pass, setting};
 use super::{Around, keep};
 use crate::app::issue::Vetoes;
@@ -14,7 +14,6 @@ use crate::app::once::hashed;
 use crate::app::{App, Context, Fault};
 use countersign_store::{Commit, Write};
 use countersign_trust::Refusal;
-use countersign_trust::audit::Kind;
 use countersign_trust::ceremony::redeem::Passed;
 use countersign_trust::ceremony::{Ceremony, End, Opening, State};
 use countersign_trust::client::Client;
@@ -85,17 +84,21 @@ pub async fn open(app: &App, ctx: &Context, asked: Offer<'_>) -> Result<(Ceremon
     if app.store.is_stopped(source, jkt.as_str(), caller.id.as_str(), Some(person), now).await? {
         return Err(Fault::because(Refusal::Denied, "an agent that this person stopped"));
     }
+    let txn = app.txn(now);
+    let details = [detail];
+    let what = Beginning { client: Some(caller), purpose: Purpose::ToolCall, details: &details, met: None, collector: None, txn: &txn };
+    let may = may_begin(app, ctx, &what).await?;
     let login = app.store.named(person).await?.ok_or(Fault::because(Refusal::Denied, "nobody to ask"))?.login;
     let minted = Minted::new(app, &Opener::Program, now)?;
     let (offered, places) = offer(app, &login, &caller.id, &minted.id, now).await?;
-    let ceremony = Ceremony::open(Opening {
+    let opening = Opening {
         id: minted.id.clone(),
-        txn: app.txn(now),
+        txn,
         purpose: Purpose::ToolCall,
         flow: None,
         asker: Asker { id: caller.id.clone(), name: caller.name.clone(), redirect_host: host },
         boundary: Boundary::Approval,
-        asked: Asked { hash: digest.to_owned(), scopes: Vec::new(), details: vec![detail], message: None },
+        asked: Asked { hash: digest.to_owned(), scopes: Vec::new(), details: details.into(), message: None },
         acr_values: Vec::new(),
         jkt,
         // Nobody comes for it with a secret.
@@ -114,16 +117,9 @@ pub async fn open(app: &App, ctx: &Context, asked: Offer<'_>) -> Result<(Ceremon
         recovers: None,
         raises: None,
         at: now,
-    });
-    let o = &ceremony.opening;
-    let mut event = app
-        .event(Kind::CeremonyOpened, &o.txn, now)
-        .fact("purpose", o.purpose.as_str())
-        .fact("boundary", o.boundary.as_str())
-        .fact("push", true)
-        .fact("workload", source);
-    event.ceremony = Some(o.id.clone());
-    event.client = Some(caller.id.clone());
+    };
+    let (ceremony, event) = begun(app, opening, may);
+    let event = event.fact("workload", source);
     let mut commit = Commit::new(event);
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&minted.handle), None)).writes(places);
     app.commit(commit).await?;

@@ -6,19 +6,18 @@
 //! 3. [`find`] knows the secret again, for its own client alone; [`collect`] takes what was approved
 //!    through the gate, once. What comes with it goes into the same commit ([`Collected::keep`]).
 
-use super::open::{Minted, Opener, offer, room};
+use super::open::{Beginning, Minted, Opener, begun, may_begin, offer, room};
 use super::redeem::{claimed_at_once, here, origins, pass, setting, shown};
 use super::{Around, keep};
 use crate::app::issue::Vetoes;
 use crate::app::once::{burn, hashed};
-use crate::app::sessions::{self, Begun as Opened, Started};
+use crate::app::sessions::{self, Begun as Opened, By, Started};
 use crate::app::{App, Context, Fault};
 use crate::config::Origin;
 use crate::oidc::ping;
 use countersign_store::sql::{Counter, Named, StoredClient};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::{Refusal, limits};
-use countersign_trust::audit::Kind;
 use countersign_trust::ceremony::collect::{Binding, ClientGrant, Collects};
 use countersign_trust::ceremony::redeem::Passed;
 use countersign_trust::ceremony::{Approved, Ceremony, End, Opening, State, Step};
@@ -72,6 +71,16 @@ pub struct Begun {
 pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around) -> Result<Begun, Fault> {
     let now = ctx.now;
     let client = &asking.client.client;
+    let txn = app.txn(now);
+    let what = Beginning {
+        client: Some(client),
+        purpose: Purpose::SignIn,
+        details: &asking.asked.details,
+        met: None,
+        collector: Some(asking.collects.by),
+        txn: &txn,
+    };
+    let may = may_begin(app, ctx, &what).await?;
     // Without a key of its own nothing may ever pass for the terminal's.
     let jkt = asking.proof.map_or_else(|| Thumbprint::from_digest(&app.random()), |p| p.jkt.clone());
     // Who authenticated is counted by its name; a backend asks for many people from one address.
@@ -81,7 +90,6 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
     let budgets = room(app, ctx, &jkt, &client.id, &source, by_source.then_some(source.as_str())).await?;
     let minted = Minted::new(app, &Opener::Program, now)?;
     let code = format!("{}.{}", minted.id, minted.collector.as_deref().unwrap_or_default());
-    let by = asking.collects.by;
     let push = asking.offer.is_some();
     let person = asking.offer.map(|named| named.person.id.clone());
     let Offered { to, writes: places } = match asking.offer {
@@ -93,9 +101,9 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
         digits: u8::try_from(digits.len()).unwrap_or(u8::MAX),
         mac: digits_mac(minted.k.1.expose(), &minted.id, digits),
     });
-    let ceremony = Ceremony::open(Opening {
+    let opening = Opening {
         id: minted.id.clone(),
-        txn: app.txn(now),
+        txn,
         purpose: Purpose::SignIn,
         flow: None,
         asker: Asker { id: client.id.clone(), name: client.name.clone(), redirect_host: host(client.redirect_uris.first()) },
@@ -118,18 +126,8 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
         terminal: None,
         badge: None,
         at: now,
-    });
-    let o = &ceremony.opening;
-    let mut event = app
-        .event(Kind::CeremonyOpened, &o.txn, now)
-        .fact("purpose", o.purpose.as_str())
-        .fact("boundary", o.boundary.as_str())
-        .fact("push", o.push)
-        .fact("quiet", o.push && o.offered.is_none())
-        .fact("grant", by.grant.as_str())
-        .fact("collector", by.as_str());
-    event.ceremony = Some(o.id.clone());
-    event.client = Some(client.id.clone());
+    };
+    let (ceremony, event) = begun(app, opening, may);
     let mut commit = Commit::new(event);
     let code_hash = hashed(minted.user_code.as_bytes());
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&minted.handle), (!push).then_some(code_hash.as_str())));
@@ -236,6 +234,7 @@ pub async fn collect(app: &App, ctx: &Context, c: &Ceremony) -> Result<Collected
         return Err(refusal.into());
     }
     let Opened { session, write, event, .. } = sessions::begin(app, &permit, &vetoes, started(c, approved, id, &setting, origins(app, ctx, c)), None, ctx.now);
+    let vetoes = vetoes.in_session(app, &session, ctx.now).await?;
     let mut around = Around::by(&scan.person, &scan.device);
     around.guards.extend(vetoes.guards());
     around.also((vec![write], vec![event]));
@@ -249,7 +248,7 @@ fn started(c: &Ceremony, approved: &Approved, id: SessionId, setting: &Setting, 
     Started {
         id,
         txn: c.opening.txn.clone(),
-        ceremony: Some(c.opening.id.clone()),
+        by: By::Ceremony(c.opening.id.clone()),
         jkt: c.opening.jkt.clone(),
         earned: approved.earned,
         attested: approved.attested,
@@ -268,6 +267,7 @@ impl Collected {
     /// Keeps it with what was made of it, or nothing at all.
     pub async fn keep(mut self, app: &App, ctx: &Context, c: &Ceremony, also: Around) -> Result<(), Fault> {
         self.around.guards.extend(also.guards);
+        self.around.before = self.around.before.into_iter().chain(also.before).min();
         self.around.also((also.writes, also.events));
         keep(app, ctx, c, self.step, self.around).await
     }

@@ -9,13 +9,15 @@ use crate::app::terminals::{self, Met};
 use crate::app::{App, Context, Fault, badges, sessions};
 use countersign_store::sql::{Badge, Counter};
 use countersign_store::{Commit, Table, Write};
-use countersign_trust::audit::Kind;
+use countersign_trust::audit::{Event, Kind};
+use countersign_trust::ceremony::collect::{Collector, Collects};
 use countersign_trust::ceremony::{Ceremony, Opening, Raises};
-use countersign_trust::policy::{Action, Facts, OWN, Ruling};
+use countersign_trust::client::Client;
+use countersign_trust::policy::{Facts, MayBegin, OWN};
 use countersign_trust::{Refusal, detail, limits};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{Open, Opened};
-use countersign_wire::statement::{Asked, Asker, Boundary, Purpose};
+use countersign_wire::statement::{Asked, Asker, Boundary, Detail, Purpose};
 use countersign_wire::{
     CeremonyId, ClientId, PersonId, RequestId, Secret, Thumbprint, Time, TxnId, b64, code, frame, limits as protocol, mac,
 };
@@ -44,6 +46,21 @@ struct Wanted {
     terminal: Option<Met>,
     badge: Option<Badge>,
     guards: Vec<(Table, String, i64)>,
+    /// As registered; `None` where Countersign itself asks.
+    client: Option<Client>,
+}
+
+impl Wanted {
+    fn beginning(&self) -> Beginning<'_> {
+        Beginning {
+            client: self.client.as_ref(),
+            purpose: self.purpose,
+            details: &self.asked.details,
+            met: self.terminal.as_ref(),
+            collector: None,
+            txn: &self.txn,
+        }
+    }
 }
 
 /// What is made for one opening. Of handle, collector and typed code the store keeps only hashes.
@@ -103,13 +120,16 @@ pub(crate) async fn attempt_open(
     let now = ctx.now;
     let terminal = match body.counter {
         Some(counter) => Some(terminals::opens(app, ctx, proof, counter).await?),
+        None if app.store.terminal_by_key(&proof.jkt).await?.is_some() => {
+            return Err(Fault::because(Refusal::Denied, "a terminal's key without its counter"));
+        }
         None => None,
     };
     let mut wanted = wanted(app, ctx, opener, body, terminal).await?;
     if !body.badge.is_empty() {
         worn(app, ctx, body, &mut wanted).await?;
     }
-    begins(app, ctx, &wanted).await?;
+    let may = may_begin(app, ctx, &wanted.beginning()).await?;
     if body.raise {
         raise(app, ctx, proof, cookie, &mut wanted).await?;
     }
@@ -133,18 +153,8 @@ pub(crate) async fn attempt_open(
     abandon_previous(app, ctx, &minted.collector_hash, body.prev.as_deref(), &mut around).await?;
     let counted = wanted.terminal.as_ref().zip(body.counter).map(|(m, counter)| Write::terminal_opened(&m.terminal.id, counter, now));
     around.guards.extend(wanted.terminal.as_ref().map(|m| on_terminal(&m.terminal)));
-    let ceremony = Ceremony::open(Opening { offered, push: body.offer.is_some(), ..opening(ctx, proof, &minted, wanted) });
+    let (ceremony, mut event) = begun(app, Opening { offered, push: body.offer.is_some(), ..opening(ctx, proof, &minted, wanted) }, may);
     let o = &ceremony.opening;
-    let mut event = app
-        .event(Kind::CeremonyOpened, &o.txn, now)
-        .fact("purpose", o.purpose.as_str())
-        .fact("boundary", o.boundary.as_str())
-        .fact("push", o.push);
-    event.ceremony = Some(o.id.clone());
-    event.client = super::client_of(&ceremony);
-    if let Some(at) = &o.terminal {
-        event = event.fact("terminal", at.id.as_str());
-    }
     if let Some(device) = &o.badge {
         event = event.fact("badge", true);
         event.device = Some(device.clone());
@@ -205,21 +215,55 @@ async fn worn(app: &App, ctx: &Context, body: &Open, wanted: &mut Wanted) -> Res
     Ok(())
 }
 
-/// Whether policy lets this screen begin at all. Who will scan is not known yet.
-async fn begins(app: &App, ctx: &Context, wanted: &Wanted) -> Result<(), Fault> {
-    let client = match &wanted.flow {
-        None if wanted.purpose.is_own() => None,
-        _ => app.client(&wanted.asker.id).await?,
+/// What is known of whatever wants to begin.
+pub(in crate::app) struct Beginning<'a> {
+    /// For whom; `None` where Countersign itself asks.
+    pub client: Option<&'a Client>,
+    /// What for.
+    pub purpose: Purpose,
+    /// What is asked beside scopes.
+    pub details: &'a [Detail],
+    /// At which registered terminal.
+    pub met: Option<&'a Met>,
+    /// The client that would collect.
+    pub collector: Option<Collector>,
+    /// Transaction of the log.
+    pub txn: &'a TxnId,
+}
+
+/// Whether policy lets it begin at all: every ceremony, and a passkey on the screen. Who will approve is not known yet.
+pub(in crate::app) async fn may_begin(app: &App, ctx: &Context, what: &Beginning<'_>) -> Result<MayBegin, Fault> {
+    let &Beginning { client, purpose, details, met, collector, txn } = what;
+    let facts = Facts::opening(client, purpose, detail::types(details), met.map(|m| (&m.terminal, m.at.stands)), ctx.now).collected(collector);
+    let denied = match app.policies.current().opens(&facts) {
+        Ok(may) => return Ok(may),
+        Err(denied) => denied,
     };
-    let client = client.as_ref().map(|c| &c.client);
-    let met = wanted.terminal.as_ref();
-    let facts = Facts::opening(client, wanted.purpose, detail::types(&wanted.asked.details), met.map(|m| (&m.terminal, m.at.stands)), ctx.now);
-    let Ruling::Deny(denied) = app.policies.current().rule(Action::Open, &facts, client, &[]) else { return Ok(()) };
     noise::admit(app, ctx, What::Refusal, denied.refusal.code())?;
-    let mut event = terminals::not_here(app, ctx, &wanted.txn, met, &denied);
+    let mut event = terminals::not_here(app, ctx, txn, met, &denied);
     event.client = client.map(|c| c.id.clone());
     app.commit(Commit::new(event)).await?;
     Err(Fault::because(denied.refusal, "policy").recorded())
+}
+
+/// A ceremony that begins, and its record.
+pub(super) fn begun(app: &App, opening: Opening, may: MayBegin) -> (Ceremony, Event) {
+    let ceremony = Ceremony::open(opening, may);
+    let o = &ceremony.opening;
+    let mut event = app
+        .event(Kind::CeremonyOpened, &o.txn, o.at)
+        .fact("purpose", o.purpose.as_str())
+        .fact("boundary", o.boundary.as_str())
+        .fact("push", o.push);
+    event.ceremony = Some(o.id.clone());
+    event.client = super::client_of(&ceremony);
+    if let Some(at) = &o.terminal {
+        event = event.fact("terminal", at.id.as_str());
+    }
+    if let Some(Collects { by, .. }) = &o.collects {
+        event = event.fact("grant", by.grant.as_str()).fact("collector", by.as_str()).fact("quiet", o.push && o.offered.is_none());
+    }
+    (ceremony, event)
 }
 
 /// Whether there is room to open for this client now: the budgets that the commit counts. `who` has one of its own.
@@ -323,6 +367,7 @@ async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open, terminal
             (Table::Request, request.facts.id.to_string(), request.version),
             (Table::Client, client.client.id.to_string(), client.version),
         ],
+        client: Some(client.client),
     })
 }
 
@@ -356,6 +401,7 @@ async fn kiosk_wanted(app: &App, ctx: &Context, met: Met) -> Result<Wanted, Faul
         terminal: Some(met),
         badge: None,
         guards: vec![(Table::Client, client.client.id.to_string(), client.version)],
+        client: Some(client.client),
     })
 }
 
@@ -395,6 +441,7 @@ fn own_wanted(app: &App, ctx: &Context, purpose: Purpose, hash: [u8; 32], messag
         terminal: None,
         badge: None,
         guards: Vec::new(),
+        client: None,
     })
 }
 

@@ -4,7 +4,7 @@ use super::terminal::{Holder, held};
 use super::{Around, client_of, is_stopped, keep, recover};
 use crate::app::once::{hashed, refuse_if_burnt};
 use crate::app::issue::{Ground, Vetoes, gate};
-use crate::app::sessions::{self, Begun, Fresh, Started};
+use crate::app::sessions::{self, Begun, By, Fresh, Started};
 use crate::app::{App, Context, Fault, enrol, observe, once, terminals};
 use crate::config::Origin;
 use countersign_store::Write;
@@ -110,7 +110,6 @@ pub(super) async fn pass(
         return Err(Fault::because(Refusal::Denied, "this screen is in quarantine for this person"));
     }
     let ground = Ground {
-        session: None,
         earned: approved.earned,
         acr_values: &c.opening.acr_values,
         scopes: &approved.scan.rights.scopes,
@@ -143,7 +142,7 @@ async fn sign_in(
     let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, client.as_ref()).await?;
     // A terminal that went elsewhere meanwhile is not where it was when it opened.
     let terminal = terminals::of_opening(app, &c.opening, Some(ctx.address)).await?;
-    let vetoes = Vetoes { terminal, ..vetoes };
+    let vetoes = vetoes.standing(terminal);
     let (permit, allowed) = match pass(app, ctx, c, approved, &vetoes, Product::Session).await {
         Ok(passed) => passed,
         Err(fault) => return refuse_at_gate(app, ctx, c, proof, fault).await,
@@ -179,7 +178,7 @@ async fn sign_in(
         Started {
             id,
             txn: c.opening.txn.clone(),
-            ceremony: Some(c.opening.id.clone()),
+            by: By::Ceremony(c.opening.id.clone()),
             jkt: proof.jkt.clone(),
             earned: approved.earned,
             attested: approved.attested,
@@ -196,19 +195,23 @@ async fn sign_in(
         ctx.now,
     );
     let mut around = Around::by(&scan.person, &scan.device).burn(proof);
-    around.guards.extend(vetoes.guards());
     around.also((vec![write], vec![event]));
+    let leaves = vetoes.terminal.as_ref().filter(|_| raised.is_none()).map(|(t, _)| (t.clone(), scan.person.clone()));
     // A session that was there before is not taken back because its client was slow; a page of our own has nothing
     // to fetch.
     let own = client.as_ref().is_some_and(|c| c.as_str() == operator::CLIENT) && !greet;
     let step = if raised.is_some() || own { claimed_at_once(step) } else { step };
     let mut next = None;
     if let (false, Some(request)) = (greet, &request) {
-        let (code, writes, event) = sessions::code(app, &session, request, raised.is_none().then_some(&c.opening.id), &vetoes, ctx.now)?;
+        let vetoes = vetoes.in_session(app, &session, ctx.now).await?;
+        around.guards.extend(vetoes.guards());
+        let (code, writes, event) = sessions::code(app, request, raised.is_none().then_some(&c.opening.id), &vetoes, ctx.now)?;
         around.also((writes, vec![event]));
         next = Some(code);
+    } else {
+        around.guards.extend(vetoes.guards());
     }
-    let leaves = c.opening.terminal.as_ref().filter(|_| raised.is_none()).map(|t| (&t.id, &scan.person));
+    let leaves = leaves.as_ref().map(|(t, person)| (t, person));
     let browser = hashed(holder.collector.as_bytes());
     around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), leaves, &cookies, ctx.now).await?);
     keep(app, ctx, c, step, around).await?;
@@ -288,11 +291,11 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         let c = app.store.ceremony(&id).await?.ok_or_else(none)?;
         let f = &session.facts;
         let client = client_of(&c);
-        let vetoes = Vetoes::of(app, f, client.as_ref()).await?;
+        let vetoes = Vetoes::of(app, &session, client.as_ref(), ctx.now).await?;
         let mut around = Around::by(&f.person, &f.device).burn(proof);
         let Some(flow) = &c.opening.flow else {
             // An idle screen took it: the session is there, and nobody waits for a code.
-            gate(app, Product::Decision, &vetoes, &Ground::of(&session, &[], &f.scopes), ctx.now)?;
+            gate(app, Product::Decision, &vetoes, &Ground::of(&session, &[], &f.scopes_at(None, ctx.now)), ctx.now)?;
             around.guards.extend(vetoes.guards());
             keep(app, ctx, &c, c.claim(ctx.now), around).await?;
             return Ok(Next { next: String::new() });
@@ -304,7 +307,7 @@ pub async fn go_on(app: &App, ctx: &Context, cid: &str, cookie: &str, proof: &Pr
         }
         let step = c.claim(ctx.now);
         let next = if step.answer.is_ok() {
-            let (next, writes, event) = sessions::code(app, &session, &request, None, &vetoes, ctx.now)?;
+            let (next, writes, event) = sessions::code(app, &request, None, &vetoes, ctx.now)?;
             around.guards.extend(vetoes.guards());
             around.also((writes, vec![event]));
             next

@@ -1,7 +1,7 @@
 //! A right that somebody else approves: asked for in a session, offered to the approver's devices, and given to the
 //! session by the approval itself. The terminal collects nothing: it holds its session already.
 
-use super::open::offer;
+use super::open::{Beginning, begun, may_begin, offer};
 use super::redeem::{claimed_at_once, pass, setting};
 use super::{Around, client_of, keep};
 use crate::app::issue::{Ground, Vetoes, gate_in_session};
@@ -76,16 +76,21 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
         rows: [Some(row("For", &holder.name)), ask.reason.as_deref().map(|r| row("Reason", r))].into_iter().flatten().collect(),
         asked: asked.clone(),
     };
+    let (txn, details) = (app.txn(now), [words]);
+    let met = vetoes.met(f);
+    let what =
+        Beginning { client: Some(&client.client), purpose: Purpose::Right, details: &details, met: met.as_ref(), collector: None, txn: &txn };
+    let may = may_begin(app, ctx, &what).await?;
     // Where the session's screen stood when it was opened: that is what the approver is near to, or not.
     let origin = match &f.ceremony {
         Some(id) => app.store.ceremony(id).await?.map(|c| c.opening),
         None => None,
     };
     let (source, address, kind) = origin.map_or_else(Default::default, |o| (o.source, o.address, o.terminal_kind));
-    let ceremony = Ceremony::open(Opening {
+    let opening = Opening {
         collector_hash: collector(ask.caller, &cid),
         id: cid,
-        txn: app.txn(now),
+        txn,
         purpose: Purpose::Right,
         flow: None,
         asker: Asker { id: client.client.id.clone(), name: client.client.name.clone(), redirect_host: String::new() },
@@ -93,7 +98,7 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
         asked: Asked {
             hash: b64::encode(&mac::h(asked.to_string().as_bytes())),
             scopes: vec![ask.scope.to_owned()],
-            details: vec![words],
+            details: details.into(),
             message: Some(holder.name),
         },
         acr_values: Vec::new(),
@@ -112,17 +117,10 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
         terminal: f.terminal.clone(),
         badge: None,
         at: now,
-    });
-    let o = &ceremony.opening;
-    let mut event = app
-        .session_event(Kind::CeremonyOpened, &o.txn, &f.id, now)
-        .fact("purpose", o.purpose.as_str())
-        .fact("boundary", o.boundary.as_str())
-        .fact("push", true)
-        .fact("scope", ask.scope)
-        .fact("asker", ask.caller.id.as_str());
-    event.ceremony = Some(o.id.clone());
-    event.client = Some(o.asker.id.clone());
+    };
+    let (ceremony, event) = begun(app, opening, may);
+    let mut event = event.fact("scope", ask.scope).fact("asker", ask.caller.id.as_str());
+    event.session = Some(f.id.clone());
     event.person = Some(f.person.clone());
     let mut commit = Commit::new(event);
     commit.write(Write::ceremony_opened(&ceremony, &hashed(&app.random::<16>()), None)).writes(places);
@@ -137,7 +135,7 @@ async fn offering(app: &App, session: &Session, scope: &str, now: Time) -> Resul
     for id in session.facts.clients.iter().take(CLIENTS) {
         let Some(stored) = app.client(id).await? else { continue };
         let Some(offered) = stored.client.offers(scope).filter(|o| !o.is_own()) else { continue };
-        let (_, vetoes) = gate_in_session(app, Product::Decision, id, &Ground::of(session, &[], &[]), now).await?;
+        let (_, vetoes) = gate_in_session(app, Product::Decision, id, session, &Ground::of(session, &[], &[]), now).await?;
         if !offered.is_for(vetoes.person.role) {
             return Err(Fault::because(Refusal::Denied, "a right beyond the role"));
         }
@@ -214,10 +212,7 @@ async fn given(app: &App, ctx: &Context, c: &Ceremony, approved: &Approved) -> R
     let reason = c.opening.asked.details.first().and_then(|d| d.rows.iter().find(|r| r.label == "Reason")).map(|r| r.value.clone());
     let right = rights::given(app, client, timed, giver, reason, now);
     let told = rights::told(&right);
-    let mut facts = session.facts.clone().with_rights([right], now);
-    if !facts.scopes.contains(scope) {
-        facts.scopes.push(scope.clone());
-    }
+    let facts = session.facts.clone().with_rights([right], now);
     let set = setting(app, &vetoes, c, scan);
     let step = claimed_at_once(c.redeem(&approved.jti, None, Ok(Passed { allowed: &allowed, setting: &set, near: &scan.near }), now));
     if step.answer.is_err() {

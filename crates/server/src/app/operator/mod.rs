@@ -98,7 +98,7 @@ impl Operator {
         let now = app.now();
         let scopes = [operator::SCOPE.to_owned()];
         let ground = Ground::of(&session, &[], &scopes);
-        let (permit, vetoes) = gate_in_session(app, Product::Decision, &id()?, &ground, now).await?;
+        let (permit, vetoes) = gate_in_session(app, Product::Decision, &id()?, &session, &ground, now).await?;
         operator::permit(wish, &permit, &vetoes.person, &session, now)
             .map_err(|refusal| Fault::because(refusal, "not an operator here and now"))?;
         ctx.known_as("session", session.facts.id.as_str());

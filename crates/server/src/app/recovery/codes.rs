@@ -7,7 +7,7 @@ use crate::app::noise::{self, What};
 use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::passkey::{Judged, ask, judge};
 use crate::app::people::is_login;
-use crate::app::{App, Context, Fault, enrol};
+use crate::app::{App, Context, Fault, devices, enrol};
 use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::Kind;
@@ -137,8 +137,8 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &UseCode, n: usi
         Err(NoCode::Replayed) => return refuse(app, ctx, Some(id), "a code used before").await,
     };
     let Ok(who) = active(app, id).await else { return refuse(app, ctx, Some(id), "the person is not active").await };
-    if app.store.device_by_key(&proof.jkt).await?.is_some() {
-        return refuse(app, ctx, Some(id), "a device key that is enrolled already").await;
+    if devices::is_key_taken(app, &proof.jkt).await? {
+        return refuse(app, ctx, Some(id), "a key that a device or a terminal has").await;
     }
     let txn = app.txn(now);
     let (given, facts, write) = ticket(app, id, Some(&proof.jkt), Vec::new(), &txn, now);

@@ -43,7 +43,7 @@ async fn resume(w: &World, answer: &Answer, key: &Key) -> Answer {
     resume_from(w, answer, key, "0.0.0.0").await
 }
 /// The same from another address.
-pub(super) async fn resume_from(w: &World, answer: &Answer, key: &Key, from: &str) -> Answer {
+pub(crate) async fn resume_from(w: &World, answer: &Answer, key: &Key, from: &str) -> Answer {
     let (flow, browser) = begun(answer);
     let path = format!("/sign-in/{flow}/resume");
     let proof = w.proof(key, "POST", &path, None);
@@ -146,9 +146,8 @@ async fn a_request_for_one_person_is_answered_by_nobody_else() {
             assert_eq!(silent.header("location").starts_with("/sign-in/"), good, "{more:?}");
             // Whatever way the person came, the code is made for nobody else.
             let request = w.request(&begun(&arrived).0).await;
-            let s = &w.session;
-            let vetoes = crate::app::issue::Vetoes::load(&w.app, &s.person, &s.device, &s.credential, Some(&request.facts.client));
-            let made = sessions::code(&w.app, &w.live().await, &request, None, &vetoes.await.unwrap(), w.app.now());
+            let vetoes = crate::app::issue::Vetoes::of(&w.app, &w.live().await, Some(&request.facts.client), w.app.now()).await.unwrap();
+            let made = sessions::code(&w.app, &request, None, &vetoes, w.app.now());
             assert_eq!(made.is_ok(), good);
         }
     }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod asked;
+pub(crate) mod asked;
 mod ciba;
 mod device;
 mod given;

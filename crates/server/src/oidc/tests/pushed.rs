@@ -245,9 +245,8 @@ async fn answers(w: &World, mode: &str) -> (String, String) {
             let ctx = crate::app::Context::new(app, [127, 0, 0, 1].into(), "test".into());
             sessions::cancel(app, &ctx, request.facts.id.as_str(), &cookie).await.unwrap().next
         } else {
-            let s = &w.session;
-            let vetoes = crate::app::issue::Vetoes::load(app, &s.person, &s.device, &s.credential, Some(&request.facts.client));
-            let (next, writes, event) = sessions::code(app, &w.live().await, &request, None, &vetoes.await.unwrap(), now).unwrap();
+            let vetoes = crate::app::issue::Vetoes::of(app, &w.live().await, Some(&request.facts.client), now).await.unwrap();
+            let (next, writes, event) = sessions::code(app, &request, None, &vetoes, now).unwrap();
             let mut commit = Commit::new(event);
             commit.writes(writes);
             app.commit(commit).await.unwrap();

@@ -62,7 +62,7 @@ async fn attempt(asked: &Asked<'_>, hash: &str, n: usize) -> Result<Value, Fault
     let acr_values = &request.facts.acr_values;
     let ground = Ground::of(&session, acr_values, &f.scopes).about(detail::types(&request.facts.details));
     let (permit, vetoes) =
-        gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
+        gate_in_session(app, Product::Tokens, &client.id, &session, &ground, now).await?;
     proof.into_iter().for_each(|p| r.trusts(&p.jkt));
     let resource = resource_of(params, client, request.facts.resource.as_deref())?;
     let first = First {

@@ -85,7 +85,8 @@ async fn attempt(asked: &Asked<'_>, grant: ClientGrant, text: &str, n: usize) ->
     let resource = resource_of(asked.params, client, granted)?;
     let taken = collect::collect(app, ctx, &c).await?;
     let o = &c.opening;
-    let ground = Ground::of(&taken.session, &o.acr_values, &taken.session.facts.scopes).about(detail::types(&o.asked.details));
+    let scopes = taken.session.facts.scopes_at(Some(client), ctx.now);
+    let ground = Ground::of(&taken.session, &o.acr_values, &scopes).about(detail::types(&o.asked.details));
     let permit = match gate(app, Product::Tokens, &taken.vetoes, &ground, ctx.now) {
         Ok((permit, _)) => permit,
         Err(fault) => return Err(collect::refused(app, ctx, &c, fault).await?),

@@ -70,7 +70,7 @@ async fn attempt(asked: &Asked<'_>, token: &RefreshToken, n: usize) -> Result<Re
     let acr_values = &grant.facts.acr_values;
     let ground = Ground::of(&session, acr_values, &scopes).about(detail::types_asked(&grant.facts.details));
     let (permit, vetoes) =
-        gate_in_session(app, Product::Tokens, &client.id, &ground, now).await?;
+        gate_in_session(app, Product::Tokens, &client.id, &session, &ground, now).await?;
     let granted = grant.facts.resource.as_deref().or(client.audience.as_deref());
     resource_of(asked.params, client, granted)?;
     jkt.into_iter().for_each(|jkt| r.trusts(jkt));
