@@ -41,6 +41,9 @@ const TOKEN_BYTES: usize = 8 * 1024;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
+const VERSION: &str = "mcp-protocol-version";
+/// From this revision on, a message must say in headers what it is.
+const SAYS: &str = "2026-07-28";
 /// Algorithms of proofs.
 const ALGS: &str = "ES256 EdDSA";
 
@@ -138,8 +141,11 @@ fn decoded(text: &str) -> Option<String> {
 /// the way to the tool, would take it for another call than the one that was judged.
 fn odd<'a>(headers: &'a HeaderMap, message: &Message) -> Option<&'a str> {
     let says = |name: &str, text: Option<String>| one(headers, name).map(|shown| shown.map(decoded)) == Ok(Some(text));
+    // Revisions are dates. What the server behind would refuse for a header that is missing need not be asked about.
+    let must = !matches!(one(headers, VERSION), Ok(revision) if revision.is_none_or(|r| r < SAYS));
     let fixed = [(METHOD, Some(message.method.as_str())), (NAME, message.name())];
-    let fixed = fixed.into_iter().filter(|(name, _)| headers.contains_key(*name)).find(|(name, said)| !says(name, said.map(str::to_owned)));
+    let read = |name: &str, said: Option<&str>| headers.contains_key(name) || must && said.is_some();
+    let fixed = fixed.into_iter().filter(|(name, said)| read(name, *said)).find(|(name, said)| !says(name, said.map(str::to_owned)));
     let repeats = |name: &str| match message.repeated(name.strip_prefix(PARAMETER)?) {
         Repeated::Nothing => None,
         Repeated::Text(text) => Some(says(name, Some(text))),

@@ -141,6 +141,9 @@ async fn x33_nothing_gets_through_a_gate_that_it_did_not_read_ask_about_and_writ
         (&north, [("mcp-param-n", "8")], 400),
         (&north, [("mcp-param-deep", "7")], 400),
         (&both, [("mcp-param-region", "south")], 400),
+        // Of a revision whose messages must say in headers what they are, these say nothing.
+        (&call, [("mcp-protocol-version", "2026-07-28")], 400),
+        (&ping, [("mcp-protocol-version", "2027-01-01")], 400),
         (&batch, [("x-a", "")], 400),
         (&"{".to_owned(), [("x-a", "")], 400),
         (&r#"{"jsonrpc":"2.0","id":"m-1","result":{}}"#.to_owned(), [("x-a", "")], 400),
