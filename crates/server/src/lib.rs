@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod mcp;
 pub mod oidc;
 pub mod pages;
+pub mod push;
 pub mod seal;
 pub mod serve;
 pub mod ssf;

@@ -46,6 +46,8 @@ mod posture;
 mod pushes;
 #[path = "attacks/races.rs"]
 mod races;
+#[path = "attacks/rings.rs"]
+mod rings;
 #[path = "attacks/lifecycle/mod.rs"]
 mod lifecycle;
 #[path = "attacks/result.rs"]

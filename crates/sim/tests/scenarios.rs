@@ -38,6 +38,8 @@ mod posture;
 mod remote;
 #[path = "scenarios/resources.rs"]
 mod resources;
+#[path = "scenarios/rings.rs"]
+mod rings;
 #[path = "scenarios/rights.rs"]
 mod rights;
 #[path = "scenarios/news.rs"]

@@ -76,6 +76,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0015_terminals",
         sql: include_str!("../migrations/0015_terminals.sql"),
     },
+    Migration {
+        id: "0016_subscriptions",
+        sql: include_str!("../migrations/0016_subscriptions.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

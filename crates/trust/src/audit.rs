@@ -92,6 +92,14 @@ kinds! {
     NewsHeard = "news.heard": ["DE.CM-06", "ID.RA-03", "PR.PS-04"],
     /// A device got the name that a managing system knows it by.
     DeviceManaged = "device.managed": ["ID.AM-01", "PR.AA-02", "PR.PS-04"],
+    /// A device wants to be told that something waits.
+    PushOn = "push.on": ["ID.AM-03", "PR.PS-04"],
+    /// A device is told no more.
+    PushOff = "push.off": ["ID.AM-03", "PR.PS-04"],
+    /// Devices were told that something waits.
+    PushTold = "push.told": ["RS.CO-02", "PR.PS-04"],
+    /// No device could be told.
+    PushFailed = "push.failed": ["RS.CO-02", "DE.CM-09", "PR.PS-04"],
     /// A client pushed an authorization request.
     RequestPushed = "request.pushed": ["PR.AA-03", "PR.PS-04"],
     /// An authorization request was accepted.

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod posture;
 pub mod presence;
 pub mod principal;
+pub mod quiet;
 pub mod recovery;
 pub mod refusal;
 pub mod right;

@@ -9,6 +9,18 @@ pub const OPENS_PER_CLIENT_MIN: i64 = 600;
 pub const PUSHES_PER_PERSON_HOUR: i64 = 10;
 /// Pushes waiting for one person at a time.
 pub const PUSHES_WAITING: usize = 3;
+/// Requests of one client in a row that a person did not approve; from then on they ring no phone for a while.
+pub const UNANSWERED_RINGS: i64 = 2;
+/// What "not me" counts for among them: silence at once, and longer than the screen is stopped.
+pub const RINGS_NOT_ME: i64 = 4;
+/// That while, seconds; twice as long with each further one.
+pub const QUIET_S: i64 = 300;
+/// Its longest, seconds: whoever is wanted once a day hears of it.
+pub const QUIET_MAX_S: i64 = 24 * 3600;
+/// What a browser gave in order to be told is kept for this long, seconds; its page gives it anew before.
+pub const SUBSCRIPTION_S: i64 = 60 * 86_400;
+/// Longest address of a push service, bytes: they carry a few hundred.
+pub const ENDPOINT_BYTES: usize = 1_024;
 /// Wrong user codes per device in 10 minutes.
 pub const WRONG_USER_CODES_10_MIN: i64 = 5;
 /// The same from one network: some people type badly at the same place.

@@ -34,6 +34,7 @@ pub mod subject;
 pub mod time;
 pub mod tpm;
 pub mod webauthn;
+pub mod webpush;
 pub mod x509;
 
 pub use id::*;

@@ -5,7 +5,7 @@ mod overview;
 mod posture;
 mod terminal;
 
-pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, RightItem, SessionItem, StandingItem, Story};
+pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, PushItem, RightItem, SessionItem, StandingItem, Story, Subscribe};
 pub use terminal::{BadgeMade, RegisterTerminal, Registered, TerminalAsked, TerminalReport, TerminalTpm};
 pub use posture::{PostureBody, PostureFact, PostureTaken, PostureView, TpmAsk, TpmSealed};
 

@@ -3,13 +3,21 @@
 use super::Phone;
 use crate::Fault;
 use countersign_wire::CeremonyId;
-use countersign_wire::message::{Invitation, Invite, Overview, Rename, Story};
+use countersign_wire::message::{Invitation, Invite, Overview, Rename, Story, Subscribe};
 use serde_json::json;
 
 impl Phone {
     /// Devices, sessions, activity, notices.
     pub async fn overview(&self) -> Result<Overview, Fault> {
         self.fetch("/device/overview").await
+    }
+    /// Wants to be told that something waits, by what a browser gave.
+    pub async fn subscribe(&self, given: &Subscribe) -> Result<(), Fault> {
+        self.tell("/device/push", given).await
+    }
+    /// No more.
+    pub async fn unsubscribe(&self) -> Result<(), Fault> {
+        self.tell("/device/push/end", &json!({})).await
     }
     /// Ends one session.
     pub async fn end(&self, session: &str) -> Result<(), Fault> {

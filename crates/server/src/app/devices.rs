@@ -4,6 +4,7 @@ use super::ceremony::ended_along;
 use super::people::name_of;
 use super::{App, Context, Fault, recovery, rights, sessions, signals};
 use super::issue::may_make;
+use crate::push;
 use countersign_store::sql::{Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
@@ -31,6 +32,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             notices: Vec::new(),
             recovery: None,
             badge: false,
+            push: None,
         });
     }
     let stored = app.store.devices_of(person).await?;
@@ -44,6 +46,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             made_at: set.facts.made_at.seconds(),
         }),
         badge: !app.store.terminals("", 1).await?.is_empty(),
+        push: push::view(app, by, now).await?,
         me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
         device: by.device.id.to_string(),
     })
@@ -141,7 +144,7 @@ fn item(d: &StoredDevice, by: &StoredDevice, now: Time) -> DeviceItem {
 }
 
 /// Who acts, read anew for every attempt, as facts that the commit is held to.
-pub(super) struct Acting {
+pub(crate) struct Acting {
     pub device: Device,
     pub person: Person,
 }
@@ -291,6 +294,7 @@ async fn fell(app: &App, target: &Device, to: DeviceState, now: Time, commit: &m
     if to != DeviceState::Suspended {
         commit.write(Write::credentials_ended(&target.id));
     }
+    commit.write(Write::push_unsubscribed(&target.id));
     commit.also(sessions::end_all_of_device(app, &target.id, to.as_str(), now).await?);
     cut(app, target, "device", now, commit).await
 }

@@ -6,7 +6,9 @@
 //!    [`PUBLISH_S`] before it signs anything, so that whoever keeps a copy of the set has it by then.
 //! 3. The predecessor stays published as `old` for [`KEEP_S`]: beyond every token it signed, and
 //!    beyond every session whose ID token may come back as a hint.
-//! 4. K is new every day. A new one is used only after [`K_LEAD_S`], when every node has read it;
+//! 4. The key that push services know us by (VAPID, RFC 8292) has the same life, but longer: [`VAPID_S`], and it serves as long as a
+//!    phone that subscribed with it is told anything. It signs nothing else, and nothing that it signed passes for ours.
+//! 5. K is new every day. A new one is used only after [`K_LEAD_S`], when every node has read it;
 //!    an old one is kept as long as a ceremony may name it.
 //!
 //! Nodes race to do this; a serial exists once, so one wins and the others read what it made.
@@ -20,7 +22,7 @@ use crate::seal::{Seal, SealFault};
 use countersign_store::sql::StoredKey;
 use countersign_store::{Commit, Store, StoreError, Write};
 use countersign_trust::audit::{Event, Kind};
-use countersign_trust::limits::{K_KEEP_S, K_ROTATE_S, RACES};
+use countersign_trust::limits::{K_KEEP_S, K_ROTATE_S, RACES, SUBSCRIPTION_S};
 use countersign_wire::jose::jws::Claims;
 use countersign_wire::jose::{Alg, Jws};
 use countersign_wire::{EventId, KeyId, Secret, Time, TxnId, mac};
@@ -36,6 +38,8 @@ pub const PUBLISH_S: i64 = 86_400;
 /// A predecessor stays published for this long after it last signed, seconds: the longest session
 /// (7 days) and a day more.
 pub const KEEP_S: i64 = 8 * 86_400;
+/// The key for push services signs for this long, seconds: with it every phone's page subscribes anew.
+pub const VAPID_S: i64 = 180 * 86_400;
 /// How long others may keep a copy of the key set, seconds.
 pub const JWKS_CACHE_S: i64 = 3_600;
 /// A new K is used after this, seconds: nodes read the keys several times within it.
@@ -44,6 +48,7 @@ pub const K_LEAD_S: i64 = 120;
 const K_BYTES: usize = 32;
 
 const SIGN: &str = "sign";
+const VAPID: &str = "vapid";
 const K: &str = "K";
 
 /// The keys of this node, as last read.
@@ -60,6 +65,7 @@ struct Ring {
     /// Serial of the K in use.
     serial: i64,
     signing: Vec<Arc<SigningKey>>,
+    vapid: Vec<Arc<SigningKey>>,
     /// What our own tokens say whose signatures were found good, by digest; forgotten with the ring.
     verified: Mutex<HashMap<[u8; 32], Claims>>,
 }
@@ -139,10 +145,26 @@ impl Keys {
         self.tend(store, store.now(), &[alg]).await
     }
 
+    /// Makes sure that there is a key for push services.
+    pub async fn ensure_vapid(&self, store: &Store) -> Result<(), KeysFault> {
+        if self.vapid().is_some() {
+            return Ok(());
+        }
+        self.tended(store, store.now(), |stored, now| {
+            let vapid = of_purpose(stored, VAPID);
+            plan_signing(&vapid, &PUSHING, Alg::ES256, now)
+        })
+        .await
+    }
+
     async fn tend(&self, store: &Store, now: Time, wanted: &[Alg]) -> Result<(), KeysFault> {
+        self.tended(store, now, |stored, now| plan(stored, wanted, now)).await
+    }
+
+    async fn tended(&self, store: &Store, now: Time, plan: impl Fn(&[StoredKey], Time) -> Vec<Step>) -> Result<(), KeysFault> {
         for _ in 0..RACES {
             let stored = store.keys().await?;
-            let plan = plan(&stored, wanted, now);
+            let plan = plan(&stored, now);
             if plan.is_empty() {
                 return self.read(&stored, now);
             }
@@ -226,7 +248,7 @@ impl Keys {
                     None => Arc::new(ServerKey { id: key.id.clone(), serial: key.serial, secret: open()? }),
                 });
             } else if let Some(alg) = Alg::parse(&key.alg) {
-                let known = before.signing.iter().find(|k| k.signer.kid() == &key.id);
+                let known = before.signing.iter().chain(&before.vapid).find(|k| k.signer.kid() == &key.id);
                 let signer = match known {
                     Some(known) => known.signer.clone(),
                     None => Arc::new(
@@ -234,7 +256,8 @@ impl Keys {
                             .ok_or(KeysFault::Broken("a signing key in the store cannot be read"))?,
                     ),
                 };
-                ring.signing.push(Arc::new(SigningKey { signer, state: key.state.clone() }));
+                let kept = if key.purpose == VAPID { &mut ring.vapid } else { &mut ring.signing };
+                kept.push(Arc::new(SigningKey { signer, state: key.state.clone() }));
             }
         }
         ring.ks.sort_by_key(|k| std::cmp::Reverse(k.serial));
@@ -277,6 +300,14 @@ impl Keys {
         use countersign_wire::jose::Signer as _;
         let ring = self.ring();
         ring.signing.iter().rev().find(|k| k.state == "active" && k.signer.alg() == alg).map(|k| k.signer.clone())
+    }
+    /// The key that phones subscribe with now; [`Keys::ensure_vapid`] comes first.
+    pub fn vapid(&self) -> Option<Arc<OwnSigner>> {
+        self.ring().vapid.iter().rev().find(|k| k.state == "active").map(|k| k.signer.clone())
+    }
+    /// The one that a phone subscribed with.
+    pub fn vapid_of(&self, id: &KeyId) -> Option<Arc<OwnSigner>> {
+        self.ring().vapid.iter().find(|k| k.signer.kid() == id).map(|k| k.signer.clone())
     }
     /// The published key set (RFC 7517 §5): those that sign, will sign, or signed something still good.
     pub fn jwks(&self) -> Value {
@@ -346,10 +377,29 @@ fn plan(stored: &[StoredKey], wanted: &[Alg], now: Time) -> Vec<Step> {
     algs.extend(known.iter().filter_map(|a| Alg::parse(a)).filter(|a| !wanted.contains(a)));
     for alg in algs {
         let of: Vec<&StoredKey> = stored.iter().filter(|k| k.purpose == SIGN && k.alg == alg.as_str()).collect();
-        steps.extend(plan_signing(&of, alg, now));
+        steps.extend(plan_signing(&of, &SIGNING, alg, now));
+    }
+    let vapid = of_purpose(stored, VAPID);
+    if !vapid.is_empty() {
+        steps.extend(plan_signing(&vapid, &PUSHING, Alg::ES256, now));
     }
     steps
 }
+
+fn of_purpose<'a>(stored: &'a [StoredKey], purpose: &str) -> Vec<&'a StoredKey> {
+    stored.iter().filter(|k| k.purpose == purpose).collect()
+}
+
+/// How long signing keys of one purpose live.
+struct Life {
+    purpose: &'static str,
+    /// Signs for, seconds.
+    rotate_s: i64,
+    /// Is kept for after that, seconds.
+    keep_s: i64,
+}
+const SIGNING: Life = Life { purpose: SIGN, rotate_s: ROTATE_S, keep_s: KEEP_S };
+const PUSHING: Life = Life { purpose: VAPID, rotate_s: VAPID_S, keep_s: SUBSCRIPTION_S };
 
 fn plan_k(stored: &[StoredKey], now: Time) -> Vec<Step> {
     let mut ks: Vec<&StoredKey> = stored.iter().filter(|k| k.purpose == K).collect();
@@ -371,14 +421,14 @@ fn plan_k(stored: &[StoredKey], now: Time) -> Vec<Step> {
         .collect()
 }
 
-fn plan_signing(of: &[&StoredKey], alg: Alg, now: Time) -> Vec<Step> {
+fn plan_signing(of: &[&StoredKey], life: &Life, alg: Alg, now: Time) -> Vec<Step> {
     let newest = of.iter().map(|k| k.serial).max().unwrap_or_default();
-    let make = |state| Step::Make { purpose: SIGN, alg: Some(alg), state, serial: newest + 1 };
+    let make = |state| Step::Make { purpose: life.purpose, alg: Some(alg), state, serial: newest + 1 };
     let in_state = |state: &str| of.iter().filter(|k| k.state == state).max_by_key(|k| k.serial).copied();
     let Some(active) = in_state("active") else { return vec![make("active")] };
     let mut steps = Vec::new();
     match in_state("next") {
-        None if active.made_at.plus_s(ROTATE_S) <= now => steps.push(make("next")),
+        None if active.made_at.plus_s(life.rotate_s) <= now => steps.push(make("next")),
         None => {}
         // A server that slept through the change publishes anew: so the change always follows the
         // making within two days, and the time an old key was last used need not be written down.
@@ -394,7 +444,7 @@ fn plan_signing(of: &[&StoredKey], alg: Alg, now: Time) -> Vec<Step> {
     }
     for old in of.iter().filter(|k| k.state == "old") {
         let after = of.iter().filter(|k| k.serial > old.serial && k.state != "next").min_by_key(|k| k.serial);
-        if after.is_some_and(|a| a.made_at.plus_s(2 * PUBLISH_S + KEEP_S) <= now) {
+        if after.is_some_and(|a| a.made_at.plus_s(2 * PUBLISH_S + life.keep_s) <= now) {
             steps.push(Step::Move { moves: vec![((*old).clone(), "retired")] });
         }
     }

@@ -103,6 +103,8 @@ pub struct App {
     pub documents: Documents,
     /// Clients that are told when there is something to collect.
     pub pings: Pings,
+    /// Wakes the job that tells phones that something waits.
+    pub rings: Notify,
     /// Whose word about a device's health is taken.
     pub trusted: Trusted,
     /// Nonces for keys whose trust holds.
@@ -156,6 +158,7 @@ impl App {
             polls: Polls::default(),
             documents: Documents::default(),
             pings: Pings::default(),
+            rings: Notify::new(),
         }
     }
     /// The store's time: the only clock decisions see.
@@ -203,7 +206,7 @@ impl App {
         let mut ceremonies: Vec<CeremonyId> = Vec::new();
         let mut sessions: Vec<SessionId> = Vec::new();
         let mut ends: Vec<CeremonyId> = Vec::new();
-        let (mut owed, mut to_judge) = (false, false);
+        let (mut owed, mut to_judge, mut rings) = (false, false, false);
         for event in commit.events() {
             if let Some(cid) = &event.ceremony {
                 ceremonies.push(cid.clone());
@@ -211,6 +214,7 @@ impl App {
             }
             sessions.extend(event.session.clone());
             owed |= event.kind == Kind::SessionEnded;
+            rings |= event.kind == Kind::CeremonyOpened && self.config.push.is_some();
             to_judge |= asks_for_judgement(event.kind.as_str());
         }
         let done = self.store.commit(commit).await?;
@@ -230,6 +234,9 @@ impl App {
         }
         if to_judge {
             self.to_judge.notify_one();
+        }
+        if rings {
+            self.rings.notify_one();
         }
         Ok(done)
     }

@@ -211,6 +211,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
                 if d.device.state.may_become(DeviceState::Revoked) {
                     commit.write(Write::device_moved(&d.device, DeviceState::Revoked));
                     commit.write(Write::credentials_ended(&d.device.id));
+                    commit.write(Write::push_unsubscribed(&d.device.id));
                     let mut event = app.event(Kind::DeviceChanged, &txn, now).fact("state", "revoked");
                     event.device = Some(d.device.id.clone());
                     event.person = Some(named.person.id.clone());

@@ -90,6 +90,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
     commit.guard(Table::Person, named.person.id.as_str(), named.person.version);
     if same {
         commit.write(Write::device_rebound(&old, &fresh));
+        commit.write(Write::push_unsubscribed(&old.id));
         // What the former key had in hand ends with it.
         devices::cut(app, &old, "rebound", now, &mut commit).await?;
     } else {

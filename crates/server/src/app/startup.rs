@@ -80,6 +80,9 @@ pub async fn clients(app: &App) -> Result<(), Fault> {
     for alg in app.config.clients.iter().map(|c| c.id_token_alg) {
         app.keys.ensure(&app.store, alg).await.map_err(|_| Fault::because(countersign_trust::Refusal::Unavailable, "signing key"))?;
     }
+    if app.config.push.is_some() {
+        app.keys.ensure_vapid(&app.store).await.map_err(|_| Fault::because(countersign_trust::Refusal::Unavailable, "key for push services"))?;
+    }
     crate::ssf::prepare(app).await
 }
 

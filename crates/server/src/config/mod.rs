@@ -7,6 +7,7 @@ mod network;
 pub mod newcomers;
 mod places;
 mod platforms;
+mod push;
 mod signals;
 pub use check::{Weakness, client as registrable, weaknesses};
 pub use evidence::Evidence;
@@ -14,6 +15,7 @@ pub use network::{Origin, Place, Whereabouts};
 pub use newcomers::Newcomers;
 pub use places::{Class, Kiosk, Places};
 pub use platforms::Platform;
+pub use push::Push;
 pub use signals::{Receiver, Signals, Source, Transmitter};
 
 use countersign_trust::client::Client;
@@ -115,6 +117,9 @@ pub struct Config {
     /// Shared Signals: who is told what happens here.
     #[serde(default)]
     pub signals: Signals,
+    /// How phones are told that something waits while nobody looks at their page.
+    #[serde(default)]
+    pub push: Option<Push>,
     /// Clients that nobody listed.
     #[serde(default)]
     pub newcomers: Newcomers,
@@ -300,6 +305,7 @@ impl Config {
         }
         self.network.validate().map_err(ConfigFault)?;
         self.newcomers.check().map_err(ConfigFault)?;
+        self.push.iter().try_for_each(Push::validate).map_err(ConfigFault)?;
         self.terminals.validate(&self.clients).map_err(ConfigFault)?;
         self.signals.validate().map_err(ConfigFault)
     }

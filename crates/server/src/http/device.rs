@@ -5,13 +5,14 @@ use super::answer::{answer, put_nonce};
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
 use crate::app::ceremony::{decide, scan as scanning, story as stories};
+use crate::push;
 use crate::app::{App, Fault, badges, devices, evidence, people, posture as health, rights, sessions};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_trust::Refusal;
-use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan, TpmAsk};
+use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan, Subscribe, TpmAsk};
 use serde_json::json as object;
 use std::sync::Arc;
 
@@ -46,6 +47,28 @@ pub async fn pending(State(app): Shared, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
         let (device, _) = r.active_device(&app, b"", false).await?;
         Ok::<_, Fault>(Pending { pending: scanning::pending(&app, &r.ctx, &device).await? })
+    })
+    .await
+}
+
+/// `POST /device/push`: this device is told that something waits while nobody looks.
+pub async fn subscribe(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let device = r.device_once(&app, &body).await?;
+        let sent: Subscribe = json(&r.headers, &body)?;
+        push::subscribe(&app, &r.ctx, &device, &sent).await?;
+        Ok(object!({}))
+    })
+    .await
+}
+
+/// `POST /device/push/end`: no more.
+pub async fn unsubscribe(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let device = r.device_once(&app, &body).await?;
+        let _: Nothing = json(&r.headers, &body)?;
+        push::unsubscribe(&app, &r.ctx, &device).await?;
+        Ok(object!({}))
     })
     .await
 }

@@ -75,6 +75,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/device/scans", post(device::scan))
         .route("/device/badges", post(device::badge))
         .route("/device/pending", get(device::pending))
+        .route("/device/push", post(device::subscribe))
+        .route("/device/push/end", post(device::unsubscribe))
         .route("/device/overview", get(device::overview))
         .route("/device/posture", get(device::posture).post(device::report))
         .route("/device/evidence/tpm", post(device::tpm))

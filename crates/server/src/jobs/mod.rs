@@ -3,6 +3,7 @@
 use crate::app::ceremony::terminal;
 use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions, silence, workloads};
 use crate::oidc::{backchannel, ping};
+use crate::push::courier;
 use crate::ssf::{fetch, push};
 use countersign_trust::limits;
 use countersign_trust::shared::caep;
@@ -46,6 +47,7 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         tokio::spawn(follow(app.clone(), stopped.clone())),
         tokio::spawn(backchannel::run(app.clone(), stopped.clone())),
         tokio::spawn(ping::run(app.clone(), stopped.clone())),
+        tokio::spawn(courier::run(app.clone(), stopped.clone())),
         tokio::spawn(push::run(app.clone(), stopped.clone())),
     ]);
     jobs

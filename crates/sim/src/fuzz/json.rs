@@ -102,6 +102,13 @@ pub fn message(data: &[u8], seen: &mut Seen) {
     body::<RegisterTerminal>(data, seen);
     body::<TerminalReport>(data, seen);
     body::<TerminalTpm>(data, seen);
+    body::<Subscribe>(data, seen);
+    if let Ok(sent) = wire::object::parse::<Subscribe>(data)
+        && let Some(to) = tried!(seen, wire::webpush::Subscriber::parse(&sent.p256dh, &sent.auth))
+    {
+        assert_eq!(to.seal(&[1; 32], &[2; 16], b"a", 9).unwrap().len(), to.seal(&[3; 32], &[4; 16], b"", 9).unwrap().len());
+        assert!(wire::webpush::Subscriber::parse(&sent.auth, &sent.p256dh).is_err());
+    }
 }
 
 /// `claims` (OpenID Connect Core §5.5).

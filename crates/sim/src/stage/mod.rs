@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "a stage waits for real programs and finds what was built")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bell;
 mod ear;
 mod gate;
 mod document;
@@ -24,6 +25,7 @@ pub use front::Nodes;
 pub use agent::{Agent, decided, health, question, runs_on};
 pub use gate::{Gate, OWN_TOKEN, message};
 pub use mouth::Mouth;
+pub use bell::{Bell, Browser, Rung};
 pub use ear::{Came, Ear, Mood, Receiver};
 pub use program::{CIBA, DEVICE, Program};
 pub use raw::{Raw, Reply};

@@ -267,6 +267,8 @@ impl Scene<'_> {
             ("quarantine", "SELECT COUNT(*) FROM quarantine"),
             ("challenge", "SELECT COUNT(*) FROM challenge"),
             ("logout", "SELECT COUNT(*) FROM logout"),
+            ("push_subscription", "SELECT COUNT(*) FROM push_subscription"),
+            ("push_owed", "SELECT COUNT(*) FROM push_owed"),
         ] {
             let rows = self.engine.query(Query::new(sql, [])).await.unwrap();
             out.insert(table, rows[0].int(0).unwrap());

@@ -11,8 +11,8 @@ pub const DOORS: [&str; 8] = ["authorize", "token", "par", "device_authorization
 
 /// Public functions of `wire` that answer with a `Result` and read nothing that a stranger sent; the last
 /// two are ways for serde into `object`, gone by `message`.
-const NO_PARSERS: [&str; 7] =
-    ["approval::make", "dpop::make", "posture::make", "jws::encode", "Nonces::burn", "object::member", "object::maybe"];
+const NO_PARSERS: [&str; 8] =
+    ["approval::make", "dpop::make", "posture::make", "jws::encode", "webpush::authorization", "Nonces::burn", "object::member", "object::maybe"];
 /// What cannot refuse, or never takes, in the hands of a target, and why.
 const ONE_SIDED: [(&str, &str); 6] = [
     ("Der::raw", "an element that cannot be cut out is refused before, by `any`"),

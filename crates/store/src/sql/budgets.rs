@@ -1,5 +1,6 @@
 use super::{Store, Write};
 use crate::{Query, Row, Statement, StoreError, Value};
+use countersign_trust::limits::QUIET_MAX_S;
 use countersign_wire::{CeremonyId, DeviceId, PersonId, Time};
 
 /// A count of attempts in a window. It is never reset by a new code.
@@ -178,6 +179,10 @@ impl Store {
                 Statement::any("DELETE FROM refused_scan WHERE until < $1", t()),
                 Statement::any("DELETE FROM badge WHERE expires_at < $1", t()),
                 Statement::any("DELETE FROM push_place WHERE expires_at < $1", t()),
+                Statement::any("DELETE FROM push_subscription WHERE expires_at < $1", t()),
+                // No request waits for so long, and nobody was silent for so long.
+                Statement::any("DELETE FROM push_owed WHERE next_at < $1", day()),
+                Statement::any("DELETE FROM push_quiet WHERE at < $1", vec![now.plus_s(-2 * QUIET_MAX_S).0.into()]),
                 Statement::any("DELETE FROM quarantine WHERE until < $1", day()),
                 Statement::any("DELETE FROM request WHERE expires_at < $1", day()),
                 Statement::any("DELETE FROM code WHERE expires_at < $1", day()),

@@ -9,7 +9,7 @@ pub struct StoredKey {
     pub id: KeyId,
     /// Row version.
     pub version: i64,
-    /// `sign`, or `K`.
+    /// `sign`, `vapid`, or `K`.
     pub purpose: String,
     /// Algorithm.
     pub alg: String,

@@ -65,6 +65,9 @@ pub fn restored(stopped: &[Stopped], id: [u8; 10], txn: [u8; 10], at: Time) -> B
         .write(Statement::any("DELETE FROM recovery_codes", none()))
         .write(Statement::any("DELETE FROM challenge", none()))
         .write(Statement::any("DELETE FROM push_place", none()))
+        .write(Statement::any("DELETE FROM push_owed", none()))
+        // Push services know keys of ours that are gone; and who wants to be told no more since is not known.
+        .write(Statement::any("DELETE FROM push_subscription", none()))
         .write(Statement::any(
             "DELETE FROM ceremony WHERE state IN ('opened', 'scanned', 'confirmed', 'approved', 'redeemed') AND deadline IS NOT NULL",
             none(),

@@ -24,6 +24,35 @@ pub struct Overview {
     /// Whether there are registered terminals, which read badges.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub badge: bool,
+    /// What a page needs in order to be told that something waits, where this server tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub push: Option<PushItem>,
+}
+
+/// Whether the asking device is told that something waits while nobody looks at it (Web Push).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushItem {
+    /// The key that a browser subscribes with (`applicationServerKey`), base64url.
+    pub key: String,
+    /// Whether it is told.
+    pub on: bool,
+    /// The page is to subscribe anew: the time of what it gave runs out, or it was for another key.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub renew: bool,
+}
+
+/// `POST /device/push`: what a browser gave for those who want to tell it something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscribe {
+    /// Where its push service takes messages.
+    pub endpoint: String,
+    /// Its key, base64url.
+    pub p256dh: String,
+    /// Its secret, base64url.
+    pub auth: String,
+    /// The key of ours that it subscribed with.
+    pub key: String,
 }
 
 /// The person.

@@ -285,6 +285,9 @@ async fn quarantine(
         until: now.plus_s(limits::QUARANTINE_S),
     };
     around.writes.push(Write::quarantined(&row));
+    if app.config.push.is_some() {
+        around.writes.push(Write::push_missed(person, &o.asker.id, limits::RINGS_NOT_ME, now));
+    }
     let recent: std::collections::HashSet<String> = known
         .iter()
         .filter(|q| now.ms_since(q.at) < 600_000)

@@ -70,7 +70,7 @@ pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Ar
     events.extend(around.events);
     let mut writes = around.writes;
     if let Some(next) = &step.next {
-        writes.extend(moved(c, next));
+        writes.extend(moved(app, c, next));
         let given = match &c.state {
             State::Redeemed(r) => r.session.clone(),
             _ => None,
@@ -134,10 +134,21 @@ fn told(app: &App, ctx: &Context, c: &Ceremony, r: &Record) -> Event {
 }
 
 /// The ceremony goes on; a push that waits for nobody any more leaves its places.
-fn moved(c: &Ceremony, next: &State) -> Vec<Write> {
+fn moved(app: &App, c: &Ceremony, next: &State) -> Vec<Write> {
     let over = matches!(next, State::Redeemed(_) | State::Ended(_));
     let left = (c.opening.push && over).then(|| Write::push_places_left(&c.opening.id));
-    std::iter::once(Write::ceremony_moved(c, next.clone())).chain(left).collect()
+    std::iter::once(Write::ceremony_moved(c, next.clone())).chain(left).chain(rung(app, c, next)).collect()
+}
+
+/// What a person's answer, or none, means for how their phones ring for this client.
+fn rung(app: &App, c: &Ceremony, next: &State) -> Option<Write> {
+    app.config.push.as_ref()?;
+    let (person, client) = (c.opening.offered.as_ref().filter(|_| c.opening.push)?, &c.opening.asker.id);
+    match (&c.state, next) {
+        (_, State::Approved(_)) => Some(Write::push_answered(person, client)),
+        (State::Opened(_) | State::Scanned(_) | State::Confirmed(_), State::Ended(ended)) => Some(Write::push_missed(person, client, 1, ended.at)),
+        _ => None,
+    }
 }
 
 /// Whether the screen of a ceremony may not ask this person now.
@@ -205,7 +216,7 @@ pub async fn cut(app: &App, ctx: &Context, c: &Ceremony, reason: &str) -> Result
 
 /// Writes and events that end other ceremonies in somebody else's commit.
 pub fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> (Vec<Write>, Vec<Event>) {
-    let writes = step.next.iter().flat_map(|next| moved(c, next)).collect();
+    let writes = step.next.iter().flat_map(|next| moved(app, c, next)).collect();
     let events = step.records.iter().map(|r| {
         let mut event = app.event(r.kind, &c.opening.txn, now);
         event.facts.extend(r.facts.clone());

@@ -469,7 +469,10 @@ pub(super) async fn offer(
     let person = if is_login(login) { app.store.person_by_login(login).await? } else { None };
     let until = now.plus_s(protocol::CEREMONY_MAX_S);
     let place = |id: &str| Write::push_place_taken(id, &name, ceremony, now, until);
-    Ok((person.map(|named| named.person.id), vec![Write::counted(&hour), place(&own), place(&free)]))
+    let mut writes = vec![Write::counted(&hour), place(&own), place(&free)];
+    // Phones are told of it by a job, which looks whose they are: nothing here depends on that.
+    writes.extend(app.config.push.as_ref().map(|_| Write::push_owed(ceremony, now)));
+    Ok((person.map(|named| named.person.id), writes))
 }
 
 /// The ceremony a page replaces ends in the same commit; only its own browser can name it.

@@ -156,3 +156,35 @@ async fn a_changed_token_or_an_unknown_key_does_not_verify() {
     assert!(node.verify_own(&format!("{head}A.{signature}")).is_none());
     assert!(node.verify_own("a.b.c").is_none());
 }
+
+#[tokio::test]
+async fn the_key_for_push_services_signs_no_token_and_lives_as_long_as_it_is_needed() {
+    let (store, clock) = store().await;
+    let node = keys(&store).await;
+    assert!(node.vapid().is_none(), "nobody is told anything");
+    node.ensure_vapid(&store).await.unwrap();
+    let first = node.vapid().unwrap();
+    node.ensure_vapid(&store).await.unwrap();
+    assert_eq!((node.vapid().unwrap().kid(), node.signer(Alg::ES256).unwrap().kid() == first.kid()), (first.kid(), false));
+    // What it signs passes for nothing of ours, and nobody is told to check anything by it.
+    let mut header = serde_json::Map::new();
+    header.insert("kid".into(), first.kid().as_str().into());
+    let text = jws::encode(header, b"{}", &*first).unwrap();
+    assert!(node.verify_own(&text).is_none() && !kids(&node).contains(&first.kid().to_string()));
+    // Another node reads it.
+    assert_eq!(keys(&store).await.vapid().unwrap().kid(), first.kid());
+    let mut now = T0;
+    while now < T0.plus_s(VAPID_S + 2 * 86_400) {
+        now = now.plus_s(43_200);
+        refreshed(&node, &store, &clock, now).await;
+    }
+    let second = node.vapid().unwrap();
+    assert!(second.kid() != first.kid() && node.vapid_of(first.kid()).is_some());
+    while now < T0.plus_s(VAPID_S + SUBSCRIPTION_S) {
+        now = now.plus_s(86_400);
+        refreshed(&node, &store, &clock, now).await;
+        assert!(node.vapid_of(first.kid()).is_some(), "a phone may still have subscribed with it");
+    }
+    refreshed(&node, &store, &clock, now.plus_s(5 * 86_400)).await;
+    assert!(node.vapid_of(first.kid()).is_none() && node.vapid_of(second.kid()).is_some());
+}

@@ -8,6 +8,7 @@ mod observed;
 mod profiles;
 mod pushed;
 mod refresh;
+mod rings;
 pub(crate) mod world;
 
 use super::backchannel::Courier;

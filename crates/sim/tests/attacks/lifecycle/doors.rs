@@ -47,6 +47,8 @@ const DOORS: &[(&str, Covered)] = &[
     ("/device/scans", By(Step::Scan)),
     ("/device/badges", Gives("what an active device shows; what a terminal opens with it is taken, judged and decided like any other")),
     ("/device/pending", Gives("what is offered to an active device: people.rs")),
+    ("/device/push", Gives("a word that something waits, to an active device: what waits it asks for like any other")),
+    ("/device/push/end", Gives("ends that")),
     ("/device/evidence/tpm", Gives("a secret that only a TPM with the device's own attestation key opens, good for evidence alone")),
     ("/device/posture", Gives("what a device says of itself, in any state of a life that has not ended")),
     ("/device/overview", Gives("what a device may see: people.rs")),

@@ -1,0 +1,138 @@
+//! When a request by name rings a phone, and for how long it does not, by a clock that is moved by hand.
+
+use super::text;
+use super::world::{Key, World, client, form};
+use crate::app::Context;
+use crate::app::once::hashed;
+use crate::push::courier::Courier;
+use crate::push::{subscribe, unsubscribe, view};
+use countersign_store::sql::StoredDevice;
+use countersign_trust::audit::Kind;
+use countersign_trust::limits::{QUIET_MAX_S, SUBSCRIPTION_S};
+use countersign_wire::CeremonyId;
+use countersign_wire::message::Subscribe;
+use serde_json::json;
+
+const SECRET: &str = "a secret only for tests, 32 bytes and more";
+/// Of RFC 8291's example.
+const BROWSER: (&str, &str) = ("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", "BTBZMqHH6r4Tts7J_aSIgg");
+
+struct Desk {
+    w: World,
+    courier: Courier,
+}
+
+impl Desk {
+    /// A phone that subscribed where nobody listens: what rings is tried, and is owed after.
+    async fn open() -> Desk {
+        let more = json!({"auth": "client_secret_post", "secret_hash": hashed(SECRET.as_bytes()), "ciba": {}});
+        let w = World::with(vec![client("desk", more)], "[push]\ncontact = \"mailto:a@b.example\"\nhosts = [\"127.0.0.1:9\"]").await;
+        w.app.keys.ensure_vapid(&w.app.store).await.unwrap();
+        let courier = Courier::new(&w.app).unwrap().unwrap();
+        let desk = Desk { w, courier };
+        desk.subscribe().await;
+        desk
+    }
+    fn ctx(&self) -> Context {
+        Context::new(&self.w.app, [127, 0, 0, 1].into(), "test".to_owned())
+    }
+    async fn device(&self) -> StoredDevice {
+        self.w.app.store.device(&self.w.session.device).await.unwrap().unwrap()
+    }
+    async fn subscribe(&self) {
+        let device = self.device().await;
+        let key = view(&self.w.app, &device, self.w.app.now()).await.unwrap().unwrap().key;
+        let given = Subscribe { endpoint: "http://127.0.0.1:9/a".into(), p256dh: BROWSER.0.into(), auth: BROWSER.1.into(), key };
+        subscribe(&self.w.app, &self.ctx(), &device, &given).await.unwrap();
+    }
+    async fn call(&self) -> CeremonyId {
+        let key = Key::new();
+        let proof = self.w.proof_with(&key, "POST", "/bc-authorize", None, Some(countersign_wire::dpop::nonce(self.w.app.keys.k().1.expose(), self.w.app.now())));
+        let body = form(&[("client_id", "desk"), ("client_secret", SECRET), ("scope", "openid"), ("login_hint", "ana"), ("binding_message", "3")]);
+        let answer = self.w.send("POST", "/bc-authorize", &[("dpop", &proof)], &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        text(&answer.json(), "auth_req_id").split('.').next().unwrap().parse().unwrap()
+    }
+    /// Whether a phone is owed a word about this request, once the courier was on its way.
+    async fn rings(&self, id: &CeremonyId) -> bool {
+        let app = &self.w.app;
+        self.courier.round(app).await.unwrap();
+        app.store.pushes_due(app.now().plus_s(3_600), 100).await.unwrap().iter().any(|owed| owed.ceremony == *id)
+    }
+    /// A request that nobody answers: whether it rang.
+    async fn unanswered(&self) -> bool {
+        let id = self.call().await;
+        let rang = self.rings(&id).await;
+        self.w.later(301);
+        crate::app::ceremony::terminal::sweep(&self.w.app, &self.ctx()).await.unwrap();
+        assert!(!self.rings(&id).await, "what is over is owed to nobody");
+        rang
+    }
+    async fn counted(&self, kind: Kind) -> usize {
+        let engine = self.w.app.store.engine();
+        engine.sequence().await.unwrap();
+        engine.events_after(0, 500).await.unwrap().iter().filter(|e| e.event.kind == kind.as_str()).count()
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_nobody_answers_rings_no_phone_for_longer_each_time() {
+    let desk = Desk::open().await;
+    assert!(desk.unanswered().await && desk.unanswered().await);
+    assert!(!desk.unanswered().await, "silent for five minutes");
+    // Asked about anew in each hour; the fourth of one would be shown to nobody.
+    desk.w.later(3_600);
+    assert!(desk.unanswered().await, "ten minutes are over");
+    assert!(!desk.unanswered().await && !desk.unanswered().await, "twenty are not, nor are forty");
+    desk.w.later(3_600);
+    assert!(!desk.unanswered().await, "an hour is less than eighty minutes");
+    assert_eq!(desk.counted(Kind::PushFailed).await, 4);
+    desk.w.later(9_600);
+    assert!(desk.unanswered().await);
+    // However many there were, a day is enough.
+    for _ in 0..8 {
+        desk.w.later(3_600);
+        desk.unanswered().await;
+    }
+    desk.w.later(QUIET_MAX_S);
+    assert!(desk.unanswered().await);
+    assert!(!desk.unanswered().await);
+    // And after two days it is as if nothing had been.
+    desk.w.later(2 * QUIET_MAX_S + 1);
+    desk.w.app.store.clear_expired(desk.w.app.now()).await.unwrap();
+    assert!(desk.unanswered().await && desk.unanswered().await && !desk.unanswered().await);
+}
+
+#[tokio::test]
+async fn what_a_browser_gave_is_renewed_in_half_its_time_and_forgotten_after_it() {
+    let desk = Desk::open().await;
+    let stands = async || view(&desk.w.app, &desk.device().await, desk.w.app.now()).await.unwrap().map(|p| (p.on, p.renew));
+    assert_eq!(stands().await, Some((true, false)));
+    desk.w.later(SUBSCRIPTION_S / 2);
+    assert_eq!(stands().await, Some((true, true)));
+    desk.subscribe().await;
+    assert_eq!(stands().await, Some((true, false)));
+    desk.w.later(SUBSCRIPTION_S);
+    assert_eq!(stands().await, Some((false, false)));
+    let id = desk.call().await;
+    assert!(!desk.rings(&id).await);
+    desk.subscribe().await;
+    unsubscribe(&desk.w.app, &desk.ctx(), &desk.device().await).await.unwrap();
+    assert_eq!(stands().await, Some((false, false)));
+    assert_eq!((desk.counted(Kind::PushOn).await, desk.counted(Kind::PushOff).await), (3, 1));
+}
+
+#[tokio::test]
+async fn a_push_service_that_never_answers_is_given_up_with_the_request() {
+    let desk = Desk::open().await;
+    let id = desk.call().await;
+    let mut rounds = 0;
+    while desk.rings(&id).await {
+        rounds += 1;
+        assert!(rounds < 10 && desk.counted(Kind::PushFailed).await == 0);
+        // Before its time nothing is tried.
+        assert_eq!(desk.courier.round(&desk.w.app).await.unwrap(), 0);
+        desk.w.later(90);
+    }
+    assert_eq!((rounds, desk.counted(Kind::PushFailed).await, desk.counted(Kind::PushTold).await), (3, 1, 0));
+}
