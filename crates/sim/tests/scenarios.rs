@@ -46,6 +46,8 @@ mod rights;
 mod news;
 #[path = "scenarios/signals.rs"]
 mod signals;
+#[path = "scenarios/stood.rs"]
+mod stood;
 #[path = "scenarios/stepup.rs"]
 mod stepup;
 #[path = "scenarios/supervised.rs"]

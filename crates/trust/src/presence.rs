@@ -10,11 +10,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Presence {
     /// Nothing shows it.
     Unproven,
-    /// Both requests came from one network.
+    /// Both requests came from one network, or the terminal read a badge; or a terminal is at its site, and nothing shows the device there.
     Weak,
-    /// A registered terminal at a site.
+    /// A registered terminal at its site, and a device beside it.
     Medium,
-    /// An attested terminal at a site.
+    /// An attested terminal at its site, and a device beside it.
     Strong,
 }
 
@@ -32,14 +32,21 @@ impl Presence {
     pub fn parse(text: &str) -> Option<Presence> {
         [Presence::Unproven, Presence::Weak, Presence::Medium, Presence::Strong].into_iter().find(|p| p.as_str() == text)
     }
-    /// The class of the strongest piece of evidence.
+    /// The class of all pieces of evidence together. A terminal that stands where it should shows only where the terminal is: its
+    /// live code can be filmed and sent on. So its place counts for what it is worth where something shows the approving device there, too.
     pub fn of(near: &[Near]) -> Presence {
-        near.iter().map(|n| match n {
-            Near::SameNetwork | Near::Badge => Presence::Weak,
-            Near::Site => Presence::Medium,
-            Near::AttestedSite => Presence::Strong,
-        }).max().unwrap_or(Presence::Unproven)
+        match (beside(near), near.contains(&Near::AttestedSite), near.contains(&Near::Site)) {
+            (true, true, _) => Presence::Strong,
+            (true, _, true) => Presence::Medium,
+            (false, false, false) => Presence::Unproven,
+            _ => Presence::Weak,
+        }
     }
+}
+
+/// Whether anything shows that the approving device is where the screen is.
+pub fn beside(near: &[Near]) -> bool {
+    near.iter().any(|n| matches!(n, Near::SameNetwork | Near::Badge))
 }
 
 /// A block of addresses, `203.0.113.0/24` or `2001:db8::/32`.
@@ -108,11 +115,11 @@ pub fn network(address: IpAddr, v4: u8, v6: u8) -> String {
     }
 }
 
-/// Evidence from two addresses; none where either lies in a network shared by strangers (carrier
-/// NAT, VPN) that the operator listed.
-pub fn near(terminal: IpAddr, device: IpAddr, shared: &[Network]) -> Vec<Near> {
+/// Evidence from two addresses: one source, or (`one_site`) both in the networks of the terminal's site. None where either lies in a
+/// network shared by strangers (carrier NAT, VPN) that the operator listed.
+pub fn near(terminal: IpAddr, device: IpAddr, one_site: bool, shared: &[Network]) -> Vec<Near> {
     let listed = |a: IpAddr| shared.iter().any(|n| n.contains(a));
-    if source(terminal) == source(device) && !listed(terminal) && !listed(device) {
+    if (one_site || source(terminal) == source(device)) && !listed(terminal) && !listed(device) {
         vec![Near::SameNetwork]
     } else {
         Vec::new()
@@ -138,14 +145,34 @@ mod tests {
     }
 
     #[test]
+    fn a_place_counts_where_the_device_is_there_too() {
+        use Near::{AttestedSite, Badge, SameNetwork, Site};
+        for (near, class, beside_it) in [
+            (&[][..], Presence::Unproven, false),
+            (&[Site], Presence::Weak, false),
+            (&[AttestedSite], Presence::Weak, false),
+            (&[SameNetwork], Presence::Weak, true),
+            (&[Badge], Presence::Weak, true),
+            (&[SameNetwork, Site], Presence::Medium, true),
+            (&[Site, Badge], Presence::Medium, true),
+            (&[AttestedSite, Badge], Presence::Strong, true),
+            (&[SameNetwork, AttestedSite], Presence::Strong, true),
+        ] {
+            assert_eq!((Presence::of(near), beside(near)), (class, beside_it), "{near:?}");
+        }
+    }
+
+    #[test]
     fn one_address_or_one_64_is_near_unless_listed() {
-        let n = |a: &str, b: &str, l: &[Network]| Presence::of(&near(a.parse().unwrap(), b.parse().unwrap(), l));
+        let n = |a: &str, b: &str, l: &[Network]| Presence::of(&near(a.parse().unwrap(), b.parse().unwrap(), false, l));
         assert_eq!(n("192.0.2.1", "192.0.2.1", &[]), Presence::Weak);
         assert_eq!(n("192.0.2.1", "192.0.2.2", &[]), Presence::Unproven);
         assert_eq!(n("2001:db8::1", "2001:db8::ffff", &[]), Presence::Weak);
         assert_eq!(n("2001:db8::1", "2001:db8:0:1::1", &[]), Presence::Unproven);
         assert_eq!(n("192.0.2.1", "::ffff:192.0.2.1", &[]), Presence::Weak);
         let carrier: Network = "192.0.0.0/16".parse().unwrap();
+        let there = |l| near("192.0.2.1".parse().unwrap(), "10.1.1.1".parse().unwrap(), true, l);
+        assert_eq!((there(&[]).len(), there(&[carrier]).len()), (1, 0), "at one site");
         assert_eq!(n("192.0.2.1", "192.0.2.1", &[carrier]), Presence::Unproven);
         assert!("1.2.3.4/33".parse::<Network>().is_err());
         assert!("0.0.0.0/0".parse::<Network>().unwrap().contains("9.9.9.9".parse().unwrap()));

@@ -2,7 +2,7 @@
 //! decided. A pure function of what a ceremony showed and how the server is set up.
 
 use crate::ceremony::{Approved, Ceremony};
-use crate::presence::Presence;
+use crate::presence::{self, Presence};
 use crate::terminal::Stands;
 use countersign_wire::code::Direction;
 use countersign_wire::statement::{Channel, Near};
@@ -57,7 +57,8 @@ pub fn verdicts(ceremony: &Ceremony, approved: &Approved, set: &Setting) -> Vec<
         Presence::Strong => v(1, Met::Met, "strong_nearness"),
         Presence::Medium => v(1, Met::Partial, "registered_terminal_at_its_site"),
         Presence::Weak if scan.near.contains(&Near::Badge) => v(1, Met::Partial, "badge_read_by_the_terminal"),
-        Presence::Weak => v(1, Met::Partial, "same_network"),
+        Presence::Weak if presence::beside(&scan.near) => v(1, Met::Partial, "same_network"),
+        Presence::Weak => v(1, Met::Not, "the_terminals_place_alone"),
         Presence::Unproven => v(1, Met::Not, "nothing_shows_nearness"),
     };
     let decided_ms = approved.at.ms_since(scan.at);

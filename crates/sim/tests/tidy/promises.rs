@@ -61,24 +61,32 @@ fn every_attack_that_is_held_names_a_test() {
     held("docs/attacks.md", &["held"]);
 }
 
-/// The heading of the second table.
+/// How the headings of the tables begin in which attacks are tried again.
 const AGAIN: &str = "\n## Again, ";
+/// Those that live on a screen, once more where the screen is a registered terminal
+const AT_TERMINALS: [u32; 10] = [7, 8, 10, 18, 19, 20, 21, 22, 23, 30];
 
 fn numbered(text: &str) -> Vec<Vec<String>> {
     rows(text).filter(|r| r[0].parse::<u32>().is_ok()).collect()
 }
 
 #[test]
-fn every_attack_is_tried_again_while_trust_falls_or_says_why_not() {
+fn every_attack_is_tried_again_while_trust_falls_and_at_terminals_or_says_why_not() {
     let (text, tests) = (read("docs/attacks.md"), tests());
-    let again = numbered(text.split_once(AGAIN).unwrap().1);
-    assert_eq!(again.len(), 36);
-    for (n, row) in (1..).zip(&again) {
-        assert_eq!((row[0].parse(), row.len()), (Ok(n), 3), "{row:?}");
-        let named: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
-        assert!(named.iter().all(|name| tests.contains(*name)), "{row:?}");
-        assert!(!named.is_empty() || row[2] == "—" && row[1].len() > 15, "{row:?}");
-    }
+    let again: Vec<&str> = text.split(AGAIN).skip(1).map(|rest| rest.split("\n## ").next().unwrap()).collect();
+    let [falling, terminals] = again[..] else { panic!("{} tables", again.len()) };
+    let rows = |table: &str, ids: &[u32]| {
+        let rows = numbered(table);
+        assert_eq!(rows.len(), ids.len());
+        for (n, row) in ids.iter().zip(&rows) {
+            assert_eq!((row[0].parse(), row.len()), (Ok(*n), 3), "{row:?}");
+            let named: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
+            assert!(named.iter().all(|name| tests.contains(*name)), "{row:?}");
+            assert!(!named.is_empty() || row[2] == "—" && row[1].len() > 15, "{row:?}");
+        }
+    };
+    rows(falling, &(1..=36).collect::<Vec<u32>>());
+    rows(terminals, &AT_TERMINALS);
 }
 
 #[test]

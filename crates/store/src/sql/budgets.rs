@@ -39,7 +39,7 @@ pub struct Quarantine {
     pub person: Option<PersonId>,
     /// The client it asked for; empty for any.
     pub client: String,
-    /// Network it asked from.
+    /// What it asked from: a network, or a registered terminal.
     pub source: String,
     /// Key of the screen.
     pub jkt: String,

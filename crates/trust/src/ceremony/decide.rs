@@ -1,6 +1,6 @@
 //! Step 4: the person decides. Refusing is free; approving takes the device key and a passkey.
 
-use super::{Approved, Ceremony, End, Record, State, Step};
+use super::{Approved, Ceremony, End, Opening, Record, State, Step};
 use crate::acr::Earned;
 use crate::audit::Kind;
 use crate::Refusal;
@@ -22,6 +22,14 @@ pub struct Proven {
     pub attested: bool,
     /// Whether device or passkey came by a recovery, and is still held to it.
     pub recovering: bool,
+}
+
+impl Opening {
+    /// Whom to stop, and for whom a budget is, where this was not welcome: a registered terminal itself, as the screens of a
+    /// shop share an address; else the network it came from.
+    pub fn screen(&self) -> &str {
+        self.terminal.as_ref().map_or(&self.source, |at| at.id.as_str())
+    }
 }
 
 impl Ceremony {

@@ -4,7 +4,7 @@ use super::{Ceremony, End, Record, Scan, State, Step};
 use crate::audit::Kind;
 use crate::Refusal;
 use crate::policy::{Allowed, Ruling};
-use crate::presence::Presence;
+use crate::presence::{self, Presence};
 use countersign_wire::code::Direction;
 use countersign_wire::statement::{Channel, Demanded, Near, Purpose, Screen, Statement};
 use countersign_wire::{DeviceId, PersonId, Thumbprint, Time, b64, limits};
@@ -43,17 +43,17 @@ pub struct Asking {
     pub ordinary: bool,
 }
 
-/// Digits to be asked: on an unknown terminal always some; on a registered one that stands where it should
-/// and opens nothing out of the ordinary, none (docs/protocol.md §4).
-pub fn demanded(channel: Channel, presence: Presence, asking: Asking) -> Demanded {
-    let unproven = presence == Presence::Unproven;
+/// Digits to be asked: on an unknown terminal always some; on a registered one with the device beside it that
+/// opens nothing out of the ordinary, none (docs/protocol.md §4).
+pub fn demanded(channel: Channel, near: &[Near], asking: Asking) -> Demanded {
+    let unproven = Presence::of(near) == Presence::Unproven;
     let live = matches!(channel, Channel::Frame | Channel::Pair | Channel::Badge);
     let (directions, digits) = match (channel, asking.purpose) {
         // There is no screen: the agent is known by its key, and asks whom its registration names.
         (_, Purpose::ToolCall) => (Vec::new(), 0),
         (Channel::Push, _) => (vec![Direction::TypedOnDevice], 6),
         (_, Purpose::EnrolDevice | Purpose::Recover) => (vec![Direction::TypedOnTerminal], 4),
-        _ if asking.keyboard.is_some() && live && !unproven && asking.ordinary => (Vec::new(), 4),
+        _ if asking.keyboard.is_some() && live && presence::beside(near) && asking.ordinary => (Vec::new(), 4),
         _ if asking.keyboard == Some(true) => (vec![Direction::TypedOnTerminal], 4),
         _ if asking.keyboard == Some(false) => (vec![Direction::TypedOnDevice], 4),
         _ if unproven => (vec![Direction::TypedOnTerminal, Direction::TypedOnDevice], 4),
@@ -107,7 +107,7 @@ impl Ceremony {
         let presence = Presence::of(&by.near);
         let demanded = match &self.opening.collects {
             Some(collects) => collects.demanded(by.channel),
-            None => demanded(by.channel, presence, Asking {
+            None => demanded(by.channel, &by.near, Asking {
                 purpose: self.opening.purpose,
                 keyboard: self.opening.terminal.as_ref().map(|t| t.keyboard),
                 ordinary: !allowed.privileged && self.opening.asked.details.is_empty(),

@@ -274,12 +274,12 @@ async fn quarantine(
 ) -> Result<Event, Fault> {
     let now = ctx.now;
     let o = &c.opening;
-    let known = app.store.quarantines(&o.source, o.jkt.as_str(), now).await?;
+    let known = app.store.quarantines(o.screen(), o.jkt.as_str(), now).await?;
     let mut row = Quarantine {
         id: format!("{}", app.txn(now)),
         person: Some(person.clone()),
         client: o.asker.id.to_string(),
-        source: o.source.clone(),
+        source: o.screen().to_owned(),
         jkt: o.jkt.to_string(),
         at: now,
         until: now.plus_s(limits::QUARANTINE_S),
@@ -304,7 +304,7 @@ async fn quarantine(
         around.events.push(event);
     }
     // A page makes a new key for each opening: what one screen's requests share is place and client.
-    let same = |other: &Opening| other.source == o.source && other.asker.id == o.asker.id;
+    let same = |other: &Opening| other.screen() == o.screen() && other.asker.id == o.asker.id;
     for other in app.store.ceremonies_of_person(person).await? {
         if other.opening.id != o.id && same(&other.opening) {
             around.also(ended_along(app, &other, &other.cut("not_me", now), now));

@@ -154,7 +154,7 @@ fn rung(app: &App, c: &Ceremony, next: &State) -> Option<Write> {
 /// Whether the screen of a ceremony may not ask this person now.
 pub async fn is_stopped(app: &App, c: &Ceremony, person: &PersonId, now: Time) -> Result<bool, Fault> {
     let o = &c.opening;
-    Ok(app.store.is_stopped(&o.source, o.jkt.as_str(), o.asker.id.as_str(), Some(person), now).await?)
+    Ok(app.store.is_stopped(o.screen(), o.jkt.as_str(), o.asker.id.as_str(), Some(person), now).await?)
 }
 
 /// The ceremony that a path or a body names, if there is one.

@@ -140,9 +140,8 @@ pub(crate) async fn attempt_open(
         return Err(Fault::because(Refusal::BadProof, "a terminal key that served before"));
     }
     // A registered terminal has a budget of its own, as a shop's screens share an address.
-    let source = ctx.source();
-    let who = wanted.terminal.as_ref().map_or_else(|| source.clone(), |m| m.terminal.id.to_string());
-    let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, &source, Some(&who)).await?;
+    let who = wanted.terminal.as_ref().map_or_else(|| ctx.source(), |m| m.terminal.id.to_string());
+    let budgets = room(app, ctx, &proof.jkt, &wanted.asker.id, &who, Some(&who)).await?;
     let minted = Minted::new(app, opener, now)?;
     let (offered, places) = match &body.offer {
         Some(login) => offer(app, login, &wanted.asker.id, &minted.id, now).await?,

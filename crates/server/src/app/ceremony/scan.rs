@@ -15,7 +15,7 @@ use countersign_trust::device::DeviceState;
 use countersign_trust::policy::{Action, Facts, Ruling};
 use countersign_trust::presence::{self, Presence};
 use countersign_trust::principal::PersonState;
-use countersign_trust::terminal::AtTerminal;
+use countersign_trust::terminal::{AtTerminal, Stands};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::code::Direction;
 use countersign_wire::dpop::Proof;
@@ -250,14 +250,17 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if terminal.as_ref().is_some_and(|(t, _)| !t.is_active()) {
         return refuse(app, ctx, by, &c, Refusal::Denied, "a terminal that does not act").await;
     }
+    let one_site = terminal.as_ref().is_some_and(|(t, stands)| {
+        *stands == Stands::AtSite && app.config.terminals.stands(t.facts.site.as_deref(), ctx.address) == Stands::AtSite
+    });
     let mut near = match c.opening.address.parse::<IpAddr>() {
         // An address of our own proxies is nobody's: they did not say, or not legibly, who asks.
         Ok(terminal) if !is_proxy(app, terminal) && !is_proxy(app, ctx.address) => {
-            presence::near(terminal, ctx.address, &app.config.shared_networks)
+            presence::near(terminal, ctx.address, one_site, &app.config.shared_networks)
         }
         _ => Vec::new(),
     };
-    // Where a terminal stands says something about whoever has just read its code, and nothing about others.
+    // Where a terminal stands goes with its live code, and with nothing that was typed or pushed.
     let live = matches!(channel, Channel::Frame | Channel::Pair | Channel::Badge);
     near.extend(c.opening.terminal.as_ref().filter(|_| live).and_then(AtTerminal::near));
     near.extend((channel == Channel::Badge).then_some(Near::Badge));
