@@ -81,6 +81,7 @@ function draw(view) {
       sessions(view.sessions),
       devices(view.devices),
       recoveryCodes(device, app, view.recovery, view.devices.some((one) => one.this && (one.limited_until || one.state !== 'active'))),
+      view.user_code !== undefined && word(view.user_code),
       ...happened(view),
     ].flat(),
     dock: [wide(say('overview.scan'), app.scan, { tone: 'act', sign: 'camera' }), view.badge && wide(say('overview.badge'), app.badge, { sign: 'person' })],
@@ -248,6 +249,28 @@ function rename(one, path) {
   });
   const keep = el('button.button.act', { type: 'submit', form: 'rename-form' }, say('devices.rename_keep'));
   screen({ name: 'rename', head: say('devices.rename_headline'), content: [form], dock: [decide(button(say('devices.rename_back'), () => show()), keep)] });
+  input.focus();
+}
+
+// The word of those who may ask by name
+
+function word(set) {
+  const acts = [
+    button(say(set ? 'word.change' : 'word.set'), () => chooseWord(), { extra: 'slim' }),
+    set && pressing(say('word.remove'), then(() => act('/device/user-code', { code: '' })), { extra: 'slim' }),
+  ].filter(Boolean);
+  return el('section', {}, el('div.head', {}, el('h2', {}, say('word.headline')), ...acts), el('p.quiet', {}, say(set ? 'word.is_set' : 'word.is_not')));
+}
+
+function chooseWord() {
+  const input = el('input.field', { id: 'new-word', minlength: '6', maxlength: '64', autocomplete: 'off', required: true });
+  const form = el('form', { id: 'word-form' }, el('label', { for: 'new-word' }, say('word.label')), input);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    then(() => act('/device/user-code', { code: input.value.trim() }))();
+  });
+  const keep = el('button.button.act', { type: 'submit', form: 'word-form' }, say('word.keep'));
+  screen({ name: 'word', head: say('word.choose'), body: say('word.body'), content: [form], dock: [decide(button(say('devices.rename_back'), () => show()), keep)] });
   input.focus();
 }
 

@@ -80,6 +80,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0016_subscriptions",
         sql: include_str!("../migrations/0016_subscriptions.sql"),
     },
+    Migration {
+        id: "0017_user_codes",
+        sql: include_str!("../migrations/0017_user_codes.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

@@ -68,6 +68,9 @@ pub struct Ciba {
     /// Its word about the address of the screen in front of the person counts (`ip_address` in
     /// `request_context`). Without it nothing shows nearness: a server's own address is nobody's.
     pub tells_address: bool,
+    /// It asks people for the word that they set, and brings it (`backchannel_user_code_parameter`, CIBA Core 1.0 §4).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub user_code: bool,
     /// Where it is told that there is something to collect (ping mode, §10.2); without it, it asks by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notification_endpoint: Option<String>,

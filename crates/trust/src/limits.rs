@@ -199,3 +199,12 @@ pub const NEWCOMERS_FORGOTTEN: usize = 16;
 /// A request that was made so long ago keeps its client no more, seconds: no sign-in takes longer. What strangers begin in this
 /// time, at [`DOCUMENTS_MIN`], is less than [`NEWCOMERS`].
 pub const NEWCOMER_BUSY_S: i64 = 600;
+
+/// Characters of a word that clients must bring who ask for a person by name: the least and the most.
+pub const USER_CODE_CHARS: std::ops::RangeInclusive<usize> = 6..=64;
+/// Rounds of PBKDF2-HMAC-SHA256 over it: some hundredths of a second, so that a copied store is slow to search.
+pub const USER_CODE_ROUNDS: u32 = 100_000;
+/// Wrong words of one client about one person within an hour; then nothing counts for the rest of it.
+pub const WRONG_WORDS_HOUR: i64 = 5;
+/// Changes of a person's word within an hour.
+pub const USER_CODE_CHANGES_HOUR: i64 = 10;

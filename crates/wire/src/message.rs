@@ -381,6 +381,14 @@ pub struct Rename {
     pub name: String,
 }
 
+/// `POST /device/user-code`. It does not print.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserCode {
+    /// What clients must bring from now on; empty to remove it.
+    pub code: String,
+}
+
 /// `POST /session/beat`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -134,6 +134,12 @@ pub enum Command {
         /// Its new name
         name: String,
     },
+    /// Set the word that clients must bring who ask for you by name; it is read from standard input
+    UserCode {
+        /// Remove it: whoever knows your login name may ask
+        #[arg(long)]
+        remove: bool,
+    },
     /// Undo what a notice is about
     Undo {
         /// Its id, from `list`

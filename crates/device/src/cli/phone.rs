@@ -96,6 +96,21 @@ pub(super) async fn run(options: &Options, command: &Command) -> Result<Found, F
             phone.rename(device, name).await?;
             done("Renamed.")
         }
+        Command::UserCode { remove: true } => {
+            phone.user_code("").await?;
+            done("Removed.")
+        }
+        Command::UserCode { remove: false } => {
+            let mut word = String::new();
+            std::io::stdin().read_line(&mut word).map_err(|e| Fault::Local(e.to_string()))?;
+            match word.trim() {
+                "" => Err(Fault::Usage("no word on standard input; `--remove` removes it".into())),
+                word => {
+                    phone.user_code(word).await?;
+                    done("Kept. Tell it only to those who may ask for you.")
+                }
+            }
+        }
         Command::Undo { notice } => {
             phone.undo(notice).await?;
             done("Undone.")

@@ -3,7 +3,7 @@
 use super::Phone;
 use crate::Fault;
 use countersign_wire::CeremonyId;
-use countersign_wire::message::{Invitation, Invite, Overview, Rename, Story, Subscribe};
+use countersign_wire::message::{Invitation, Invite, Overview, Rename, Story, Subscribe, UserCode};
 use serde_json::json;
 
 impl Phone {
@@ -54,6 +54,10 @@ impl Phone {
     /// The events and verdicts of one ceremony.
     pub async fn story(&self, cid: &CeremonyId) -> Result<Story, Fault> {
         self.fetch(&format!("/device/ceremonies/{cid}/story")).await
+    }
+    /// Sets the word that clients must bring who ask for this person by name, or (empty) removes it.
+    pub async fn user_code(&self, word: &str) -> Result<(), Fault> {
+        self.tell("/device/user-code", &UserCode { code: word.to_owned() }).await
     }
     /// Invites a person (administrators).
     pub async fn invite(&self, invite: &Invite) -> Result<Invitation, Fault> {

@@ -31,6 +31,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
             activity: Vec::new(),
             notices: Vec::new(),
             recovery: None,
+            user_code: None,
             badge: false,
             push: None,
         });
@@ -41,6 +42,11 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
         sessions: open_sessions(app, person, &stored, now).await?,
         activity: activity(app, person).await?,
         notices: notices(app, by, &stored, now).await?,
+        user_code: if app.config.clients.iter().any(|c| c.ciba.as_ref().is_some_and(|c| c.user_code)) {
+            Some(app.store.user_code(person).await?.is_some())
+        } else {
+            None
+        },
         recovery: app.store.recovery_codes(person).await?.map(|set| CodesItem {
             left: set.facts.left(),
             made_at: set.facts.made_at.seconds(),

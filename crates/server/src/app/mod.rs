@@ -37,6 +37,7 @@ pub mod startup;
 pub mod terminals;
 pub mod tools;
 pub mod touched;
+pub mod user_code;
 pub mod workloads;
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,13 @@ use super::request::{Incoming, json};
 use super::terminal::Nothing;
 use crate::app::ceremony::{decide, scan as scanning, story as stories};
 use crate::push;
-use crate::app::{App, Fault, badges, devices, evidence, people, posture as health, rights, sessions};
+use crate::app::{App, Fault, badges, devices, evidence, people, posture as health, rights, sessions, user_code};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_trust::Refusal;
-use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan, Subscribe, TpmAsk};
+use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan, Subscribe, TpmAsk, UserCode};
 use serde_json::json as object;
 use std::sync::Arc;
 
@@ -239,6 +239,17 @@ pub async fn notice(
             "ok" => devices::notice_ok(&app, &r.ctx, &device, &id).await?,
             _ => return Err(Fault::because(Refusal::NoSuchThing, "no such act")),
         }
+        Ok(object!({}))
+    })
+    .await
+}
+
+/// `POST /device/user-code`.
+pub async fn user_code(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let device = r.device_once(&app, &body).await?;
+        let sent: UserCode = json(&r.headers, &body)?;
+        user_code::set(&app, &r.ctx, &device, &sent.code).await?;
         Ok(object!({}))
     })
     .await

@@ -118,6 +118,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/recovery/cancel", post(recovery::cancel))
         .route("/device/recovery-codes/options", post(recovery::codes_options))
         .route("/device/recovery-codes", post(recovery::codes_make))
+        .route("/device/user-code", post(device::user_code))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/openapi.json", get(openapi::document))

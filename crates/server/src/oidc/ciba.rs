@@ -6,7 +6,9 @@
 //! 3. The request stands on the person's open pages. One waits per person and client, three in all, ten
 //!    an hour. Whom the person stopped ("not me", or three refusals), and whose last three went unanswered,
 //!    waits for an answer that does not come: nothing of it is shown.
-//! 4. Where the client is registered so, its binding message carries digits that its own screen shows; the
+//! 4. Where the person set a word of their own and the client is registered to ask for it (`ciba.user_code`), a
+//!    request without it, or with another, is told so and reaches nobody ([`user_code`]).
+//! 5. Where the client is registered so, its binding message carries digits that its own screen shows; the
 //!    phone sees them masked and the person types them. Where nothing travels, nothing is earned (`acr` 0).
 
 use super::answer::{self, No, kept_by_nobody, no, refused};
@@ -18,6 +20,7 @@ use super::params::Params;
 use super::ping;
 use super::token::collected;
 use crate::app::ceremony::collect::{Asking, Begun};
+use crate::app::user_code::{self, Shown};
 use crate::app::{App, Fault};
 use crate::http::answer::put_nonce;
 use crate::http::request::Incoming;
@@ -104,6 +107,13 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
     jwt::ensure(app, client.id_token_alg).await?;
     let token = notified(params, &ciba)?;
     let named = &whom(app, r, client, &ciba, params).await?;
+    if ciba.user_code {
+        match user_code::shown(app, &r.ctx, &named.person.id, &client.id, params.one("user_code")).await? {
+            Shown::Right => {}
+            Shown::Missing => return Err(no("missing_user_code", Refusal::Malformed, "this person's clients bring a word")),
+            Shown::Wrong => return Err(no("invalid_user_code", Refusal::WrongCode, "another word than the person's")),
+        }
+    }
     let asking = Asking {
         client: &known.stored,
         asked,

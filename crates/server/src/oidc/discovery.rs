@@ -94,7 +94,7 @@ fn document(app: &App) -> Value {
         "backchannel_authentication_endpoint": at("/bc-authorize"),
         "backchannel_token_delivery_modes_supported": ["poll", "ping"],
         "backchannel_authentication_request_signing_alg_values_supported": names(&super::jar::ALGS),
-        "backchannel_user_code_parameter_supported": false,
+        "backchannel_user_code_parameter_supported": true,
     });
     if let (Some(all), Value::Object(more)) = (told.as_object_mut(), back) {
         all.extend(more);

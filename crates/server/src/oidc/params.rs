@@ -13,7 +13,7 @@ pub const VALUE_BYTES: usize = 2048;
 /// Values that are tokens, bounded by their own parser.
 const TOKENS: [&str; 6] = ["id_token_hint", "client_assertion", "request", "subject_token", "actor_token", "login_hint_token"];
 /// Parameters that show who sends a request, and are no part of it.
-const SHOWING: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
+const SHOWING: [&str; 4] = ["client_secret", "client_assertion", "client_assertion_type", "user_code"];
 
 /// The parameters of one request.
 #[derive(Clone, Default)]
@@ -60,7 +60,7 @@ impl Params {
         Params::of(there.map(|(name, value)| (name, plain(value))))
     }
 
-    /// Everything that is asked, as a form: without what shows who asks.
+    /// Everything that is asked, as a form: without what shows who asks, or that somebody may.
     pub fn asked(&self) -> String {
         let asked = self.0.iter().filter(|(name, _)| !SHOWING.contains(&name.as_str()));
         form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).finish()

@@ -92,6 +92,7 @@ pub fn message(data: &[u8], seen: &mut Seen) {
     body::<Rebind>(data, seen);
     body::<Invite>(data, seen);
     body::<Rename>(data, seen);
+    body::<UserCode>(data, seen);
     body::<NewCredential>(data, seen);
     body::<UseCode>(data, seen);
     body::<MakeCodes>(data, seen);

@@ -147,6 +147,8 @@ fn configuration(settings: &Settings, issuer: &str, port: u16, dir: &Path, datab
         client("branch", &format!("{scopes}{secret}far = \"unproven\"\nciba = {{ binding_digits = true }}\n")),
         client("hotline", &format!("{scopes}{secret}detail_types = [\"payment\"]\nrefresh = \"always\"\nciba = {{ binding_digits = true, tells_address = true }}\n")),
         client("bare-hotline", &format!("{scopes}{secret}ciba = {{ tells_address = true }}\n")),
+        client("word-hotline", &format!("{scopes}{secret}ciba = {{ tells_address = true, user_code = true }}\n")),
+        client("other-word", &format!("{scopes}{secret}ciba = {{ tells_address = true, user_code = true }}\n")),
         client("screen", "boundary = \"session\"\n"),
         // For tests that open more than one client may in a minute.
         crowd.join("\n"),

@@ -99,6 +99,64 @@ async fn a_person_who_is_asked_by_name_types_what_the_client_shows_and_it_gets_b
 }
 
 #[tokio::test]
+async fn x09_whoever_does_not_know_a_persons_word_makes_no_phone_ring() {
+    const WORD: &str = "seven grey gulls";
+    let scene = stage().scene().await;
+    let here = place();
+    let (phone, login) = somebody(&scene, "Wort", &here).await;
+    let (hotline, other) = (program(&scene, "word-hotline"), program(&scene, "other-word"));
+    let ask = async |program: &Program, more: &[(&str, &str)]| call(program, &login, &here, more).await;
+    let no = async |reply: &Reply| phone.refuse_unseen(&cid(reply), false).await.unwrap();
+    // Who set none is asked as ever.
+    assert_eq!(phone.overview().await.unwrap().user_code, Some(false));
+    let reply = ask(&hotline, &[]).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+    no(&reply).await;
+    for bad in ["short", " padded word", "tab\tbed", &"x".repeat(65)] {
+        scene.refused(phone.user_code(bad).await, "malformed").await;
+    }
+    phone.user_code(WORD).await.unwrap();
+    assert_eq!(phone.overview().await.unwrap().user_code, Some(true));
+    let without = ask(&hotline, &[]).await;
+    assert_eq!(heard(&without), (400, "missing_user_code".into()));
+    scene.recorded(without.json()["error_description"].as_str().unwrap().split(' ').nth(1).unwrap(), "malformed").await;
+    let wrong = ask(&hotline, &[("user_code", "seven grey gull")]).await;
+    assert_eq!(heard(&wrong), (400, "invalid_user_code".into()));
+    scene.recorded(wrong.json()["error_description"].as_str().unwrap().split(' ').nth(1).unwrap(), "wrong_code").await;
+    assert_eq!(waiting(&phone).await, 0, "a phone rang");
+    let reply = ask(&hotline, &[("user_code", WORD)]).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+    assert_eq!(waiting(&phone).await, 1);
+    no(&reply).await;
+    // A right one gives back its own count alone: with four more wrong ones it is enough, also for the right one.
+    for _ in 0..4 {
+        assert_eq!(heard(&ask(&hotline, &[("user_code", "another word")]).await), (400, "invalid_user_code".into()));
+    }
+    assert_eq!(heard(&ask(&hotline, &[("user_code", WORD)]).await), (429, "temporarily_unavailable".into()));
+    // That is this client's affair: another asks on, and one that is not registered to bring it asks as ever.
+    let reply = ask(&other, &[("user_code", WORD)]).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+    no(&reply).await;
+    assert_eq!(heard(&ask(&hotline, &[("user_code", WORD)]).await).0, 429);
+    let reply = ask(&program(&scene, "bare-hotline"), &[]).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+    no(&reply).await;
+    // Changed, then removed.
+    phone.user_code("eight white swans").await.unwrap();
+    assert_eq!(heard(&ask(&other, &[("user_code", WORD)]).await), (400, "invalid_user_code".into()));
+    phone.user_code("").await.unwrap();
+    assert_eq!(ask(&other, &[]).await.status, 200);
+    // It is nowhere in what is kept, and the log says that it was set and removed.
+    let person = phone.kept().sub.unwrap().to_string();
+    let lines: Vec<_> = scene.log().await.into_iter().filter(|l| l.kind == "person.changed" && l.body["person"] == *person).collect();
+    let told: Vec<_> = lines.iter().filter_map(|l| l.body["facts"]["user_code"].as_str()).collect();
+    assert_eq!(told, ["set", "set", "removed"]);
+    assert!(!scene.log().await.iter().any(|l| l.text.contains("gulls") || l.text.contains("swans")));
+    let said = scene.raw(&here).send("GET", "/.well-known/openid-configuration", &[], vec![]).await.json();
+    assert_eq!(said["backchannel_user_code_parameter_supported"], true);
+}
+
+#[tokio::test]
 async fn x09_nobody_is_asked_by_name_for_a_client_that_is_not_registered_so() {
     let scene = stage().scene().await;
     let here = place();

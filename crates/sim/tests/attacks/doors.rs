@@ -60,6 +60,7 @@ fn doors() -> Vec<&'static str> {
         "/recovery/cancel",
         "/device/recovery-codes/options",
         "/device/recovery-codes",
+        "/device/user-code",
         "/par",
         "/register",
         "/device_authorization",

@@ -62,6 +62,11 @@ impl Store {
         let q = Query::new(named_query!("WHERE n.login = $1"), [login.into()]);
         self.one(q, named).await
     }
+    /// What is kept of the word that clients must bring who ask for this person by name, if one was set.
+    pub async fn user_code(&self, id: &PersonId) -> Result<Option<String>, StoreError> {
+        let q = Query::new("SELECT user_code FROM person WHERE id = $1", [id.as_str().into()]);
+        Ok(self.one(q, |row| Ok(row.opt_text(0)?.map(str::to_owned))).await?.flatten())
+    }
     /// Everybody, by login name.
     pub async fn people(&self, after: &str, limit: i64) -> Result<Vec<Named>, StoreError> {
         let q = Query::new(
@@ -106,6 +111,13 @@ impl Write {
         Write(Statement::one(
             "UPDATE person SET signals = $3, version = version + 1 WHERE id = $1 AND version = $2",
             [person.id.as_str().into(), person.version.into(), json(&signals).into()],
+        ))
+    }
+    /// That word is another one, or none.
+    pub fn user_code_set(person: &Person, kept: Option<&str>) -> Write {
+        Write(Statement::one(
+            "UPDATE person SET user_code = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            [person.id.as_str().into(), person.version.into(), kept.map(str::to_owned).into()],
         ))
     }
     /// A person gets another role.

@@ -24,6 +24,9 @@ pub struct Overview {
     /// Whether there are registered terminals, which read badges.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub badge: bool,
+    /// Whether clients who ask for this person by name must bring a word that the person set; absent where no client asks so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user_code: Option<bool>,
     /// What a page needs in order to be told that something waits, where this server tells.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub push: Option<PushItem>,

@@ -62,6 +62,7 @@ const DOORS: &[(&str, Covered)] = &[
     ("/device/rights/{id}/end", Gives("ends a right")),
     ("/device/devices/{id}/{verb}", Gives("people.rs walks these by the device's state")),
     ("/device/notices/{id}/{verb}", Gives("answers a notice; undoing takes away")),
+    ("/device/user-code", Gives("sets what clients must bring; called.rs")),
     ("/device/invitations", Gives("people.rs: an administrator who is active")),
     ("/enrolments/look", Gives("the name on an invitation")),
     ("/enrolments/begin", By(Step::FinishEnrolment)),
