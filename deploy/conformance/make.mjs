@@ -21,6 +21,9 @@ function keyed(profile) {
   return { profile, auth: 'private_key_jwt', scope: 'openid profile', key };
 }
 
+/** What the CIBA plan's clients are registered with: the suite sends no DPoP proof, and nobody is there to type digits. */
+const CIBA = ['require_signed_request_object = true', 'refresh = "always"', 'far = "unproven"', 'danger_allow_unbound_collector = true', 'danger_allow_bearer = true'];
+
 /** Lines of `countersign.toml` that register a client */
 function registered({ id, profile, auth, secret, key }, base) {
   // The suite lets its second client answer at an address with a query.
@@ -38,6 +41,8 @@ function registered({ id, profile, auth, secret, key }, base) {
     lines.push('danger_allow_no_pkce = true', 'danger_allow_no_nonce = true', 'danger_allow_bearer = true');
     lines.push('id_token_alg = "RS256"', 'refresh = "offline_access"');
     lines.push(`post_logout_redirect_uris = ["${base}/post_logout_redirect"]`, `backchannel_logout_uri = "${base}/backchannel_logout"`);
+  } else if (profile === 'poll' || profile === 'ping') {
+    lines.push(...CIBA, profile === 'ping' ? `ciba = { notification_endpoint = "${base}/ciba-notification-endpoint" }` : 'ciba = {}');
   } else {
     lines.push('profile = "fapi2"', 'refresh = "always"');
     if (profile === 'signed') lines.push('require_signed_request_object = true');
@@ -51,6 +56,9 @@ function told({ id, scope, secret, key }) {
   return { client_id: id, scope, jwks: { keys: [key] }, dpop_signing_alg: 'ES256' };
 }
 
+/** Where `countersign-approvals` answers, unless it is told another port */
+const approvals = 'http://localhost:7330/test-endpoints/answer?auth_req_id={auth_req_id}&action={action}';
+
 /** `{ toml, plans, clients }` for a server at `issuer` and a suite at `suite` */
 export function make({ issuer, suite }) {
   const base = `${suite}/test/a/${ALIAS}`;
@@ -62,6 +70,10 @@ export function make({ issuer, suite }) {
     'fapi-2': keyed('fapi'),
     signed: keyed('signed'),
     'signed-2': keyed('signed'),
+    poll: keyed('poll'),
+    'poll-2': keyed('poll'),
+    ping: keyed('ping'),
+    'ping-2': keyed('ping'),
   };
   for (const [id, client] of Object.entries(clients)) client.id = id;
   const plan = (description, more) => ({ alias: ALIAS, description, server: { discoveryUrl: `${issuer}/.well-known/openid-configuration` }, ...more });
@@ -69,6 +81,12 @@ export function make({ issuer, suite }) {
   // The protected resource is our own: whose token it is, and whether its key came along.
   const resource = { resourceUrl: `${issuer}/userinfo` };
   const post = { client_secret_post: told(clients['basic-post']) };
+  // Who is asked, and where the suite has the request answered in their place (docs/conformance.md).
+  const asked = (one) => {
+    const hint = { hint_type: 'login_hint', hint_value: 'admin' };
+    const { client, client2 } = pair(one);
+    return { client: { ...client, ...hint }, client2: { ...client2, ...hint }, resource, automated_ciba_approval_url: approvals };
+  };
   return {
     clients,
     toml: Object.values(clients).map((client) => registered(client, base)).join('\n'),
@@ -79,6 +97,8 @@ export function make({ issuer, suite }) {
       'oidcc-backchannel-rp-initiated-logout-certification-test-plan': plan('Countersign, Back-Channel OP', pair('basic')),
       'fapi2-security-profile-final-test-plan': plan('Countersign, FAPI2SP OP', { ...pair('fapi'), resource }),
       'fapi2-message-signing-final-test-plan': plan('Countersign, FAPI2MS OP', { ...pair('signed'), resource }),
+      'fapi-ciba-id1-test-plan-poll': plan('Countersign, FAPI-CIBA OP, poll', asked('poll')),
+      'fapi-ciba-id1-test-plan-ping': plan('Countersign, FAPI-CIBA OP, ping', asked('ping')),
     },
   };
 }
