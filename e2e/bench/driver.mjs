@@ -68,8 +68,27 @@ const measured = async (act) => {
 };
 try {
   const told = { 'device flow': await measured(() => flow('openid profile')) };
-  const waits = await start('openid profile');
-  told['pending poll'] = await measured(() => call('/token', poll(waits)));
+  told['device grant: start'] = await measured(() => start('openid profile'));
+  // Each code in turn: it tells nobody to slow down, and keeps a thousand at most.
+  const polls = async (name, start, poll) => {
+    const codes = await Promise.all(Array.from({ length: 64 }, start));
+    let turn = 0;
+    const asked = async (headers) => {
+      const answer = await call('/token', poll(codes[turn++ % codes.length]), headers);
+      if (JSON.parse(answer.text).error !== 'authorization_pending') throw new Error(answer.text);
+    };
+    told[`${name}: poll`] = await measured(() => asked());
+    told[`${name}: poll with DPoP`] = await measured(() => asked(proof()));
+  };
+  await polls('device grant', () => start('openid profile'), poll);
+  const caller = { client_id: 'caller', client_secret: 'only for a benchmark' };
+  const ring = async () => {
+    const told = JSON.parse((await call('/backchannel', { ...caller, scope: 'openid profile', login_hint: 'person' })).text);
+    if (!told.auth_req_id) throw new Error(JSON.stringify(told));
+    return told;
+  };
+  told['CIBA: start'] = await measured(ring);
+  await polls('CIBA', ring, (begun) => ({ ...caller, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id: begun.auth_req_id }));
   const held = await Promise.all(Array.from({ length: LANES }, () => flow('openid profile offline_access', proof)));
   told['refresh with DPoP'] = await measured(async (lane) => {
     held[lane] = await tokens({ grant_type: 'refresh_token', client_id: 'bench', refresh_token: held[lane].refresh_token }, proof());

@@ -9,9 +9,20 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 const provider = new Provider(issuer, {
   clients: [
     { client_id: 'bench', token_endpoint_auth_method: 'none', redirect_uris: [], response_types: [], grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'] },
+    { client_id: 'caller', client_secret: 'only for a benchmark', token_endpoint_auth_method: 'client_secret_post', redirect_uris: [], response_types: [], grant_types: ['urn:openid:params:grant-type:ciba'], backchannel_token_delivery_mode: 'poll' },
     { client_id: 'machine', client_secret: 'only for a benchmark', token_endpoint_auth_method: 'client_secret_post', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] }],
   features: {
     deviceFlow: { enabled: true },
+    // Whoever is named is asked by nobody, which only makes the peer cheaper.
+    ciba: {
+      enabled: true,
+      deliveryModes: ['poll'],
+      processLoginHint: async (_, hint) => hint,
+      verifyUserCode: async () => {},
+      validateBindingMessage: async () => {},
+      validateRequestContext: async () => {},
+      triggerAuthenticationDevice: async () => {},
+    },
     clientCredentials: { enabled: true },
     dPoP: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
@@ -29,7 +40,7 @@ const provider = new Provider(issuer, {
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   jwks: { keys: [JSON.parse(process.env.BENCH_KEY)] },
   cookies: { keys: ['only for a benchmark'] },
-  ttl: { DeviceCode: 300, Grant: 3600, IdToken: 600, AccessToken: 600, ClientCredentials: 600, RefreshToken: 3600 },
+  ttl: { DeviceCode: 300, BackchannelAuthenticationRequest: 300, Grant: 3600, IdToken: 600, AccessToken: 600, ClientCredentials: 600, RefreshToken: 3600 },
 });
 
 // The person's part without pages or sign-in, which only makes the peer cheaper: the code is granted straight in its store.

@@ -8,6 +8,8 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the monotonic clock")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod calls;
+mod collected;
 mod ends;
 mod growth;
 mod peer;
@@ -89,6 +91,7 @@ async fn main() {
     for n in 0..sign_in::CLIENTS {
         let _ = writeln!(more, "[[clients]]\nid = \"bench-{n}\"\nname = \"Bench {n}\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\nscopes = [\"profile\"]");
     }
+    more.push_str(&collected::lines());
     let begun = Instant::now();
     let stage = Stage::set(Settings { more, core, ..Settings::default() }).await;
     let first_start = begun.elapsed();
@@ -117,6 +120,14 @@ async fn main() {
     for (name, cost) in [("client credentials", bare), ("client credentials with DPoP", bound)] {
         row(&format!("CPU for {name}"), &figure(cost));
     }
+    let each = options.times / options.screens;
+    let typed = collected::device(&scene, options.screens, each).await;
+    let asked = collected::ciba(&scene, options.screens, each / 4).await;
+    for (name, costs) in [("device grant", &typed), ("CIBA", &asked)] {
+        row(&format!("CPU for {name}: start / the same with a key's proof"), &[figure(costs.start), figure(costs.start_with_key)].join(" / "));
+        row(&format!("CPU for {name}: poll of what waits / the same with a key's proof"), &[figure(costs.poll), figure(costs.poll_with_key)].join(" / "));
+    }
+    row("CPU for a decision about an agent's call of a tool, with a proof", &figure(calls::measure(&scene, options.screens, each).await));
     row("memory of the server, idle / after the run", &format!("{idle:.1} MiB / {:.1} MiB", memory(stage.pid().unwrap())));
     row("start / first start, until it listens", &format!("{} ms / {} ms", ms(start), ms(first_start)));
     if options.waiting > 0 {
@@ -142,7 +153,22 @@ async fn main() {
     ends(core, &options).await;
     if options.flows > 0 {
         match peer::measure(options.flows) {
-            Ok(told) => beside(&told, &small, bare, bound),
+            Ok(told) => beside(
+                &told,
+                &[
+                    ("device flow", small.sign_in),
+                    ("refresh with DPoP", small.refresh),
+                    ("introspection", small.introspect),
+                    ("client credentials", bare),
+                    ("client credentials with DPoP", bound),
+                    ("device grant: start", typed.start),
+                    ("device grant: poll", typed.poll),
+                    ("device grant: poll with DPoP", typed.poll_with_key),
+                    ("CIBA: start", asked.start),
+                    ("CIBA: poll", asked.poll),
+                    ("CIBA: poll with DPoP", asked.poll_with_key),
+                ],
+            ),
             Err(why) => println!("\nthe peer was left out: {why}"),
         }
     }
@@ -198,20 +224,12 @@ fn row(what: &str, figure: &str) {
 }
 
 /// The peer's operations, and how many times ours they cost.
-fn beside(told: &Value, ours: &Costs, bare: Cost, bound: Cost) {
-    let Some(all) = told.as_object() else { return };
-    for (name, figure) in all {
-        let (Some(cpu), Some(rate)) = (figure["cpu_us"].as_f64(), figure["per_second"].as_f64()) else { continue };
-        let own = match name.as_str() {
-            "device flow" => Some(ours.sign_in),
-            "refresh with DPoP" => Some(ours.refresh),
-            "introspection" => Some(ours.introspect),
-            "pending poll" => Some(ours.poll),
-            "client credentials" => Some(bare),
-            "client credentials with DPoP" => Some(bound),
-            _ => None,
+fn beside(told: &Value, ours: &[(&str, Cost)]) {
+    for (name, own) in ours {
+        let (Some(cpu), Some(rate)) = (told[name]["cpu_us"].as_f64(), told[name]["per_second"].as_f64()) else {
+            println!("the peer did not say what `{name}` costs");
+            continue;
         };
-        let times = own.map(|own| format!(", {:.2} times ours", cpu / own.cpu_us)).unwrap_or_default();
-        row(&format!("peer: CPU for {name}"), &format!("{cpu:.0} µs ({rate:.0} a second){times}"));
+        row(&format!("peer: CPU for {name}"), &format!("{cpu:.0} µs ({rate:.0} a second), {:.2} times ours", cpu / own.cpu_us));
     }
 }
