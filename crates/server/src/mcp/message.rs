@@ -148,7 +148,7 @@ impl Message {
             "prompts/get" => named("prompt", self.text("name")),
             "tasks/get" | "tasks/result" | "tasks/cancel" => named("task", self.text("taskId")),
             "completion/complete" => {
-                let of = |name: &str| self.param("ref").and_then(|r| r.get(name)).and_then(Value::as_str);
+                let of = |name: &str| self.param("ref").and_then(|r| r.get(name)).and_then(Value::as_str).filter(|t| (1..=NAME_BYTES).contains(&t.len()));
                 if of("type") == Some("ref/prompt") { named("prompt", of("name")) } else { named("resource", of("uri")) }
             }
             _ => Err(Unasked::Unknown),
@@ -159,8 +159,12 @@ impl Message {
     fn unseen(&self) -> Vec<String> {
         let Some(params) = self.whole.get("params").and_then(Value::as_object) else { return Vec::new() };
         let besides = params.keys().filter(|name| !["name", "arguments", "_meta"].contains(&name.as_str())).cloned();
-        let meta = params.get("_meta").and_then(Value::as_object);
-        let meta = meta.into_iter().flat_map(Map::keys).filter(|name| !says_nothing(name)).map(|name| format!("_meta.{name}"));
+        let meta = match params.get("_meta") {
+            Some(Value::Object(meta)) => meta.keys().filter(|name| !says_nothing(name)).map(|name| format!("_meta.{name}")).collect(),
+            // What is no object can say anything.
+            Some(_) => vec!["_meta".to_owned()],
+            None => Vec::new(),
+        };
         besides.chain(meta).collect()
     }
 }
@@ -211,6 +215,7 @@ mod tests {
         assert_eq!((call.kind, call.id.as_deref(), call.arguments["order"].as_str(), call.unseen.len()), ("tool", Some("refund"), Some("A-1"), 0));
         let more = asked("tools/call", json!({"name": "refund", "inputResponses": {}, "_meta": {"tenant": "x", "io.modelcontextprotocol/clientInfo": {}}}));
         assert_eq!(more.unwrap().unseen, ["inputResponses", "_meta.tenant"]);
+        assert_eq!(asked("tools/call", json!({"name": "refund", "_meta": "tenant=x"})).unwrap().unseen, ["_meta"]);
         for (method, params, kind, id) in [
             ("initialize", json!({}), "mcp_server", None),
             ("tools/list", json!({}), "mcp_server", None),
@@ -224,7 +229,7 @@ mod tests {
             assert_eq!((q.action.as_str(), q.kind, q.id.as_deref()), (method, kind, id));
         }
         assert_eq!(asked("roots/list", json!({})), Err(Unasked::Unknown));
-        for (method, params) in [("tools/call", json!({})), ("tools/call", json!({"name": "a", "arguments": []})), ("resources/read", json!({"uri": 1}))] {
+        for (method, params) in [("tools/call", json!({})), ("tools/call", json!({"name": "a", "arguments": []})), ("resources/read", json!({"uri": 1})), ("completion/complete", json!({"ref": {"type": "ref/resource", "uri": ""}}))] {
             assert!(matches!(asked(method, params), Err(Unasked::Unmapped(_))), "{method}");
         }
         let notice = |method: &str| Message::parse(json!({"jsonrpc": "2.0", "method": method}).to_string().as_bytes()).unwrap().question();

@@ -67,6 +67,7 @@ fn house() -> &'static House {
         let config = format!(
             "issuer = \"http://localhost:7310\"\nlisten = \"127.0.0.1:0\"\ndatabase = \"sqlite::memory:\"\nseal_key_file = \"{}\"\n\
              trusted_proxies = [\"0.0.0.0/32\"]\n\
+             [newcomers]\ntoken_hash = \"{hash}\"\nscopes = [\"profile\"]\n\
              [[clients]]\nid = \"till\"\nname = \"Till\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\n\
              detail_types = [\"payment\"]\nrefresh = \"always\"\ndevice_grant = true\n\
              [[clients]]\nid = \"office\"\nname = \"Office\"\nredirect_uris = [\"{REDIRECT}\"]\nauth = \"client_secret_basic\"\n\
@@ -134,6 +135,16 @@ fn send(request: Builder, path: &str, data: &[u8], known: bool) -> Reply {
 /// A question in JSON, by nobody or by a client that may ask about everything.
 pub(super) fn json_asked(path: &str, data: &[u8], known: bool) -> (StatusCode, Value) {
     let reply = send(Request::post(path).header("content-type", "application/json"), path, data, known);
+    (reply.status, serde_json::from_slice(&reply.body).unwrap())
+}
+
+/// What a client says of itself, by nobody or by somebody whom the operator gave the token.
+pub(super) fn registering(data: &[u8], known: bool) -> (StatusCode, Value) {
+    let mut request = Request::post("/register").header("content-type", "application/json");
+    if known {
+        request = request.header("authorization", format!("Bearer {SECRET}"));
+    }
+    let reply = send(request, "/register", data, false);
     (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }
 

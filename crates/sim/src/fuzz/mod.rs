@@ -7,6 +7,7 @@
 //! - `cargo +nightly fuzz run NAME` does the same led by coverage; `fuzz/fuzz_targets` are wrappers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod agents;
 mod bytes;
 mod details;
 mod drive;
@@ -50,6 +51,7 @@ targets! {
     signals::subject_identifier, signals::security_event,
     evidence::tpm_public, evidence::tpm_attest, evidence::android_description, evidence::piece, evidence::posture_report,
     questions::question, questions::access,
+    agents::mcp_message, agents::mcp_gate, agents::client_metadata, agents::register,
     forms::form, forms::authorize, forms::token, forms::par, forms::device_authorization, forms::bc_authorize, forms::introspect, forms::revoke,
 }
 

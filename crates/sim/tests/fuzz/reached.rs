@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Targets that ask a whole server.
-pub const DOORS: [&str; 8] = ["authorize", "token", "par", "device_authorization", "bc_authorize", "introspect", "revoke", "access"];
+pub const DOORS: [&str; 10] =
+    ["authorize", "token", "par", "device_authorization", "bc_authorize", "introspect", "revoke", "access", "mcp_gate", "register"];
+/// What the server reads by itself, beside the doors: `wire` knows nothing of it.
+const SERVERS: [&str; 5] = ["Params::parse", "Question::read", "Message::parse", "Message::question", "metadata::client"];
 
 /// Public functions of `wire` that answer with a `Result` and read nothing that a stranger sent; the last
 /// two are ways for serde into `object`, gone by `message`.
@@ -94,6 +97,7 @@ pub fn check(seen: &Seen) {
     assert!(parsers.len() > 40, "the sources were not read: {parsers:?}");
     let never: Vec<&String> = parsers.iter().filter(|p| !NO_PARSERS.contains(&p.as_str()) && !called.contains_key(*p)).collect();
     assert!(never.is_empty(), "no fuzz target calls {never:?}");
+    assert!(SERVERS.iter().all(|name| called.contains_key(*name)), "no fuzz target calls one of {SERVERS:?}");
     let one_sided: Vec<_> = called
         .iter()
         .filter(|(name, (taken, refused))| (*taken == 0 || *refused == 0) && !ONE_SIDED.iter().any(|(n, _)| n == name))
