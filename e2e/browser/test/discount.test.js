@@ -94,6 +94,18 @@ describe('a1: a discount at a till', { timeout: 240_000 }, () => {
     await till.is('signed-in');
   });
 
+  test('while somebody far away has the till in hand it is refused on the screen, and nobody’s phone is asked', async () => {
+    stage.server.command(['signal', 'raise', 'terminal.remote_controlled', 'Till 4']);
+    await atTheTill('No discount');
+    await screen.click('#ask');
+    await screen.waitForSelector('#code-card[data-state="refused"]');
+    await screen.getByRole('heading', { name: 'Somebody far away controls this screen' }).waitFor();
+    await clear(screen, 'remote-controlled');
+    stage.server.command(['signal', 'clear', 'terminal.remote_controlled', 'Till 4']);
+    await screen.goto(`${stage.issuer}/kiosk`);
+    await till.is('signed-in');
+  });
+
   test('the next person at this till has nothing of it', async () => {
     await screen.getByRole('button', { name: 'Next person' }).click();
     await till.is('next');
