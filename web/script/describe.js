@@ -19,6 +19,8 @@ export function question(said) {
       return parts('statement.enrol_device', { device: name(newDevice(said)) });
     case 'right':
       return parts('statement.right', { name: name(said.request.message ?? '') });
+    case 'vouch':
+      return parts('statement.vouch', { name: name(said.request.message ?? ''), plate: plate(said.terminal.plate?.name ?? '') });
     case 'recover':
       return parts('statement.recover', { name: name(said.request.message ?? '') });
     case 'tool-call':
@@ -101,7 +103,7 @@ export function card(said, me) {
     said.client.redirect_host && name(said.client.redirect_host),
     lasting(said).length > 0 && el('dd.detail', {}, listed(rights(lasting(said)))),
     BOUNDARIES[said.boundary] && el('dd.detail', {}, say(BOUNDARIES[said.boundary])),
-    said.request.message && said.purpose !== 'right' && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
+    said.request.message && !['right', 'vouch'].includes(said.purpose) && el('dd.detail', {}, parts('statement.message', { message: name(said.request.message) })),
   );
   return el(
     'dl.card.rows',

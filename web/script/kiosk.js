@@ -14,6 +14,8 @@ import { RESTS, watch } from './watch.js';
 const IDLE_AFTER_MS = 5_000;
 /** How long its camera looks for a badge */
 const LOOK_MS = 60_000;
+/** How long it waits for whoever vouches for somebody */
+const WAITS_MS = 180_000;
 
 const { organisation, host } = document.body.dataset;
 const place = (id) => document.getElementById(id);
@@ -89,14 +91,49 @@ function types(event) {
   before = frame;
 }
 
+/** Where somebody says that they have no phone, beside the code; who does, by the name that they typed */
+const help = el('div.badges');
+let without = '';
+let waits = 0;
+
+/** Somebody else scans for whoever typed this name; nobody's, it is the ordinary code again. */
+async function standsFor(login) {
+  without = login;
+  clearTimeout(waits);
+  if (login) {
+    waits = setTimeout(() => standsFor(''), WAITS_MS);
+    show(help, el('p', { role: 'status' }, parts('kiosk.without.asked', { login: name(login) })), linkButton(say('kiosk.without.stop'), () => standsFor('')));
+  } else offerHelp();
+  await terminal?.restart();
+}
+
+/** The way in for somebody whose phone is flat, where an application takes them */
+const offerHelp = () => ('withoutPhone' in document.body.dataset ? show(help, linkButton(say('kiosk.without'), noPhone)) : help.replaceChildren());
+
+function noPhone() {
+  const input = el('input.field', { id: 'without', maxlength: '64', autocomplete: 'off', autocapitalize: 'none', autocorrect: 'off', spellcheck: 'false', enterkeyhint: 'go', 'data-1p-ignore': '', 'data-lpignore': 'true' });
+  const form = el('form.stack', { id: 'without-form', novalidate: true, autocomplete: 'off' }, el('div', {}, el('label', { for: 'without' }, say('kiosk.without.label')), input), el('button.button', { type: 'submit' }, say('sign_in.type_here.continue')));
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const login = input.value.trim().toLowerCase();
+    if (login) standsFor(login);
+    else input.focus();
+  });
+  show(help, form, linkButton(say('kiosk.without.stop'), () => standsFor('')));
+  input.focus();
+}
+
 /** The code, with words above it; whoever is approved next takes the screen. */
 async function code(state, head, body, under) {
   const box = el('section.card.code-card', { id: 'code-card', tabindex: '-1', 'aria-label': say('code.label') });
-  is(state, el('div.kiosk-words', {}, headline('h1', head), el('p.lead', {}, body), under, spot), box);
+  is(state, el('div.kiosk-words', {}, headline('h1', head), el('p.lead', {}, body), under, spot, help), box);
   badges();
+  without = '';
+  clearTimeout(waits);
+  offerHelp();
   await terminal?.stop();
   terminal = new Terminal(box, {
-    body: async () => ({ kiosk: true, counter: await shelf.count() }),
+    body: async () => ({ kiosk: true, counter: await shelf.count(), ...(without && { without_phone: without }) }),
     key: () => known.key,
     client: known.plate.name,
     organisation,

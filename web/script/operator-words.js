@@ -49,6 +49,7 @@ const ENDS = {
   signed_out: 'operator.ended.signed_out',
   from_device: 'operator.ended.from_device',
   next_person: 'operator.ended.next_person',
+  vouched_again: 'operator.ended.vouched_again',
   idle: 'operator.ended.idle',
   absolute: 'operator.ended.absolute',
   operator: 'operator.ended.operator',

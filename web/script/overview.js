@@ -106,11 +106,12 @@ const NOTICES = {
   device_recovered: ['notice.device_recovered.headline', 'notice.device_added.body', 'notice.device_added.body_over'],
   recovery_asked: ['notice.recovery_asked.headline', 'notice.recovery_asked.body', 'notice.recovery_asked.body_over'],
   recovery_codes: ['notice.recovery_codes.headline', 'notice.recovery_codes.body', 'notice.device_added.body_over'],
+  vouched: ['notice.vouched.headline', 'notice.vouched.body', 'notice.vouched.body'],
   not_me: ['notice.not_me.headline', 'notice.not_me.body', 'notice.not_me.body'],
 };
 
 /** What is said instead of "It was me" */
-const ANSWERS = { not_me: 'notice.ok', recovery_asked: 'notice.is_me' };
+const ANSWERS = { not_me: 'notice.ok', vouched: 'notice.was_me', recovery_asked: 'notice.is_me' };
 
 function notice({ id, kind, device: which, at, undo }) {
   const [head, open, over] = NOTICES[kind] ?? ['notice.other.headline', 'notice.other.body', 'notice.other.body'];
@@ -157,7 +158,7 @@ function timed({ id, scope, until, left_s, reason }, where) {
   return el('li', {}, icon('clock'), el('div', {}, el('p', {}, called), el('p.small.quiet', {}, left(left_s, until)), why), stop);
 }
 
-function session({ id, screen: agent, terminal, place: site, client, rights: all, timed: list = [], opened_at, until, left_s, by, standing }) {
+function session({ id, screen: agent, terminal, place: site, client, rights: all, timed: list = [], opened_at, until, left_s, by, whose, vouched_by: vouched, standing }) {
   const where = terminal ?? agent;
   const scopes = all.filter((scope) => !list.some((one) => one.scope === scope));
   const tally = new Tally(24);
@@ -177,6 +178,8 @@ function session({ id, screen: agent, terminal, place: site, client, rights: all
     }
   };
   const facts = [
+    whose && el('p.small', {}, parts('session.whose', { name: name(whose) })),
+    vouched && el('p.small', {}, parts('session.vouched_by', { name: name(vouched) })),
     el('p.small.quiet', {}, name(client), '. ', rights(scopes).flatMap((one, at) => (at ? [', ', one] : [one])), scopes.length ? '.' : ''),
     by && el('p.small.quiet', {}, parts('sessions.opened_with', { device: name(by), time: timeOfDay(moment(opened_at)) })),
     standing && rests(standing),

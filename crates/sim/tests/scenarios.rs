@@ -64,6 +64,8 @@ mod timed;
 mod tpm;
 #[path = "scenarios/trust.rs"]
 mod trust;
+#[path = "scenarios/vouched.rs"]
+mod vouched;
 #[path = "scenarios/workloads.rs"]
 mod workloads;
 

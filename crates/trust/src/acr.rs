@@ -20,6 +20,8 @@ pub enum Earned {
     /// By a device that a recovery let in, while its rights are reduced: AAL1, whatever was signed,
     /// because who holds it rests on a code or on two people's word (NIST SP 800-63B-4 §4.2).
     Recovery,
+    /// Somebody else vouched: nothing that the person has or knows was shown, so no assurance level of NIST SP 800-63B-4.
+    Vouched,
 }
 
 impl Earned {
@@ -45,6 +47,7 @@ impl Earned {
             Earned::CrossDevicePush => "urn:countersign:acr:xd2-push",
             Earned::Offered => "0",
             Earned::Recovery => "urn:countersign:acr:recovery",
+            Earned::Vouched => "urn:countersign:acr:vouched",
         }
     }
     /// The `amr` claim (RFC 8176); `hwk` only where hardware attested the key.
@@ -54,6 +57,8 @@ impl Earned {
             Earned::PasskeyHardware | Earned::Passkey => vec![key, "user", "mfa"],
             Earned::CrossDevice | Earned::CrossDevicePush => vec!["mca", "mfa", "user", key],
             Earned::Recovery => vec!["user", key],
+            // RFC 8176 has no word for it, and all of its words are about what the person did.
+            Earned::Vouched => vec!["urn:countersign:amr:vouched"],
             // OpenID Connect Core §2: level 0 says that nothing is claimed.
             Earned::Offered => Vec::new(),
         }
@@ -66,13 +71,13 @@ impl Earned {
         match self {
             Earned::PasskeyHardware => matches!(asked, "phrh" | "phr" | "urn:countersign:acr:xd2"),
             Earned::Passkey => matches!(asked, "phr" | "urn:countersign:acr:xd2"),
-            Earned::CrossDevice | Earned::CrossDevicePush | Earned::Recovery => asked == self.acr(),
+            Earned::CrossDevice | Earned::CrossDevicePush | Earned::Recovery | Earned::Vouched => asked == self.acr(),
             Earned::Offered => false,
         }
     }
     /// Classes that can be asked for.
-    pub const SUPPORTED: [&'static str; 5] =
-        ["phrh", "phr", "urn:countersign:acr:xd2", "urn:countersign:acr:xd2-push", "urn:countersign:acr:recovery"];
+    pub const SUPPORTED: [&'static str; 6] =
+        ["phrh", "phr", "urn:countersign:acr:xd2", "urn:countersign:acr:xd2-push", "urn:countersign:acr:recovery", "urn:countersign:acr:vouched"];
 }
 
 #[cfg(test)]
@@ -92,6 +97,9 @@ mod tests {
         let bare = Earned::by_ceremony(Channel::Push, false);
         assert_eq!((bare.acr(), bare.amr(true).len()), ("0", 0));
         assert!(!Earned::SUPPORTED.iter().any(|class| bare.satisfies(&[(*class).into()])) && !bare.satisfies(&["0".into()]));
+        let vouched = Earned::Vouched;
+        assert!(Earned::SUPPORTED.iter().all(|class| vouched.satisfies(&[(*class).into()]) == (*class == vouched.acr())));
+        assert!(["mfa", "mca", "user", "swk", "hwk"].iter().all(|word| !vouched.amr(true).contains(word)));
         let back = Earned::Passkey.recovering(true);
         assert!(!back.satisfies(&["phr".into()]) && !back.satisfies(&["urn:countersign:acr:xd2".into()]));
         assert!(!back.amr(true).contains(&"mfa"));

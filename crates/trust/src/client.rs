@@ -1,6 +1,7 @@
 //! Registered clients: applications that ask for sign-ins.
 
 use crate::right::Offered;
+use crate::vouch::Vouching;
 use countersign_wire::jose::{Alg, Jwk};
 use countersign_wire::statement::Boundary;
 use countersign_wire::{ClientId, Time};
@@ -127,6 +128,9 @@ pub struct Client {
     /// Those of them that are given just in time: asked for by a role, for minutes, in one session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub just_in_time: Vec<Offered>,
+    /// Whether it takes people who have no phone at hand, on somebody else's word, and how. Off unless registered so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_phone: Option<Vouching>,
     /// Types of `authorization_details` it may ask for (RFC 9396 §10).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detail_types: Vec<String>,

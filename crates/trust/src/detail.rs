@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The type of what a request for a right says to whoever approves it: Countersign's own, and no client's to ask for.
 pub const RIGHT: &str = "right";
+/// The type of what tells whoever vouches for somebody what they vouch for: Countersign's own as well.
+pub const VOUCH: &str = "vouch";
 /// Details that one request may carry.
 pub const DETAILS: usize = 4;
 /// Length of one detail as canonical JSON, bytes.

@@ -41,6 +41,8 @@ pub enum Product {
 pub struct Facts<'a> {
     /// Whose.
     pub person: &'a Person,
+    /// Who vouches for them, where somebody does; device and passkey are theirs then.
+    pub voucher: Option<&'a Person>,
     /// By which device.
     pub device: &'a Device,
     /// By which passkey.
@@ -95,16 +97,20 @@ impl Permit {
 
 /// Judges everything once more. Out of order means closed: whatever is not plainly good is refused.
 pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, Refusal> {
-    let Facts { person, device, credential, terminal, client, session, ruling, earned, acr_values, details } = facts;
+    let Facts { person, voucher, device, credential, terminal, client, session, ruling, earned, acr_values, details } = facts;
     let person_good = person.state == PersonState::Active;
-    let device_good = device.state == DeviceState::Active && device.person == person.id;
-    let credential_good = credential.live && credential.person == person.id;
+    let holder = voucher.unwrap_or(person);
+    let device_good = device.state == DeviceState::Active && device.person == holder.id;
+    let credential_good = credential.live && credential.person == holder.id;
     let terminal_good = terminal.is_none_or(Terminal::is_active);
     if !person_good || !device_good || !credential_good || !terminal_good {
         return Err(Refusal::Denied);
     }
     // What runs at a terminal is judged with it, or not at all.
     if session.is_some_and(|s| s.facts.terminal.as_ref().map(|t| &t.id) != terminal.map(|t| &t.id)) {
+        return Err(Refusal::Denied);
+    }
+    if !vouched_for(product, facts) {
         return Err(Refusal::Denied);
     }
     if let Some(client) = client {
@@ -118,7 +124,7 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
             Product::Approval => Boundary::Approval,
             Product::EnrolmentTicket => return Err(Refusal::Denied),
         };
-        let own = |d: &String| product == Product::Approval || d == detail::RIGHT;
+        let own = |d: &String| product == Product::Approval || d == detail::RIGHT || (d == detail::VOUCH && voucher.is_some());
         if client.boundary < needs || details.iter().any(|d| !own(d) && !client.detail_types.contains(d)) {
             return Err(Refusal::Denied);
         }
@@ -143,12 +149,24 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
             // time is there only while the session holds the right to it.
             let right = |scope: &str| session.zip(*client).map(|(s, c)| s.facts.right(&c.id, scope, now));
             let given = |scope: &str| client.and_then(|c| c.offers(scope)).is_none() || right(scope).is_none_or(|r| r.is_some());
-            let may = |s: &&String| client.is_none_or(|c| c.may_ask(s)) && given(s);
+            let within = |s: &str| voucher.is_none() || client.is_some_and(|c| c.without_phone.as_ref().is_some_and(|v| v.gives(c, s)));
+            let may = |s: &&String| client.is_none_or(|c| c.may_ask(s)) && given(s) && within(s);
             let scopes: Vec<String> = allow.rights.scopes.iter().filter(may).cloned().collect();
             let timed: Vec<Timed> = allow.rights.timed.iter().filter(|t| scopes.contains(&t.scope)).cloned().collect();
             Ok(Permit { person: person.id.clone(), client: client.map(|c| c.id.clone()), scopes, timed })
         }
     }
+}
+
+/// Whether it is plain who vouches, or that nobody does. On somebody's word there are sessions at registered terminals, for
+/// clients that take them, and what is given in such a session: no device, no approval, no other class.
+fn vouched_for(product: Product, facts: &Facts<'_>) -> bool {
+    let Facts { person, voucher, terminal, client, session, earned, .. } = facts;
+    let same = session.is_none_or(|s| s.facts.vouched_by.as_ref() == voucher.map(|v| &v.id));
+    let Some(voucher) = voucher else { return same && *earned != Earned::Vouched };
+    let taken = client.is_some_and(|c| c.without_phone.as_ref().is_some_and(|v| v.may(voucher, person)));
+    let fits = !matches!(product, Product::EnrolmentTicket | Product::Approval);
+    same && taken && fits && terminal.is_some() && *earned == Earned::Vouched
 }
 
 /// The gate was passed by this workload, for this audience, with these scopes. Only

@@ -30,6 +30,7 @@ pub mod signal;
 pub mod standing;
 pub mod terminal;
 pub mod verdict;
+pub mod vouch;
 pub mod workload;
 
 pub use refusal::Refusal;

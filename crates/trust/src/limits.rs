@@ -101,6 +101,10 @@ pub const PUSHED_S: i64 = 60;
 pub const RESPONSE_S: i64 = 120;
 /// Longest life of a signed request object, seconds (FAPI 2.0 Message Signing §5.3.1).
 pub const REQUEST_OBJECT_S: i64 = 3_600;
+/// Longest session of somebody for whom another vouches, seconds: whoever needs it longer asks again.
+pub const VOUCHED_S: i64 = 3_600;
+/// How often somebody vouches for others in an hour: a whole shift whose phones are flat, and no more.
+pub const VOUCHES_HOUR: i64 = 20;
 /// Longest time that a right is given for, seconds: whoever needs it longer asks again.
 pub const RIGHT_S: i64 = 3_600;
 /// The same where nothing shows that whoever approved it was near the screen, seconds.

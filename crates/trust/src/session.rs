@@ -88,6 +88,9 @@ pub struct SessionFacts {
     /// The registered terminal it runs at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<AtTerminal>,
+    /// Who vouched for the person; device and passkey are theirs then, and nothing of the person's own was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_by: Option<PersonId>,
 }
 
 impl SessionFacts {

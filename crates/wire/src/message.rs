@@ -62,6 +62,10 @@ pub struct Open {
     /// Of a registered terminal, instead of `flow`: sign in to what its class is for.
     #[serde(skip_serializing_if = "is_false", default)]
     pub kiosk: bool,
+    /// Of a registered terminal, with `flow` or `kiosk`: login name of somebody who has no phone at hand and for whom
+    /// somebody else vouches. It only says who; an unknown one answers alike.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub without_phone: Option<String>,
     /// Of a registered terminal: two frames that it read from a phone's badge, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub badge: Vec<String>,

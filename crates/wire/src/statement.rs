@@ -23,6 +23,8 @@ pub enum Purpose {
     ToolCall,
     /// Give somebody else's session a right for a while.
     Right,
+    /// Let somebody work on a terminal who has no phone at hand, on one's own word.
+    Vouch,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Purpose::Recover => "recover",
             Purpose::ToolCall => "tool-call",
             Purpose::Right => "right",
+            Purpose::Vouch => "vouch",
         }
     }
     /// Whether this server itself asks, and no client.

@@ -19,7 +19,7 @@ describe('a till in kiosk mode', { timeout: 240_000 }, () => {
 
   before(async () => {
     const site = '[terminals.sites.market]\nnetworks = ["127.0.0.0/8", "::1/128"]\n';
-    till = await Kiosk.open({ name: 'Till 4', place: 'Market Street', top: site });
+    till = await Kiosk.open({ name: 'Till 4', place: 'Market Street', top: site, registered: 'without_phone = { approved_by = ["supervisor"], scopes = ["openid", "profile"], for_s = 600 }' });
     ({ stage, screen } = till);
     phone = stage.phone.page;
     other = await somebody(stage, 'Bo Berg', 'bo');
@@ -136,5 +136,33 @@ describe('a till in kiosk mode', { timeout: 240_000 }, () => {
     stage.server.command(['terminal', 'resume', 'Till 4']);
     await screen.reload();
     await till.code();
+  });
+
+  test('somebody without a phone works on the word of whoever may vouch, and both see it', async () => {
+    stage.server.command(['person', 'role', 'bo', 'supervisor']);
+    await screen.getByRole('button', { name: 'No phone with you?' }).click();
+    await clear(screen, 'without');
+    const opened = screen.waitForResponse((reply) => reply.url().endsWith('/ceremonies') && reply.request().method() === 'POST');
+    await screen.fill('#without', 'admin');
+    await screen.keyboard.press('Enter');
+    assert.equal((await opened).status(), 201);
+    await screen.getByText('scans this code with their own phone').waitFor();
+    await till.code();
+    await stage.scan({ on: other.page, browser: other });
+    await stage.typeDigits({ shown: other.page });
+    await screenIs(other.page, 'statement');
+    const said = await other.page.locator('main').innerText();
+    assert.match(said, /Let\s+Administrator\s+work at\s+Till 4\s+without a phone/);
+    assert.match(said, /Work without a phone, on your word[^]*Administrator[^]*Till 4/);
+    await clear(other.page, 'vouch');
+    await stage.approve(other.page);
+    await till.is('signed-in');
+    await screen.getByRole('heading', { name: 'Administrator' }).waitFor();
+    await other.page.goto(`${stage.issuer}/phone`);
+    await screenIs(other.page, 'overview');
+    assert.match(await other.page.locator('.session').innerText(), /Administrator, on your word/);
+    await phone.goto(`${stage.issuer}/phone`);
+    await screenIs(phone, 'overview');
+    assert.match(await phone.locator('main').innerText(), /Somebody vouched for you[^]*On the word of Bo Berg/);
   });
 });

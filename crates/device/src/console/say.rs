@@ -56,6 +56,7 @@ pub fn statement(of: &Statement, person: &str) -> Vec<String> {
         Purpose::EnrolDevice => format!("Add {agent} to your devices?"),
         Purpose::ToolCall => format!("Let the agent {agent} use a tool, once?"),
         Purpose::Right => format!("Allow {} this?", tidy(of.request.message.as_deref().unwrap_or_default())),
+        Purpose::Vouch => format!("Let {} work {screen} without a phone, on your word?", tidy(of.request.message.as_deref().unwrap_or_default())),
         Purpose::Recover => format!("Let {} back in?", tidy(of.request.message.as_deref().unwrap_or_default())),
     };
     let near = match of.near.iter().max_by_key(|near| match near {
@@ -85,7 +86,7 @@ pub fn statement(of: &Statement, person: &str) -> Vec<String> {
             row(&mut lines, "", &format!("It learns: {}.", scopes.join(", ")));
         }
         row(&mut lines, "", boundary(of.boundary));
-        if let Some(message) = &of.request.message {
+        if let Some(message) = of.request.message.as_ref().filter(|_| of.purpose != Purpose::Vouch) {
             row(&mut lines, "", &format!("It says: “{}”", tidy(message)));
         }
         for detail in &of.request.details {
@@ -222,8 +223,13 @@ pub fn overview(of: &Overview) -> Vec<String> {
     }
     lines.push(if of.sessions.is_empty() { "Nothing is open".into() } else { "Signed in now".into() });
     for session in &of.sessions {
+        let whose = match (&session.whose, &session.vouched_by) {
+            (Some(other), _) => format!(" ({}, on your word)", tidy(other)),
+            (None, Some(by)) => format!(" (on the word of {})", tidy(by)),
+            (None, None) => String::new(),
+        };
         lines.push(format!(
-            "  {}  {} / {}. {} left, until {}",
+            "  {}  {} / {}{whose}. {} left, until {}",
             session.id,
             tidy(&session.screen),
             tidy(&session.client),
@@ -239,6 +245,7 @@ pub fn overview(of: &Overview) -> Vec<String> {
         let text = match notice.kind.as_str() {
             "device_added" => format!("a device was added: {device}"),
             "device_rebound" => format!("a device got a new key: {device}"),
+            "vouched" => "somebody vouched for you at a terminal, without your phone".into(),
             "not_me" => "someone asked for you from a screen that was not yours".into(),
             other => format!("{} {device}", tidy(other)),
         };

@@ -2,7 +2,7 @@
 
 use super::ceremony::ended_along;
 use super::people::name_of;
-use super::{App, Context, Fault, recovery, rights, sessions, signals};
+use super::{App, Context, Fault, recovery, rights, sessions, signals, vouch};
 use super::issue::may_make;
 use crate::push;
 use countersign_store::sql::{Notice, StoredDevice};
@@ -69,7 +69,7 @@ pub async fn is_key_taken(app: &App, jkt: &Thumbprint) -> Result<bool, Fault> {
 
 async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], now: Time) -> Result<Vec<SessionItem>, Fault> {
     let mut open = Vec::new();
-    for session in app.store.sessions_of(person).await? {
+    for session in vouch::sessions_of(app, person).await? {
         if !session.is_live(now) {
             continue;
         }
@@ -93,6 +93,8 @@ async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], n
             until: f.until.seconds(),
             left_s: f.until.seconds() - now.seconds(),
             by: called(devices, &f.device).unwrap_or_default(),
+            whose: name_unless(app, person, Some(&f.person)).await?,
+            vouched_by: name_unless(app, person, f.vouched_by.as_ref()).await?,
             standing: session.standing.as_ref().map(|s| StandingItem {
                 effect: s.effect.as_str().to_owned(),
                 say: s.say.clone(),
@@ -101,6 +103,12 @@ async fn open_sessions(app: &App, person: &PersonId, devices: &[StoredDevice], n
         });
     }
     Ok(open)
+}
+
+/// Name of somebody else than the person.
+async fn name_unless(app: &App, person: &PersonId, id: Option<&PersonId>) -> Result<Option<String>, Fault> {
+    let Some(other) = id.filter(|id| *id != person) else { return Ok(None) };
+    Ok(app.store.named(other).await?.map(|n| n.name))
 }
 
 async fn activity(app: &App, person: &PersonId) -> Result<Vec<ActivityItem>, Fault> {

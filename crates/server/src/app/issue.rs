@@ -32,6 +32,8 @@ pub struct Vetoes {
     pub client: Option<StoredClient>,
     /// The session in which something is made, without rights whose giver may not act now.
     session: Option<Session>,
+    /// Who vouches for the person, where somebody does; device and passkey are theirs.
+    pub voucher: Option<Person>,
     /// People and devices that gave a right of the session and did not open it.
     givers: Vec<(Table, String, i64)>,
     /// The registered terminal, where there is one, and whether it is where it belongs.
@@ -57,15 +59,26 @@ impl Vetoes {
                 None => None,
             },
             session: None,
+            voucher: None,
             givers: Vec::new(),
             terminal: None,
         })
     }
 
+    /// Reads who vouches as well.
+    pub async fn vouched_by(self, app: &App, voucher: Option<&PersonId>) -> Result<Vetoes, Fault> {
+        let voucher = match voucher {
+            Some(id) => Some(app.store.person(id).await?.ok_or(Fault::because(Refusal::Denied, "whoever vouched is gone"))?),
+            None => None,
+        };
+        Ok(Vetoes { voucher, ..self })
+    }
+
     /// The same for a running session, with the terminal it runs at and whoever gave rights of it.
     pub async fn of(app: &App, session: &Session, client: Option<&ClientId>, now: Time) -> Result<Vetoes, Fault> {
         let f = &session.facts;
-        let vetoes = Vetoes::load(app, &f.person, &f.device, &f.credential, client).await?.at(app, f.terminal.as_ref()).await?;
+        let own = Vetoes::load(app, &f.person, &f.device, &f.credential, client).await?;
+        let vetoes = own.vouched_by(app, f.vouched_by.as_ref()).await?.at(app, f.terminal.as_ref()).await?;
         vetoes.in_session(app, session, now).await
     }
 
@@ -120,6 +133,7 @@ impl Vetoes {
     pub fn guards_but_credential(&self) -> Vec<(Table, String, i64)> {
         let mut all = resting_on(&self.person, &self.device, self.client.as_ref());
         all.extend(self.givers.iter().cloned());
+        all.extend(self.voucher.as_ref().map(|p| (Table::Person, p.id.to_string(), p.version)));
         all.extend(self.terminal.as_ref().map(|(t, _)| on_terminal(t)));
         all
     }
@@ -191,7 +205,10 @@ impl<'a> Ground<'a> {
 /// What policy sees of it.
 pub fn facts(vetoes: &Vetoes, ground: &Ground<'_>, now: Time) -> policy::Facts {
     let client = vetoes.client.as_ref().map(|c| &c.client);
-    policy::Facts::of(&vetoes.person, &vetoes.device, client, ground.purpose, ground.channel, ground.presence, now)
+    // Before there is a session, whoever vouches is the one who acts.
+    let who = vetoes.voucher.as_ref().filter(|_| vetoes.session().is_none()).unwrap_or(&vetoes.person);
+    policy::Facts::of(who, &vetoes.device, client, ground.purpose, ground.channel, ground.presence, now)
+        .vouched_by(vetoes.voucher.as_ref(), now)
         .at(vetoes.screen(), now)
         .with_details(ground.details.clone())
         .collected(ground.collector)
@@ -218,6 +235,7 @@ pub fn gate(
         product,
         &Facts {
             person: &vetoes.person,
+            voucher: vetoes.voucher.as_ref(),
             device: &vetoes.device,
             credential: &vetoes.credential,
             terminal: vetoes.terminal.as_ref().map(|(t, _)| t),

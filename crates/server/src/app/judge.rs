@@ -7,7 +7,7 @@
 
 use super::ceremony::ended_along;
 use super::sessions::ending;
-use super::{App, Fault, rights, terminals};
+use super::{App, Fault, rights, terminals, vouch};
 use crate::app::issue::Ground;
 use countersign_store::sql::{Judgement, StoredClient};
 use countersign_store::{Commit, StoreError, Table, Write};
@@ -100,6 +100,9 @@ async fn judge(app: &App, change: &Judgement) -> Result<(), Fault> {
             _ => app.store.sessions_after(&id, PAGE).await,
         }
     };
+    if let Some(Subject::Person(id)) = &change.subject {
+        judge_page(app, &vouch::vouched_by(app, id).await?, &change.txn).await?;
+    }
     let mut page = after(String::new()).await?;
     while let Some(last) = page.last() {
         // The next page is read while this one is written.
@@ -183,8 +186,10 @@ struct Known {
 impl Known {
     async fn load(&mut self, app: &App, session: &Session) -> Result<(), StoreError> {
         let f = &session.facts;
-        if !self.people.contains_key(&f.person) {
-            self.people.insert(f.person.clone(), app.store.person(&f.person).await?);
+        for person in std::iter::once(&f.person).chain(&f.vouched_by) {
+            if !self.people.contains_key(person) {
+                self.people.insert(person.clone(), app.store.person(person).await?);
+            }
         }
         if !self.devices.contains_key(&f.device) {
             self.devices.insert(f.device.clone(), app.store.device(&f.device).await?.map(|d| d.device));
@@ -208,14 +213,18 @@ impl Known {
         let device = self.devices.get(&f.device).and_then(Option::as_ref);
         let screen = f.terminal.as_ref().map(|at| (self.terminals.get(&at.id).and_then(Option::as_ref), at));
         let stands = screen.is_none_or(|(t, _)| t.is_some_and(Terminal::is_active));
+        let client = f.clients.first().and_then(|id| self.clients.get(id)).and_then(Option::as_ref).map(|c| &c.client);
+        let voucher = f.vouched_by.as_ref().and_then(|id| self.people.get(id)).and_then(Option::as_ref);
+        let vouches = || client.and_then(|c| c.without_phone.as_ref()).zip(voucher).zip(person).is_some_and(|((v, by), person)| v.may(by, person));
+        let stands = stands && (f.vouched_by.is_none() || vouches());
         let (Some(person), Some(device), true) = (person, device, stands) else {
             let policies = vec![GONE.to_owned()];
             return Ok((Some(Standing { effect: Effect::End, policies, say: None, at: now }), Value::Bool(false)));
         };
-        let client = f.clients.first().and_then(|id| self.clients.get(id)).and_then(Option::as_ref).map(|c| &c.client);
         let scopes = given.facts.scopes_at(client, now);
         let ground = Ground::of(session, &[], &scopes);
         let facts = Facts::of(person, device, client, ground.purpose, ground.channel, ground.presence, now)
+            .vouched_by(voucher, now)
             .at(screen.and_then(|(t, at)| Some((t?, terminals::stands(app, t?, at)))), now)
             .in_session(Some(session), now);
         Ok(match self.policies.rule(Action::Continue, &facts, client, &scopes) {

@@ -38,6 +38,7 @@ pub mod terminals;
 pub mod tools;
 pub mod touched;
 pub mod user_code;
+pub mod vouch;
 pub mod workloads;
 #[cfg(test)]
 mod tests;

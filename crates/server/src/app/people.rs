@@ -1,7 +1,7 @@
 //! People: invited, locked, ended. Nobody approves for them.
 
 use super::enrol::invitation;
-use super::{App, Context, Fault, sessions, workloads};
+use super::{App, Context, Fault, sessions, vouch, workloads};
 use super::issue::may_make;
 use countersign_store::sql::{Named, StoredDevice};
 use countersign_store::{Commit, Table, Write};
@@ -196,7 +196,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
         let mut commit = Commit::new(event);
         commit.write(Write::person_moved(&named.person, to));
         if to != PersonState::Active {
-            for session in app.store.sessions_of(&named.person.id).await? {
+            for session in vouch::sessions_of(app, &named.person.id).await? {
                 commit.also(sessions::ending(app, &session, to.as_str(), now).await?);
             }
             for c in app.store.ceremonies_of_person(&named.person.id).await? {
@@ -224,7 +224,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
     });
     let person = person.await?;
     if to != PersonState::Active {
-        sessions::end_every(app, || app.store.sessions_of(&person), to.as_str()).await?;
+        sessions::end_every(app, || vouch::sessions_of(app, &person), to.as_str()).await?;
     }
     Ok(())
 }

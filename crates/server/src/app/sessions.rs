@@ -5,7 +5,7 @@ use super::ceremony::ended_along;
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::silence::{self, Span};
-use super::{App, Context, Fault, bound, observe, rights, signals};
+use super::{App, Context, Fault, bound, observe, rights, signals, vouch};
 use crate::config::Origin;
 use crate::oidc::back::Way;
 use countersign_store::sql::{AuthRequest, CodeFacts, OwedLogout, RequestFacts};
@@ -130,6 +130,7 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
         }),
         bound: None,
         terminal: s.terminal,
+        vouched_by: vetoes.voucher.as_ref().map(|v| v.id.clone()),
     };
     let giver = Giver { person: facts.person.clone(), device: facts.device.clone(), ceremony: facts.ceremony.clone() };
     let given = permit.client().map(|client| right::narrowed(permit.timed(), &s.timed).into_iter().map(|timed| rights::given(app, client, timed, giver.clone(), None, now)));
@@ -169,6 +170,9 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
         .fact("amr", f.earned.amr(f.attested))
         .fact("scopes", f.scopes_at(vetoes.client.as_ref().map(|c| &c.client), now))
         .fact("until", f.until.seconds());
+    if let Some(voucher) = &f.vouched_by {
+        event = event.fact("vouched_by", voucher.as_str());
+    }
     if !given.is_empty() {
         event = event.fact("rights", given);
     }
@@ -544,11 +548,11 @@ pub async fn end_here(app: &App, ctx: &Context, cookie: &str, proof: &Proof) -> 
 pub async fn end_from_device(app: &App, ctx: &Context, person: &PersonId, which: Option<&str>) -> Result<usize, Fault> {
     app.in_order()?;
     let Some(id) = which else {
-        return end_every(app, || app.store.sessions_of(person), "from_device").await;
+        return end_every(app, || vouch::sessions_of(app, person), "from_device").await;
     };
     let none = || Fault::because(Refusal::NoSuchThing, "no such session of this person");
     let id: SessionId = id.parse().map_err(|_| none())?;
-    let session = app.store.session(&id).await?.filter(|s| s.facts.person == *person && s.ended.is_none());
+    let session = app.store.session(&id).await?.filter(|s| (s.facts.person == *person || s.facts.vouched_by.as_ref() == Some(person)) && s.ended.is_none());
     end(app, &session.ok_or_else(none)?, "from_device", ctx.now).await?;
     Ok(1)
 }

@@ -60,6 +60,7 @@ async fn ceremony(w: &World, purpose: Purpose, terminal: Option<AtTerminal>, sta
         push: false,
         person: None,
         recovers: None,
+        vouches: None,
         raises: None,
         collects: None,
         terminal,

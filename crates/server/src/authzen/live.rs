@@ -142,7 +142,7 @@ fn session_facts(session: &Session, scopes: &[String], now: Time) -> Value {
     json!({
         "person": f.person.as_str(), "device": f.device.as_str(),
         "clients": f.clients.iter().map(ClientId::as_str).collect::<Vec<_>>(), "scopes": scopes,
-        "acr": f.earned.acr(), "amr": f.earned.amr(f.attested), "channel": shown("channel"), "presence": shown("near"),
+        "acr": f.earned.acr(), "amr": f.earned.amr(f.attested), "vouched": f.vouched_by.is_some(), "channel": shown("channel"), "presence": shown("near"),
         "age_s": age(f.opened_at), "auth_age_s": age(f.auth_time), "signals": signals(&session.signals, now),
     })
 }

@@ -210,6 +210,9 @@ pub fn client(c: &Client) -> Result<(), String> {
             return wrong("just_in_time: each scope once, and among its scopes");
         }
     }
+    if let Some(vouching) = &c.without_phone {
+        vouching.check(c).or_else(wrong)?;
+    }
     if !(60..=7 * 86_400).contains(&c.session_s) || !(60..=c.session_s).contains(&c.idle_s) {
         return wrong("session_s from 60 to 604800, idle_s from 60 to session_s");
     }

@@ -180,6 +180,7 @@ struct KioskTemplate<'a> {
     nonce: &'a str,
     live: Option<&'a Live>,
     start: Option<&'a str>,
+    without_phone: bool,
 }
 
 #[derive(Template)]
@@ -260,9 +261,10 @@ pub fn operator(organisation: &str, nonce: &str) -> String {
     rendered(&OperatorTemplate { assets: root(), script: "operator.js", organisation, nonce })
 }
 
-/// `GET /kiosk`: the idle screen of a registered terminal, or whose it is now; `start` is where their application begins.
-pub fn kiosk(organisation: &str, host: &str, nonce: &str, live: Option<&Live>, start: Option<&str>) -> String {
-    rendered(&KioskTemplate { assets: root(), script: "kiosk.js", organisation, host, nonce, live, start })
+/// `GET /kiosk`: the idle screen of a registered terminal, or whose it is now; `start` is where their application begins;
+/// whether somebody may be let in there without a phone.
+pub fn kiosk(organisation: &str, host: &str, nonce: &str, live: Option<&Live>, start: Option<&str>, without_phone: bool) -> String {
+    rendered(&KioskTemplate { assets: root(), script: "kiosk.js", organisation, host, nonce, live, start, without_phone })
 }
 
 /// `GET /logout`: asks first. `fields` are sent back as they are, with `confirm=yes`.
@@ -335,8 +337,8 @@ mod tests {
         pages.push(session("Harbour", "n", Some(&live)));
         pages.push(session("Harbour", "n", None));
         pages.push(operator("Harbour", "n"));
-        pages.push(kiosk("Harbour", "id.harbour.shop", "n", Some(&live), Some("https://till.example/")));
-        pages.push(kiosk("Harbour", "id.harbour.shop", "n", None, None));
+        pages.push(kiosk("Harbour", "id.harbour.shop", "n", Some(&live), Some("https://till.example/"), true));
+        pages.push(kiosk("Harbour", "id.harbour.shop", "n", None, None, false));
         pages.push(logout_confirm("Harbour", Some("Till"), &[("state".into(), "\"><x".into())]));
         pages.push(logout_confirm("Harbour", None, &[]));
         pages.push(logged_out("Harbour", Some("https://till.example/?a=1&b=2")));

@@ -33,14 +33,14 @@ fn stage() -> &'static Stage {
     })
 }
 
-async fn send(raw: &Raw, method: &str, path: &str, body: Option<Value>) -> Reply {
+pub(crate) async fn send(raw: &Raw, method: &str, path: &str, body: Option<Value>) -> Reply {
     let pair = b64::encode(format!("desk:{SECRET}").as_bytes()).replace('-', "+").replace('_', "/");
     let pad = "=".repeat((4 - pair.len() % 4) % 4);
     let headers = [("authorization", format!("Basic {pair}{pad}")), ("content-type", "application/json".to_owned())];
     raw.send(method, path, &headers, body.map(|b| b.to_string().into_bytes()).unwrap_or_default()).await
 }
 
-fn question(session: &str, approval: Option<&Value>) -> Value {
+pub(crate) fn question(session: &str, approval: Option<&Value>) -> Value {
     let mut q = json!({"subject": {"type": "session", "id": session}, "action": {"name": "void"}, "resource": {"type": "client", "id": "desk-till"}});
     if let Some(approval) = approval {
         q["context"] = json!({ "approval": approval });
@@ -48,14 +48,14 @@ fn question(session: &str, approval: Option<&Value>) -> Value {
     q
 }
 
-async fn decided(raw: &Raw, session: &str, approval: Option<&Value>) -> Value {
+pub(crate) async fn decided(raw: &Raw, session: &str, approval: Option<&Value>) -> Value {
     let reply = send(raw, "POST", "/access/v1/evaluation", Some(question(session, approval))).await;
     assert_eq!(reply.status, 200, "{}", reply.json());
     reply.json()
 }
 
 /// What is asked after a denial.
-fn asking(session: &str, denied: &Value, approver: &str) -> Value {
+pub(crate) fn asking(session: &str, denied: &Value, approver: &str) -> Value {
     let mut body = question(session, None);
     body["context"] = json!({ "business_justification": "Scanned twice" });
     body["requested_access"] = json!({ "approver": approver });
@@ -73,12 +73,12 @@ async fn task(raw: &Raw, task: &Value) -> Value {
     reply.json()
 }
 
-fn problem(reply: &Reply) -> (u16, String) {
+pub(crate) fn problem(reply: &Reply) -> (u16, String) {
     let kind = reply.json()["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap().to_owned();
     (reply.status, kind)
 }
 
-async fn supervisor(scene: &Scene<'_>, here: &str) -> (Phone, String) {
+pub(crate) async fn supervisor(scene: &Scene<'_>, here: &str) -> (Phone, String) {
     let login = format!("chefin-{}", here.replace('.', "-"));
     let said = scene.stage.command(&["invite", "Chefin", &login, "--role", "supervisor"]).unwrap();
     let link = said.split_whitespace().find(|w| w.contains("/enrol#")).unwrap().to_owned();

@@ -5,6 +5,7 @@ use crate::acr::Earned;
 use crate::audit::Kind;
 use crate::Refusal;
 use crate::policy::Ruling;
+use countersign_wire::statement::Purpose;
 use countersign_wire::webauthn::AssertionText;
 use countersign_wire::{CredentialId, DeviceId, PersonId, Time, limits};
 
@@ -61,7 +62,10 @@ impl Ceremony {
                     Ruling::Allow(allowed) => allowed,
                     Ruling::Deny(denied) => return self.refused_by_policy(denied, now),
                 };
-                let earned = Earned::by_ceremony(scan.channel, scan.transferred()).recovering(proof.recovering);
+                let earned = match self.opening.purpose {
+                    Purpose::Vouch => Earned::Vouched,
+                    _ => Earned::by_ceremony(scan.channel, scan.transferred()).recovering(proof.recovering),
+                };
                 let life_s = if self.opening.collects.is_some() { limits::COLLECT_S } else { limits::APPROVED_S };
                 let approved = Approved {
                     scan: scan.clone(),

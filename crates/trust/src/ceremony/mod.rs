@@ -99,6 +99,9 @@ pub struct Opening {
     /// The device whose badge the terminal read: nobody else may take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub badge: Option<DeviceId>,
+    /// For a [`Purpose::Vouch`]: who has no phone; `None` for a login name that nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouches: Option<PersonId>,
     /// When.
     pub at: Time,
 }

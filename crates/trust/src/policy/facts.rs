@@ -58,6 +58,9 @@ pub struct Facts {
     pub device_key: Word,
     /// Role of the person.
     pub role: Word,
+    /// Whether somebody else vouches for the person, who showed nothing of their own.
+    #[serde(skip_serializing_if = "is_false")]
+    pub vouched: bool,
     /// Types of the authorization details that are asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
@@ -103,6 +106,7 @@ impl Default for Facts {
             device_limited: false,
             device_key: "software".into(),
             role: "member".into(),
+            vouched: false,
             details: Vec::new(),
             posture: Health::default(),
             hour: 12,
@@ -138,6 +142,7 @@ impl Facts {
             device_limited: device.is_limited(now),
             device_key: device.key.as_str().into(),
             role: person.role.as_str().into(),
+            vouched: purpose == Purpose::Vouch,
             details: Vec::new(),
             posture: Health::of(device, now),
             hour: now.seconds().rem_euclid(86_400) / 3_600,
@@ -161,6 +166,12 @@ impl Facts {
         if self.reconfirm.is_some_and(|since| session.facts.auth_time < since) {
             self.signals.insert(RECONFIRM.into());
         }
+        self
+    }
+    /// The same, where somebody vouched: what is said of them counts as well.
+    pub fn vouched_by(mut self, voucher: Option<&Person>, now: Time) -> Facts {
+        self.vouched |= voucher.is_some();
+        self.signals.extend(voucher.into_iter().flat_map(|p| live(&p.signals, now)));
         self
     }
     /// The same, on this terminal.
@@ -198,7 +209,7 @@ impl Facts {
         RestrictedExpression::new_record(self.pairs("")?).ok()
     }
 
-    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 17]> {
+    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 18]> {
         Some([
             ("purpose".to_owned(), text(self.purpose.as_str())),
             ("channel".to_owned(), text(&self.channel)),
@@ -212,6 +223,7 @@ impl Facts {
             ("device_limited".to_owned(), RestrictedExpression::new_bool(self.device_limited)),
             ("device_key".to_owned(), text(&self.device_key)),
             ("role".to_owned(), text(&self.role)),
+            ("vouched".to_owned(), RestrictedExpression::new_bool(self.vouched)),
             ("scope".to_owned(), text(scope)),
             ("hour".to_owned(), RestrictedExpression::new_long(self.hour)),
             ("details".to_owned(), RestrictedExpression::new_set(self.details.iter().map(|d| text(d)))),

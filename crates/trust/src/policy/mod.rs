@@ -388,7 +388,12 @@ impl PolicySet {
         let mut policies = base.policies;
         let (mut kept, mut cut, mut unlocked, mut timed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let role = Role::parse(&facts.role);
+        let vouching = client.and_then(|c| c.without_phone.as_ref()).filter(|_| facts.vouched);
         for scope in scopes {
+            if facts.vouched && !client.zip(vouching).is_some_and(|(c, v)| v.gives(c, scope)) {
+                cut.push(scope.clone());
+                continue;
+            }
             if client.is_some_and(|c| c.is_privileged(scope)) {
                 let one = self.decide(Action::Unlock, facts, scope);
                 policies.extend(one.policies);
@@ -410,6 +415,7 @@ impl PolicySet {
         policies.dedup();
         // A right makes no session.
         let session_s = if facts.purpose == Purpose::Right { 0 } else { client.map_or(limits::UNKNOWN_SESSION_S, |c| c.session_s) };
+        let session_s = vouching.map_or(session_s, |v| v.for_s.min(session_s));
         let clients: Vec<ClientId> = client.map(|c| c.id.clone()).into_iter().collect();
         Ruling::Allow(Allowed {
             rights: Rights {

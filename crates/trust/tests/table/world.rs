@@ -253,6 +253,7 @@ pub fn open(kind: Kind) -> Ceremony {
         push: kind == Kind::Push,
         person: None,
         recovers: None,
+            vouches: None,
         raises: None,
         terminal: None,
         badge: None,

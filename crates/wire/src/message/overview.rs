@@ -115,6 +115,12 @@ pub struct SessionItem {
     pub left_s: i64,
     /// Name of the device that opened it.
     pub by: String,
+    /// Whose it is, where the asking person vouched for somebody else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub whose: Option<String>,
+    /// Who vouched for the asking person, where somebody did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vouched_by: Option<String>,
     /// Why it does not simply go on, if it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub standing: Option<StandingItem>,

@@ -115,6 +115,7 @@ pub async fn open(app: &App, ctx: &Context, asked: Offer<'_>) -> Result<(Ceremon
         push: true,
         person: Some(person.clone()),
         recovers: None,
+        vouches: None,
         raises: None,
         at: now,
     };

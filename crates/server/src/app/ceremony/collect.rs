@@ -121,6 +121,7 @@ pub async fn begin(app: &App, ctx: &Context, asking: Asking<'_>, around: Around)
         push,
         person,
         recovers: None,
+        vouches: None,
         raises: None,
         collects: Some(Collects { binding, ping, ..asking.collects }),
         terminal: None,

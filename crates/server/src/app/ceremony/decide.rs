@@ -3,7 +3,7 @@
 use super::{Around, ended_along, right, is_stopped, named, scan_counter, keep, statement_digest};
 use crate::app::issue::{on_terminal, resting_on};
 use crate::app::passkey::{self, Checked};
-use crate::app::{App, Context, Fault, enrol, observe, sessions, terminals};
+use crate::app::{App, Context, Fault, enrol, observe, sessions, terminals, vouch};
 use countersign_store::sql::{Counter, Quarantine};
 use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::audit::{Event, Kind};
@@ -124,6 +124,10 @@ async fn approve(
             if !active || stopped {
                 let why = if active { "quarantine" } else { "not-active" };
                 ruling = Ruling::Deny(Denied { policies: vec![why.to_owned()], ..Denied::of(Refusal::Denied) });
+            }
+            if c.opening.purpose == Purpose::Vouch {
+                vouch::may(app, ctx, c, &person).await?;
+                around.writes.push(vouch::counted(&person.id, ctx.now));
             }
             around.guards.extend(resting_on(&person, device, client.as_ref()));
             around.guards.extend(terminal.as_ref().map(|(t, _)| on_terminal(t)));

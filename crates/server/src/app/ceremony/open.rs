@@ -6,7 +6,7 @@ use crate::app::people::{is_login, name_of};
 use crate::app::issue::on_terminal;
 use crate::app::noise::{self, What};
 use crate::app::terminals::{self, Met};
-use crate::app::{App, Context, Fault, badges, sessions};
+use crate::app::{App, Context, Fault, badges, sessions, vouch};
 use countersign_store::sql::{Badge, Counter};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::audit::{Event, Kind};
@@ -42,6 +42,7 @@ struct Wanted {
     person: Option<PersonId>,
     txn: TxnId,
     recovers: Option<PersonId>,
+    vouches: Option<PersonId>,
     raises: Option<Raises>,
     terminal: Option<Met>,
     badge: Option<Badge>,
@@ -126,6 +127,9 @@ pub(crate) async fn attempt_open(
         None => None,
     };
     let mut wanted = wanted(app, ctx, opener, body, terminal).await?;
+    if let Some(login) = &body.without_phone {
+        vouched(app, body, login, &mut wanted).await?;
+    }
     if !body.badge.is_empty() {
         worn(app, ctx, body, &mut wanted).await?;
     }
@@ -211,6 +215,24 @@ async fn worn(app: &App, ctx: &Context, body: &Open, wanted: &mut Wanted) -> Res
     wanted.guards.push((Table::Device, device.id.to_string(), device.version));
     wanted.person = Some(device.person);
     wanted.badge = Some(badge);
+    Ok(())
+}
+
+/// Somebody without a phone says who they are; whoever scans vouches for them.
+async fn vouched(app: &App, body: &Open, login: &str, wanted: &mut Wanted) -> Result<(), Fault> {
+    let malformed = || Fault::because(Refusal::Malformed, "without a phone: at registered terminals, and nothing else is named");
+    let met = wanted.terminal.as_ref().ok_or_else(malformed)?;
+    if body.offer.is_some() || body.raise || !body.badge.is_empty() || wanted.purpose != Purpose::SignIn {
+        return Err(malformed());
+    }
+    let stored = app.client(&wanted.asker.id).await?.ok_or(Refusal::Denied)?;
+    let (vouches, asked) = vouch::asked(app, &stored.client, login, &met.at.plate, &wanted.asked, &wanted.acr_values).await?;
+    if wanted.person.is_some() && wanted.person != vouches {
+        return Err(Fault::because(Refusal::Denied, "another person than the request is for"));
+    }
+    // The person whom a request names would be the only one who may approve.
+    wanted.person = None;
+    (wanted.purpose, wanted.vouches, wanted.asked) = (Purpose::Vouch, vouches, asked);
     Ok(())
 }
 
@@ -308,6 +330,7 @@ fn opening(ctx: &Context, proof: &Proof, minted: &Minted, wanted: Wanted) -> Ope
         push: false,
         person: wanted.person,
         recovers: wanted.recovers,
+        vouches: wanted.vouches,
         raises: wanted.raises,
         collects: None,
         terminal: wanted.terminal.map(|m| m.at),
@@ -359,6 +382,7 @@ async fn wanted(app: &App, ctx: &Context, opener: &Opener, body: &Open, terminal
         person: request.facts.person.clone(),
         txn: request.facts.txn.clone(),
         recovers: None,
+        vouches: None,
         raises: None,
         terminal,
         badge: None,
@@ -396,6 +420,7 @@ async fn kiosk_wanted(app: &App, ctx: &Context, met: Met) -> Result<Wanted, Faul
         person: None,
         txn: app.txn(ctx.now),
         recovers: None,
+        vouches: None,
         raises: None,
         terminal: Some(met),
         badge: None,
@@ -436,6 +461,7 @@ fn own_wanted(app: &App, ctx: &Context, purpose: Purpose, hash: [u8; 32], messag
         person: None,
         txn: app.txn(ctx.now),
         recovers: None,
+        vouches: None,
         raises: None,
         terminal: None,
         badge: None,

@@ -5,7 +5,7 @@ use super::{Around, client_of, is_stopped, keep, recover};
 use crate::app::once::{hashed, refuse_if_burnt};
 use crate::app::issue::{Ground, Vetoes, gate};
 use crate::app::sessions::{self, Begun, By, Fresh, Started};
-use crate::app::{App, Context, Fault, enrol, observe, once, terminals};
+use crate::app::{App, Context, Fault, enrol, observe, once, terminals, vouch};
 use crate::config::Origin;
 use countersign_store::Write;
 use countersign_trust::ceremony::{Approved, Ceremony, State};
@@ -84,7 +84,7 @@ async fn attempt(
         Purpose::Recover => recover::approval(app, ctx, &c, approved, proof).await,
         // It gave what it gives when it was approved.
         Purpose::Right => Err(Fault::because(Refusal::NoSuchCeremony, "nothing to collect")),
-        Purpose::SignIn | Purpose::StepUp => sign_in(app, ctx, &c, approved, holder, proof, former).await,
+        Purpose::SignIn | Purpose::StepUp | Purpose::Vouch => sign_in(app, ctx, &c, approved, holder, proof, former).await,
     }
 }
 
@@ -139,7 +139,11 @@ async fn sign_in(
 ) -> Result<Redeemed, Fault> {
     let scan = &approved.scan;
     let client = client_of(c);
-    let vetoes = Vetoes::load(app, &scan.person, &scan.device, &approved.credential, client.as_ref()).await?;
+    // Whose session it becomes: of whoever approved, or of whom they vouched for.
+    let vouches = c.opening.purpose == Purpose::Vouch;
+    let person = if vouches { c.opening.vouches.as_ref().ok_or(Refusal::Denied)? } else { &scan.person };
+    let vetoes = Vetoes::load(app, person, &scan.device, &approved.credential, client.as_ref()).await?;
+    let vetoes = vetoes.vouched_by(app, vouches.then_some(&scan.person)).await?;
     // A terminal that went elsewhere meanwhile is not where it was when it opened.
     let terminal = terminals::of_opening(app, &c.opening, Some(ctx.address)).await?;
     let vetoes = vetoes.standing(terminal);
@@ -196,7 +200,8 @@ async fn sign_in(
     );
     let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.also((vec![write], vec![event]));
-    let leaves = vetoes.terminal.as_ref().filter(|_| raised.is_none()).map(|(t, _)| (t.clone(), scan.person.clone()));
+    vouch::begun(app, &vetoes, &mut around, ctx.now).await?;
+    let leaves = vetoes.terminal.as_ref().filter(|_| raised.is_none()).map(|(t, _)| (t.clone(), person.clone()));
     // A session that was there before is not taken back because its client was slow; a page of our own has nothing
     // to fetch.
     let own = client.as_ref().is_some_and(|c| c.as_str() == operator::CLIENT) && !greet;
@@ -215,7 +220,7 @@ async fn sign_in(
     let browser = hashed(holder.collector.as_bytes());
     around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), leaves, &cookies, ctx.now).await?);
     keep(app, ctx, c, step, around).await?;
-    let name = app.store.named(&scan.person).await?.map(|n| n.name).unwrap_or_default();
+    let name = app.store.named(person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None, recovery: None }, cookies: Some(cookies) })
 }
 

@@ -112,6 +112,7 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
         push: true,
         person: None,
         recovers: None,
+        vouches: None,
         raises: Some(Raises { session: f.id.clone(), person: f.person.clone() }),
         collects: None,
         terminal: f.terminal.clone(),

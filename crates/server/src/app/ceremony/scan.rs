@@ -5,7 +5,7 @@ use crate::app::once::{burn, hashed, refuse_if_burnt};
 use crate::app::issue::{on_terminal, resting_on};
 use crate::app::noise::{self, What};
 use crate::app::recovery::officers;
-use crate::app::{App, Context, Fault, passkey, terminals};
+use crate::app::{App, Context, Fault, passkey, terminals, vouch};
 use countersign_store::sql::{Counter, StoredDevice};
 use countersign_store::{Commit, Write};
 use countersign_trust::ceremony::scan::ScanBy;
@@ -230,6 +230,12 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         };
     }
     if gives && let Err(fault) = right::may_give(app, &c, &person).await {
+        return match fault.store {
+            Some(_) => Err(fault),
+            None => refuse(app, ctx, by, &c, fault.refusal, fault.because).await.map_err(|f| f.saying(fault.say)),
+        };
+    }
+    if c.opening.purpose == Purpose::Vouch && let Err(fault) = vouch::may(app, ctx, &c, &person).await {
         return match fault.store {
             Some(_) => Err(fault),
             None => refuse(app, ctx, by, &c, fault.refusal, fault.because).await.map_err(|f| f.saying(fault.say)),

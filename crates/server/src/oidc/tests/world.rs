@@ -176,6 +176,7 @@ impl World {
             country: None,
             bound: None,
             terminal: None,
+            vouched_by: None,
         };
         let mut commit = Commit::new(app.event(Kind::SessionOpened, &session.txn, T0));
         commit

@@ -13,6 +13,8 @@ pub struct Back {
     pub officers: Vec<(Phone, String)>,
     /// The phone that the person had before, where another came in its place.
     pub former: Option<Phone>,
+    /// Who vouches in [`Way::Vouched`], by login; their phone is the one of the play.
+    pub voucher: String,
     approvals: usize,
     codes: Vec<String>,
     asking: Option<Recovering>,
@@ -32,6 +34,13 @@ impl Back {
                 let phone = Phone::enrol(scene.http(place), &link, "Phone", None).await.unwrap();
                 back.officers.push((phone, invite.login));
             }
+        }
+        if way == Way::Vouched {
+            back.voucher = format!("chef.{login}");
+            let invite = Invite { name: "Supervisor".to_owned(), login: back.voucher.clone(), role: Some("supervisor".to_owned()) };
+            let link = scene.administrator.invite(&invite).await.unwrap().link;
+            let theirs = Phone::enrol(scene.http(place), &link, "Phone", None).await.unwrap();
+            back.former = Some(std::mem::replace(phone, theirs));
         }
         if way == Way::Recovered {
             let codes = phone.recovery_codes().await.unwrap();

@@ -24,7 +24,7 @@ pub enum Change {
     Stopped,
     /// The device is reported as compromised.
     Compromised,
-    /// The operator locks the first of two who let somebody back in.
+    /// The operator locks the first of two who let somebody back in, or whoever vouches.
     OfficerLocked,
     /// The operator ends the phone of the second.
     SecondOfficerRevoked,
@@ -57,7 +57,8 @@ impl Change {
             Change::ClientDisabled => way.has_client() || matches!(way, Way::Workload | Way::Agent),
             Change::DeviceSuspended | Change::DeviceRevoked | Change::PasskeyRemoved | Change::Compromised => !matches!(way, Way::Workload | Way::Console),
             Change::Stopped => matches!(way, Way::Code | Way::Officers | Way::Console | Way::Recovered),
-            Change::OfficerLocked | Change::SecondOfficerRevoked => way == Way::Officers,
+            Change::OfficerLocked => matches!(way, Way::Officers | Way::Vouched),
+            Change::SecondOfficerRevoked => way == Way::Officers,
             Change::HelperEnded => way == Way::Helper,
             Change::LaptopRevoked => way == Way::Agent,
             Change::PersonLocked | Change::PersonEnded | Change::Expired => true,
@@ -89,6 +90,7 @@ impl Change {
             }
             Change::Compromised => command(&["signal", "raise", "device.compromised", &device.unwrap_or_default()]),
             Change::Stopped => return play.stop().await,
+            Change::OfficerLocked if play.way == Way::Vouched => command(&["person", "lock", &play.back.voucher]),
             Change::OfficerLocked => command(&["person", "lock", &play.back.officers[0].1]),
             Change::SecondOfficerRevoked => command(&["device", "revoke", play.back.officers[1].0.kept().device_id.as_str()]),
             // Before there is something to hand on, it is nobody's business.

@@ -28,7 +28,7 @@ static STAGE: OnceLock<Stage> = OnceLock::new();
 /// A client for each cell: one that was switched off serves no other.
 fn settings() -> Settings {
     let clients: String = (0..CLIENTS)
-        .map(|n| format!("[[clients]]\nid = \"life-{n}\"\nname = \"Life {n}\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\naudience = \"{AUDIENCE}\"\ndevice_grant = true\nrefresh = \"always\"\nmay_act = [\"life-helper-{n}\"]\n"))
+        .map(|n| format!("[[clients]]\nid = \"life-{n}\"\nname = \"Life {n}\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"profile\"]\naudience = \"{AUDIENCE}\"\ndevice_grant = true\nrefresh = \"always\"\nwithout_phone = {{ approved_by = [\"supervisor\"], scopes = [\"openid\", \"profile\"], for_s = 600 }}\nmay_act = [\"life-helper-{n}\"]\n"))
         .collect();
     let secret = format!("auth = \"client_secret_basic\"\nsecret_hash = \"{}\"\n", b64::encode(&mac::h(SECRET.as_bytes())));
     // Some have a secret besides: only they may ask for people by name.
@@ -137,6 +137,11 @@ async fn x13_between_any_two_steps_of_binding_anew() {
 #[tokio::test]
 async fn x13_between_any_two_steps_of_a_recovered_device() {
     table(Way::Recovered).await;
+}
+
+#[tokio::test]
+async fn x13_between_any_two_steps_of_vouching_for_somebody_without_a_phone() {
+    table(Way::Vouched).await;
 }
 
 #[tokio::test]

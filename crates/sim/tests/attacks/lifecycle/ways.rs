@@ -5,7 +5,8 @@ use super::collecting::{Told, next};
 use countersign_device::http::{Call, Prover};
 use countersign_device::oidc::{CodeFlow, Tokens};
 use countersign_device::phone::{Checked, InviteLink};
-use countersign_device::terminal::{Arrival, Ceremony};
+use countersign_device::keys::Folder;
+use countersign_device::terminal::{Arrival, Ceremony, Registered};
 use countersign_device::{Fault, Phone, Terminal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -69,6 +70,8 @@ pub enum Way {
     Agent,
     /// A client that authenticates asks for a person by name (CIBA).
     Ciba,
+    /// Somebody vouches at a registered terminal for a person without a phone.
+    Vouched,
 }
 
 /// One step.
@@ -78,6 +81,7 @@ pub enum Step {
     AuthorizePushed,
     Authorize,
     Open,
+    OpenVouched,
     Offer,
     OpenEnrolment,
     Scan,
@@ -138,14 +142,14 @@ impl Step {
 }
 
 impl Way {
-    pub const ALL: [Way; 15] = [
+    pub const ALL: [Way; 16] = [
         Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Code, Way::Officers, Way::Console, Way::Rebind, Way::Recovered,
-        Way::Workload, Way::Helper, Way::DeviceGrant, Way::Agent, Way::Ciba,
+        Way::Workload, Way::Helper, Way::DeviceGrant, Way::Agent, Way::Ciba, Way::Vouched,
     ];
 
     /// Whether a client of the table takes part.
     pub fn has_client(self) -> bool {
-        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant | Way::Ciba)
+        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant | Way::Ciba | Way::Vouched)
     }
 
     /// Whether rules judge what it gives. No device vouches for a code on paper or for the operator's word: rules
@@ -158,6 +162,7 @@ impl Way {
         use Step::*;
         match self {
             Way::Scan | Way::Recovered => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
+            Way::Vouched => &[Authorize, OpenVouched, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Pushed => &[PushRequest, AuthorizePushed, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange],
             Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Passkey => &[Authorize, PasskeyOptions, PasskeySignIn, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
@@ -215,6 +220,15 @@ pub const READER: &str = "life-reader";
 /// Clients, one for each play: what one play does to its client touches no other.
 pub const CLIENTS: u32 = 1_200;
 
+/// A terminal that was registered at `place`.
+async fn registered(scene: &Scene<'_>, place: &str) -> Terminal {
+    let name = format!("Till {}", NEXT_CLIENT.load(Ordering::SeqCst));
+    let made = scene.stage.command(&["terminal", "invite", "--name", &format!("{name} {place}"), "--place", "Here", "--json"]).unwrap();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let folder = Folder::open(&tempfile::tempdir().unwrap().keep().join("terminal")).unwrap();
+    Terminal::of(scene.http(place), Registered::join(&scene.http(place), made["link"].as_str().unwrap(), folder, None).await.unwrap()).unwrap()
+}
+
 /// A step that has nothing to try with, because one before it was refused.
 pub(super) fn unmade() -> Fault {
     Fault::ended("unmade")
@@ -238,7 +252,7 @@ impl<'a> Play<'a> {
         assert!(n < CLIENTS || !way.has_client() || way == Way::Ciba, "more plays than clients");
         let client = if way == Way::Ciba { next() } else { format!("life-{n}") };
         let back = Back::new(scene, way, &mut phone, &login, &place).await;
-        let terminal = scene.terminal(&place);
+        let terminal = if way == Way::Vouched { registered(scene, &place).await } else { scene.terminal(&place) };
         let robot = if way == Way::Helper { Robot::named(&format!("life-helper-{n}")) } else { Robot::new() };
         if way == Way::Helper {
             let (link, owner) = scene.invitation("Halter").await;
@@ -332,6 +346,10 @@ impl<'a> Play<'a> {
                 (self.flow, self.page) = (Some(flow), Some(page));
             }
             Step::Open => self.ceremony = Some(self.terminal.open(self.page()?).await?),
+            Step::OpenVouched => {
+                let open = Open { flow: Some(self.page()?.to_owned()), without_phone: Some(self.login.clone()), ..Open::default() };
+                self.ceremony = Some(self.terminal.open_as(&open).await?);
+            }
             Step::Offer => {
                 let open = Open { flow: Some(self.page()?.to_owned()), offer: Some(self.login.clone()), ..Open::default() };
                 self.ceremony = Some(self.terminal.open_as(&open).await?);
