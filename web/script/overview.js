@@ -14,6 +14,7 @@ import { dayOf, parts, say, span, timeOfDay } from './say.js';
 import * as shelf from './shelf.js';
 import { decide as signed, read } from './statement.js';
 import { story } from './story.js';
+import { tell } from './tell.js';
 import { RESTS } from './watch.js';
 
 const RENEW_MS = 30_000;
@@ -80,6 +81,7 @@ function draw(view) {
       view.notices.length > 0 && el('div.stack', {}, view.notices.map(notice)),
       sessions(view.sessions),
       devices(view.devices),
+      tell(device, view.push),
       recoveryCodes(device, app, view.recovery, view.devices.some((one) => one.this && (one.limited_until || one.state !== 'active'))),
       view.user_code !== undefined && word(view.user_code),
       ...happened(view),

@@ -4,11 +4,25 @@ import { test } from 'node:test';
 
 const here = new URL('../', import.meta.url);
 const scripts = readdirSync(new URL('script/', here)).map((name) => ({ name, text: readFileSync(new URL(`script/${name}`, here), 'utf8') }));
+scripts.push({ name: 'worker.js', text: readFileSync(new URL('worker.js', here), 'utf8') });
 const style = readFileSync(new URL('style.css', here), 'utf8');
 
 test('no script parses text into pages or code, or asks anybody else', () => {
-  const bad = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\('(style|on)|\.cssText|createPolicy|localStorage|sessionStorage|document\.cookie|https?:\/\/(?!www\.w3\.org\/2000\/svg)/;
+  const bad = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\('(style|on)|\.cssText|localStorage|sessionStorage|document\.cookie|https?:\/\/(?!www\.w3\.org\/2000\/svg)/;
   for (const { name, text } of scripts) assert.equal(bad.exec(text)?.[0], undefined, name);
+});
+
+test('one script makes one policy, for one address whatever it is given', () => {
+  const making = scripts.filter(({ text }) => text.includes('createPolicy'));
+  assert.deepEqual(making.map(({ name }) => name), ['tell.js']);
+  assert.deepEqual(making[0].text.match(/createPolicy\(.*\)/g), ["createPolicy('worker', { createScriptURL: () => WORKER })"]);
+  assert.match(making[0].text, /^const WORKER = '\/worker\.js';$/m);
+});
+
+test('the worker that wakes a phone asks nobody, keeps nothing and reads nothing that comes', () => {
+  const { text } = scripts.find(({ name }) => name === 'worker.js');
+  const code = text.replaceAll(/\/\/.*/g, '');
+  assert.equal(/fetch|caches|import|indexedDB|\.data\b|postMessage/.exec(code)?.[0], undefined);
 });
 
 test('no secret is written to the console, and no debugging is left', () => {

@@ -68,6 +68,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/q", get(shells::scan))
         .route("/code", get(shells::code))
         .route("/phone", get(shells::phone))
+        .route("/worker.js", get(shells::worker))
         .route("/enrol", get(shells::enrol))
         .route("/add", get(shells::add))
         .route("/badge", get(shells::badge))

@@ -106,9 +106,18 @@ pub async fn code(State(app): Shared) -> Response {
     shell(&app, PhoneKind::Code)
 }
 
-/// `GET /phone`.
+/// `GET /phone`. Where phones are told that something waits, this page may register what tells them.
 pub async fn phone(State(app): Shared) -> Response {
-    shell(&app, PhoneKind::Overview)
+    let mut response = shell(&app, PhoneKind::Overview);
+    if app.config.push.is_some() {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::CSP_TELLING));
+    }
+    response
+}
+
+/// `GET /worker.js`: the same bytes for everybody, at the same address for ever, or a release would end what was subscribed.
+pub async fn worker() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], pages::worker()).into_response()
 }
 
 /// `GET /enrol`: the invitation stands behind `#` and never comes here by itself.

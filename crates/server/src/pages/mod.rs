@@ -14,11 +14,26 @@ pub use catalogue::{LANGUAGE, around, text};
 use askama::Template;
 use assets::root;
 
+macro_rules! csp {
+    ($types:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+             require-trusted-types-for 'script'; trusted-types ",
+            $types
+        )
+    };
+}
+
 /// Content-Security-Policy of every page: own scripts and styles only, nothing inline, no sink that parses
 /// text into code, nobody may frame it.
-pub const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
-     require-trusted-types-for 'script'; trusted-types 'none'";
+pub const CSP: &str = csp!("'none'");
+
+/// The same of the one page that may register [`worker`]: one policy, which makes that one address whatever it is given
+/// (`web/script/tell.js`).
+pub const CSP_TELLING: &str = csp!("worker");
+
+const WORKER: &str = include_str!("../../../../web/worker.js");
 
 /// Permissions-Policy of every page: the camera and passkeys for this origin, nothing for anybody else.
 pub const PERMISSIONS: &str = "camera=(self), publickey-credentials-get=(self), publickey-credentials-create=(self), \
@@ -250,6 +265,12 @@ pub fn phone_shell(kind: PhoneKind, organisation: &str, host: &str) -> String {
     rendered(&PhoneTemplate { assets: root(), script: "phone.js", own, organisation, host, kind, title })
 }
 
+/// `GET /worker.js`: what wakes a phone whose page nobody looks at, with the words that it says.
+pub fn worker() -> String {
+    let words = serde_json::json!({ "title": text("tell.notice.title"), "body": text("tell.notice.body"), "lang": LANGUAGE });
+    format!("const WORDS = {words};\n{WORKER}")
+}
+
 /// `GET /session`: what lives on this terminal, or that nothing does.
 pub fn session(organisation: &str, nonce: &str, live: Option<&Live>) -> String {
     let script = if live.is_some() { "session.js" } else { "" };
@@ -367,6 +388,18 @@ mod tests {
                 let tag = script.split('>').next().unwrap();
                 assert!(tag.contains("src=\"/assets/"), "inline script in {html}");
             }
+        }
+    }
+
+    #[test]
+    fn one_page_may_make_one_worker_and_no_page_anything_else() {
+        let (types, telling) = (CSP.rsplit_once("; ").unwrap(), CSP_TELLING.rsplit_once("; ").unwrap());
+        assert_eq!(types.0, telling.0);
+        assert_eq!((types.1, telling.1), ("trusted-types 'none'", "trusted-types worker"));
+        let worker = worker();
+        assert!(worker.starts_with("const WORDS = {") && worker.contains("Something waits for you"), "{worker}");
+        for bad in ["fetch", "caches", "importScripts", "indexedDB", "http"] {
+            assert!(!worker.contains(bad), "`{bad}` in {worker}");
         }
     }
 

@@ -40,6 +40,7 @@ const DOORS: &[(&str, Covered)] = &[
     ("/q", Gives("a page, the same for all")),
     ("/code", Gives("a page, the same for all")),
     ("/phone", Gives("a page, the same for all")),
+    ("/worker.js", Gives("a script, the same for all")),
     ("/enrol", Gives("a page, the same for all")),
     ("/add", Gives("a page, the same for all")),
     ("/badge", Gives("a page, the same for all")),
