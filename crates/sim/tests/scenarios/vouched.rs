@@ -126,7 +126,7 @@ async fn a7_a_supervisor_lets_somebody_work_without_a_phone_for_a_while_with_les
 async fn a7_nobody_vouches_for_themself_and_only_those_who_may_beside_a_registered_terminal() {
     let scene = stage().scene().await;
     let here = market();
-    let (lea, login, boss, boss_login) = shift(&scene, "Lena", &here).await;
+    let (lea, login, mut boss, boss_login) = shift(&scene, "Lena", &here).await;
     let (terminal, dir, _) = till(&scene, &here, "till", Some("market")).await;
     let again = || Terminal::of(scene.http(&here), super::terminals::again_registered(&dir)).unwrap();
     let attempt = without(&scene, terminal, &boss_login).await;
@@ -146,6 +146,11 @@ async fn a7_nobody_vouches_for_themself_and_only_those_who_may_beside_a_register
     let (anywhere, _kept, _) = till(&scene, &place(), "till", None).await;
     let far = without(&scene, anywhere, &login).await;
     scene.refused(boss.scan(&[far.ceremony.frame()]).await, "too_far").await;
+    // Nor from home, by a live code that somebody films at a terminal which is at its site.
+    let beside = std::mem::replace(&mut boss.http, scene.http(&place()));
+    let filmed = without(&scene, again(), &login).await;
+    scene.refused(boss.scan(&[filmed.ceremony.frame()]).await, "too_far").await;
+    boss.http = beside;
     // Not on an unknown screen, not with a push, not at an application that takes nobody so.
     let unknown = scene.terminal(&here);
     let (_, page) = scene.arrive(&unknown, "desk-till", "openid").await;
