@@ -100,7 +100,7 @@ async fn begin(app: &App, r: &Incoming, body: &[u8]) -> Result<Value, No> {
 pub(super) async fn begun(app: &App, r: &Incoming, known: &Known, asking: &Asking<'_>, signed: Option<&Signed>) -> Result<Begun, Fault> {
     let client = &known.stored.client;
     let writes = &known.assertion.as_ref().map(Used::burn).into_iter().chain(signed.map(|s| ciba::used(client, s))).collect::<Vec<_>>();
-    app.judged_anew(|n| async move {
+    let begun = app.judged_anew(|n| async move {
         if n > 0 {
             refuse_repetition(app, asking.proof, known.assertion.as_ref()).await?;
             if let Some(signed) = signed {
@@ -108,8 +108,13 @@ pub(super) async fn begun(app: &App, r: &Incoming, known: &Known, asking: &Askin
             }
         }
         collect::begin(app, &r.ctx, asking.clone(), Around { writes: writes.clone(), ..Around::default() }).await
-    })
-    .await
+    });
+    let begun = begun.await;
+    // Where the same request took the place a moment ago, that is why.
+    if let (Err(_), Some(signed)) = (&begun, signed) {
+        ciba::refuse_again(app, client, signed).await?;
+    }
+    begun
 }
 
 /// What a client hears whom rules do not let begin.
