@@ -1,13 +1,26 @@
 // Pages for everybody: keyboard alone, names for every control, one order, narrow and wide; every state of every page.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { clear, seen, tabTo } from '../stage/access.js';
 import { Browser, verifies } from '../stage/browser.js';
 import { cardIs, screenIs, shownDigits, Stage } from '../stage/index.js';
+import { pictures } from '../stage/pictures.js';
 
 /** Pages that other walks look at in the same way */
 const ELSEWHERE = /^(recover|operator|register|badge|kiosk)/;
+
+/** Somebody who asks people by name, and brings the word that they set */
+const HOTLINE = `[[clients]]
+id = "hotline"
+name = "Hotline"
+redirect_uris = []
+auth = "client_secret_basic"
+secret_hash = "${createHash('sha256').update('secret').digest('base64url')}"
+ciba = { user_code = true }
+`;
+const picture = pictures('word');
 
 describe('pages for everybody', { timeout: 300_000 }, () => {
   let stage;
@@ -16,7 +29,7 @@ describe('pages for everybody', { timeout: 300_000 }, () => {
   let other;
 
   before(async () => {
-    stage = await Stage.open({ enrolled: false });
+    stage = await Stage.open({ enrolled: false, top: HOTLINE });
     screen = stage.screen.page;
     phone = stage.phone.page;
     other = await Browser.launch({ phone: true });
@@ -178,6 +191,16 @@ describe('pages for everybody', { timeout: 300_000 }, () => {
     await phone.goto(`${stage.issuer}/phone`);
     await press(phone, 'Rename');
     await shows(phone, 'rename');
+    await phone.goto(`${stage.issuer}/phone`);
+    await press(phone, 'Set a word');
+    await shows(phone, 'word');
+    await picture(phone, 'choose');
+    await phone.keyboard.type('a plain word');
+    await phone.keyboard.press('Enter');
+    await shows(phone, 'overview');
+    await phone.getByRole('button', { name: 'Change it' }).waitFor();
+    await clear(phone, 'overview with a word');
+    await picture(phone, 'overview');
     await screen.goto(`${stage.issuer}/session`);
     await screen.waitForSelector('#sign-out');
     await clear(screen, 'session');
@@ -271,7 +294,7 @@ describe('pages for everybody', { timeout: 300_000 }, () => {
 
   test('everything a phone can be refused with', async () => {
     const answers = [
-      ...['code_not_live', 'no_such_ceremony', 'too_far', 'same_device', 'denied', 'expired', 'gone', 'bad_proof', 'decided', 'already_redeemed', 'confirm_first', 'wrong_code', 'clock', 'unavailable', 'attestation_needed', 'not_yet', 'no_such_thing', 'refused', 'revoked', 'abandoned'].map((code) => [code, refusal(409, code)]),
+      ...['code_not_live', 'no_such_ceremony', 'too_far', 'same_device', 'denied', 'expired', 'gone', 'bad_proof', 'decided', 'already_redeemed', 'confirm_first', 'wrong_code', 'clock', 'unavailable', 'attestation_needed', 'not_yet', 'remote_controlled', 'no_such_thing', 'refused', 'revoked', 'abandoned'].map((code) => [code, refusal(409, code)]),
       ['too_many', refusal(429, 'too_many')],
       ['broken', refusal(500, 'something_else')],
       ['offline', (route) => route.abort()],
