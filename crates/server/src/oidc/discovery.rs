@@ -1,7 +1,7 @@
 //! What clients can learn by themselves: OpenID Connect Discovery 1.0, RFC 8414, and the key set.
 //! Exactly what is supported, nothing that is planned.
 
-use crate::app::App;
+use crate::app::{App, user_code};
 use crate::app::keys::JWKS_CACHE_S;
 use axum::Json;
 use axum::extract::State;
@@ -94,7 +94,7 @@ fn document(app: &App) -> Value {
         "backchannel_authentication_endpoint": at("/bc-authorize"),
         "backchannel_token_delivery_modes_supported": ["poll", "ping"],
         "backchannel_authentication_request_signing_alg_values_supported": names(&super::jar::ALGS),
-        "backchannel_user_code_parameter_supported": true,
+        "backchannel_user_code_parameter_supported": user_code::is_asked_for(app),
     });
     if let (Some(all), Value::Object(more)) = (told.as_object_mut(), back) {
         all.extend(more);
