@@ -2,9 +2,14 @@
 import { el, icon, linkButton, name } from './dom.js';
 import { dayOf, parts, say, timeOfDay } from './say.js';
 
-// kind: sentence with a screen, sentence without, sign, tone
+// kind, and where it matters what for: sentence with a screen, sentence without, sign, tone
 const KINDS = {
   'ceremony.redeemed': ['activity.signed_in', 'activity.signed_in_unknown', 'check', 'good'],
+  'ceremony.redeemed for vouch': ['activity.vouched', 'activity.vouched', 'check', 'good'],
+  'ceremony.redeemed for right': ['activity.gave_right', 'activity.gave_right', 'check', 'good'],
+  'ceremony.redeemed for tool-call': ['activity.let_call', 'activity.let_call', 'check', 'good'],
+  'ceremony.redeemed for recover': ['activity.let_in', 'activity.let_in', 'check', 'good'],
+  'ceremony.redeemed for enrol-device': ['activity.added', 'activity.added', 'check', 'good'],
   'ceremony.refused': ['activity.refused', 'activity.refused_unknown', 'cross', 'bad'],
   'ceremony.expired': ['activity.expired', 'activity.expired_unknown', 'clock', 'plain'],
   'ceremony.abandoned': ['activity.abandoned', 'activity.abandoned_unknown', 'clock', 'plain'],
@@ -49,7 +54,7 @@ export function activity(items, { look, disown }) {
 }
 
 function row(item, { look, disown }) {
-  const [known, unknown, sign, tone] = KINDS[item.kind];
+  const [known, unknown, sign, tone] = KINDS[`${item.kind} for ${item.purpose}`] ?? KINDS[item.kind];
   const sentence = item.screen ? parts(known, { screen: el('strong', {}, name(item.screen)) }) : say(unknown);
   const links = [
     item.cid && linkButton(say('activity.story'), () => look(item.cid)),

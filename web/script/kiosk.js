@@ -100,6 +100,8 @@ let waits = 0;
 async function standsFor(login) {
   without = login;
   clearTimeout(waits);
+  // It tells people to take their own phone.
+  document.getElementById('lead').hidden = login !== '';
   if (login) {
     waits = setTimeout(() => standsFor(''), WAITS_MS);
     show(help, el('p', { role: 'status' }, parts('kiosk.without.asked', { login: name(login) })), linkButton(say('kiosk.without.stop'), () => standsFor('')));
@@ -126,7 +128,7 @@ function noPhone() {
 /** The code, with words above it; whoever is approved next takes the screen. */
 async function code(state, head, body, under) {
   const box = el('section.card.code-card', { id: 'code-card', tabindex: '-1', 'aria-label': say('code.label') });
-  is(state, el('div.kiosk-words', {}, headline('h1', head), el('p.lead', {}, body), under, spot, help), box);
+  is(state, el('div.kiosk-words', {}, headline('h1', head), el('p.lead', { id: 'lead' }, body), under, spot, help), box);
   badges();
   without = '';
   clearTimeout(waits);

@@ -101,6 +101,7 @@ describe('a1: a discount at a till', { timeout: 240_000 }, () => {
     await screen.waitForSelector('#code-card[data-state="refused"]');
     await screen.getByRole('heading', { name: 'Somebody far away controls this screen' }).waitFor();
     await clear(screen, 'remote-controlled');
+    await picture(screen, 'remote-controlled');
     stage.server.command(['signal', 'clear', 'terminal.remote_controlled', 'Till 4']);
     await screen.goto(`${stage.issuer}/kiosk`);
     await till.is('signed-in');

@@ -262,7 +262,14 @@ pub fn overview(of: &Overview) -> Vec<String> {
 fn activity(item: &ActivityItem) -> String {
     let on = item.screen.as_deref().map(|screen| format!(" on {}", tidy(screen))).unwrap_or_default();
     match item.kind.as_str() {
-        "ceremony.redeemed" => format!("You signed in{on}."),
+        "ceremony.redeemed" => match item.purpose {
+            Some(Purpose::Vouch) => "You vouched for somebody without a phone.".into(),
+            Some(Purpose::Right) => "You gave somebody a right for a while.".into(),
+            Some(Purpose::ToolCall) => "You allowed one call of a tool.".into(),
+            Some(Purpose::Recover) => "You let somebody back in.".into(),
+            Some(Purpose::EnrolDevice) => "You let a device join.".into(),
+            Some(Purpose::SignIn | Purpose::StepUp) | None => format!("You signed in{on}."),
+        },
         "ceremony.approved" => format!("You approved a sign-in{on}."),
         "ceremony.refused" => format!("A sign-in{on} was refused. Nothing was opened."),
         "ceremony.expired" => format!("Time ran out for a sign-in{on}. Nothing was opened."),

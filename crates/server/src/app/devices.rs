@@ -115,14 +115,15 @@ async fn activity(app: &App, person: &PersonId) -> Result<Vec<ActivityItem>, Fau
     let mut activity = Vec::new();
     for (_, event) in app.store.activity(person, 30).await? {
         let body: Value = serde_json::from_str(&event.body).unwrap_or(Value::Null);
-        let screen = match event.ceremony.as_deref().map(str::parse) {
-            Some(Ok(cid)) => app.store.ceremony(&cid).await?.map(|c| c.opening.terminal.map_or(c.opening.agent, |t| t.plate.name)),
+        let opening = match event.ceremony.as_deref().map(str::parse) {
+            Some(Ok(cid)) => app.store.ceremony(&cid).await?.map(|c| c.opening),
             _ => None,
         };
         activity.push(ActivityItem {
             at: Time(event.at).seconds(),
             kind: event.kind,
-            screen,
+            purpose: opening.as_ref().map(|o| o.purpose),
+            screen: opening.map(|o| o.terminal.map_or(o.agent, |t| t.plate.name)),
             cid: event.ceremony,
             code: body.get("code").and_then(Value::as_str).map(str::to_owned),
         });

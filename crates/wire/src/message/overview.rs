@@ -1,5 +1,6 @@
 //! What a person sees on their own device: devices, sessions, what happened, what asks for them.
 
+use crate::statement::Purpose;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -161,6 +162,9 @@ pub struct ActivityItem {
     pub at: i64,
     /// Kind of event, e.g. `ceremony.redeemed`.
     pub kind: String,
+    /// What the ceremony was for, as statements say it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub purpose: Option<Purpose>,
     /// Agent family of the screen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub screen: Option<String>,
