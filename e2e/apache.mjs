@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { freePort, program, serve } from './browser/stage/server.js';
+import { check, count, fell, held } from './count.mjs';
 
 const APACHE = process.env.APACHE ?? '/usr/sbin/apache2';
 const MODULES = process.env.APACHE_MODULES ?? '/usr/lib/apache2/modules';
@@ -23,16 +24,6 @@ const home = mkdtempSync(join(tmpdir(), 'countersign-apache-'));
 const path = (name) => join(home, name);
 const port = await freePort();
 const wiki = `http://localhost:${port}`;
-let passed = 0;
-let failed = 0;
-function check(what, good, seen) {
-  if (good) {
-    passed += 1;
-  } else {
-    failed += 1;
-    console.error(`not so: ${what}${seen === undefined ? '' : `; seen: ${JSON.stringify(seen)}`}`);
-  }
-}
 
 /** The shipped file with other names in it, and around it what Debian's own `apache2.conf` would say */
 function configure(issuer) {
@@ -183,13 +174,11 @@ try {
   execFileSync(PLAY, ['enrol', server.link, '--name', 'Software phone'], { env, stdio: 'ignore' });
   await walk(server);
 } catch (e) {
-  failed += 1;
-  console.error(e);
+  fell(e);
 } finally {
-  if (failed) console.error(server.log(), front?.log());
+  if (!held()) console.error(server.log(), front?.log());
   await front?.stop();
   await server.stop();
   rmSync(home, { recursive: true, force: true });
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed ? 1 : 0;
+count();

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { program, serve } from './browser/stage/server.js';
+import { check, count, held } from './count.mjs';
 
 const PLAY = program('countersign-device');
 const CODE = /\b[B-DF-HJ-NP-TV-XZ]{4}-[B-DF-HJ-NP-TV-XZ]{4}\b/;
@@ -15,16 +16,6 @@ const WAIT_MS = 30_000;
 const home = mkdtempSync(join(tmpdir(), 'countersign-agent-'));
 const env = { ...process.env, HOME: home, OIDC_CONFIG_DIR: join(home, 'oidc'), OIDC_ENCRYPTION_PW: 'only for tests', COUNTERSIGN_DEVICE_STATE: home };
 const run = async (name, ...words) => (await promisify(execFile)(name, words, { env, timeout: WAIT_MS })).stdout.trim();
-let passed = 0;
-let failed = 0;
-function check(what, good, seen) {
-  if (good) {
-    passed += 1;
-  } else {
-    failed += 1;
-    console.error(`not so: ${what}${seen === undefined ? '' : `; seen: ${JSON.stringify(seen)}`}`);
-  }
-}
 
 const more = `auth = "client_secret_basic"
 secret_hash = "${createHash('sha256').update(SECRET).digest('base64url')}"
@@ -74,9 +65,8 @@ try {
   check('and not once its client is switched off', gone instanceof Error, gone);
 } finally {
   if (agent) process.kill(agent);
-  if (failed) console.error(server.log());
+  if (!held()) console.error(server.log());
   await server.stop();
   rmSync(home, { recursive: true, force: true });
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed ? 1 : 0;
+count();

@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import * as z from 'zod';
 import { freePort, program, serve } from '../browser/stage/server.js';
+import { check, count, fell } from '../count.mjs';
 
 const SECRET = 'a secret only for tests';
 const ASKS = '["identity", "tool", "mcp_server", "resource", "prompt", "task"]';
@@ -20,15 +21,7 @@ const run = promisify(execFile);
 
 export const hashed = (text) => createHash('sha256').update(text).digest('base64url');
 
-let passed = 0;
-let failed = 0;
-export function check(what, good, seen) {
-  if (good) passed += 1;
-  else {
-    failed += 1;
-    console.error(`not so: ${what}${seen === undefined ? '' : `; seen: ${JSON.stringify(seen)}`}`);
-  }
-}
+export { check };
 
 /** What came of it, or how it was refused */
 export const code = (promise) => promise.then((r) => r, (e) => ({ thrown: e.code ?? e.name, said: e.message, data: e.data }));
@@ -124,14 +117,13 @@ export async function within(settings, play) {
   try {
     await play(all);
   } catch (e) {
-    failed += 1;
-    console.error(e, all.house.log());
+    fell(e, all.house.log());
   } finally {
     await all.close();
   }
 }
 
 export function finish() {
-  console.log(`${passed} passed, ${failed} failed`);
-  process.exit(failed === 0 ? 0 : 1);
+  count();
+  process.exit();
 }

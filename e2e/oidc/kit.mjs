@@ -3,6 +3,7 @@ import * as oidc from 'openid-client';
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
+import { check, count, fell } from '../count.mjs';
 
 /** The variables of these names; ends the script if one is missing. */
 export function settings(...names) {
@@ -15,27 +16,15 @@ export function settings(...names) {
   return process.env;
 }
 
-let passed = 0;
-let failed = 0;
-export function check(what, good, seen) {
-  if (good) {
-    passed += 1;
-  } else {
-    failed += 1;
-    console.error(`not so: ${what}${seen === undefined ? '' : `; seen: ${JSON.stringify(seen)}`}`);
-  }
-}
+export { check };
 
 /** Runs each part, whatever became of the one before; says how many checks held, and ends. */
 export async function finish(...parts) {
   for (const part of parts) {
-    await part().catch((e) => {
-      failed += 1;
-      console.error(e);
-    });
+    await part().catch(fell);
   }
-  console.log(`${passed} passed, ${failed} failed`);
-  process.exit(failed === 0 ? 0 : 1);
+  count();
+  process.exit();
 }
 
 const run = promisify(execFile);

@@ -37,7 +37,6 @@ pub fn keep(folder: &Folder, terminal: &Terminal) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::Transport;
 

@@ -99,7 +99,6 @@ fn about(subject: &Subject, at: i64, issuer: &str) -> Heard {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

@@ -137,7 +137,6 @@ impl Trust {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn visitor(session: &str, made: i64) -> Visitor {

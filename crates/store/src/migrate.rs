@@ -160,12 +160,6 @@ pub(crate) fn sqlite_places(sql: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
     use super::*;
 
     const TWO: &[Migration] = &[

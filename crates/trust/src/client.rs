@@ -326,7 +326,6 @@ fn is_loopback_twin(known: &str, asked: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn client() -> Client {

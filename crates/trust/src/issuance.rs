@@ -236,7 +236,6 @@ pub fn permit_workload(wish: &Wish<'_>, ruling: &WorkloadRuling, now: Time) -> R
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::policy::Denied;
     use crate::principal::{Role, Workload};

@@ -124,7 +124,6 @@ impl Posture {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn fact(name: Name, value: &str, source: &str, confidence: Confidence, at: i64) -> Fact {

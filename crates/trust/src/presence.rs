@@ -128,7 +128,6 @@ pub fn near(terminal: IpAddr, device: IpAddr, one_site: bool, shared: &[Network]
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

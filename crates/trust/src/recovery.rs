@@ -235,7 +235,6 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::acr::Earned;
     use countersign_wire::statement::{Channel, Purpose};

@@ -98,7 +98,6 @@ pub fn narrowed(given: &[Timed], approved: &[Timed]) -> Vec<Timed> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

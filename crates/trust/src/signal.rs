@@ -178,7 +178,6 @@ pub fn cleared(known: &[Signal], kind: Kind, source: Option<&str>) -> Option<Vec
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn signal(kind: Kind, source: &str, at: i64) -> Signal {

@@ -147,7 +147,6 @@ impl AtTerminal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn terminal(counter: i64, opened_at: Option<Time>) -> Terminal {

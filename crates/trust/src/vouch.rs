@@ -47,7 +47,6 @@ impl Vouching {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use countersign_wire::{PersonId, Time};
     use serde_json::json;

@@ -197,7 +197,6 @@ pub struct Application<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn description(level: u8, software: &[u8], hardware: &[u8]) -> Vec<u8> {

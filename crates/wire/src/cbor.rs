@@ -140,7 +140,6 @@ fn item(bytes: &[u8], depth: u8) -> Result<(Cbor<'_>, &[u8]), Malformed> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -122,7 +122,6 @@ impl About<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::jose::{Signer, jws};
     use aws_lc_rs::encoding::AsDer as _;

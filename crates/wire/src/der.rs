@@ -167,7 +167,6 @@ fn element(bytes: &[u8]) -> Result<(Tag, &[u8], &[u8]), Malformed> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -271,7 +271,6 @@ pub const ALGS: [Alg; 3] = [Alg::ES256, Alg::EdDSA, Alg::PS256];
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use aws_lc_rs::{rand::SystemRandom, signature::*};
 

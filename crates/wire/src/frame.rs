@@ -139,7 +139,6 @@ pub fn judge(first: Frame, second: Option<Frame>, ck: &[u8; 32], age_ms: i64) ->
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     const CK: [u8; 32] = [3; 32];

@@ -115,7 +115,6 @@ impl Nonces {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     const NOW: Time = Time::from_seconds(1_800_000_000);

@@ -44,7 +44,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OfMembers<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[derive(Debug, PartialEq, serde::Deserialize)]

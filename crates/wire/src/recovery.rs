@@ -76,7 +76,6 @@ pub fn digest(code: &[u8; BYTES]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn some(n: u8) -> [u8; 16] {

@@ -227,7 +227,6 @@ fn judge(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<Set, Se
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::b64;
     use crate::jose::Signer;

@@ -97,7 +97,6 @@ pub fn authorization(origin: &str, contact: &str, signer: &dyn Signer, key: &Jwk
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::jose::{Alg, Jws};
 

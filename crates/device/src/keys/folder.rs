@@ -129,7 +129,6 @@ fn local(path: &Path, what: &str, error: &io::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -152,7 +152,6 @@ fn bad(why: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::SoftwareKey;
     use countersign_wire::jose::jws;

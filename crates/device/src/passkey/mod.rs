@@ -278,7 +278,6 @@ pub fn host_of(origin: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use countersign_wire::webauthn::{Asked, Expected, Fault as Wrong, verify};
     use serde_json::json;

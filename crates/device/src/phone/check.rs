@@ -105,7 +105,6 @@ impl Checked {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use countersign_wire::code::Direction;
     use countersign_wire::statement::*;

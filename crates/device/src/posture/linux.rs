@@ -160,7 +160,6 @@ fn processes(root: &Path) -> Vec<Process> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     struct Tree(tempfile::TempDir);

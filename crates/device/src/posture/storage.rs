@@ -64,7 +64,6 @@ fn every_way(root: &Path, number: &str, depth: usize) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     /// A machine: what is mounted at `/`, and its block devices with what they are made of.

@@ -408,7 +408,6 @@ pub async fn managed(app: &App, id: &str, by: &str, name: &str) -> Result<(), Fa
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -151,7 +151,6 @@ pub async fn tell(app: &App) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn source(n: usize) -> Caller {

@@ -123,7 +123,6 @@ const VERSION: &str = "policy_version";
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     const ALL: &str = "@id(\"a\") permit (principal is Person, action, resource);";

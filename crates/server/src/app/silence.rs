@@ -293,7 +293,6 @@ async fn raise(app: &App, subject: Subject, kind: Kind, now: Time) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     const NOW: Time = Time(1_800_000_000_000_000);

@@ -1,5 +1,4 @@
 //! What is judged again while it is under way, with a clock that goes on when a test says so.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::ceremony::{Around, call};
 use super::issue::{Ground, Vetoes, gate};

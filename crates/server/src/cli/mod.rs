@@ -369,7 +369,6 @@ fn logging(as_json: bool) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use countersign_trust::Refusal;
 

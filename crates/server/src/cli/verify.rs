@@ -302,7 +302,6 @@ fn signed(text: &str, jwk: &Value) -> Result<Value, jws::JwsFault> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

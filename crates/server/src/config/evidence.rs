@@ -66,7 +66,6 @@ fn digest(name: &str, text: &str) -> Result<[u8; 32], ConfigFault> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

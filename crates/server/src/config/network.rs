@@ -85,7 +85,6 @@ impl Whereabouts {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn read(text: &str) -> Result<Whereabouts, String> {

@@ -98,7 +98,6 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use crate::config::Config;
     use countersign_trust::terminal::Stands;
 

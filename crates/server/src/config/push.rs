@@ -77,7 +77,6 @@ fn is_host(listed: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     const PUBLIC: Reach = Reach { loopback: false, private: false };

@@ -119,7 +119,6 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn read(resource: &str, upstream: &str, more: &str) -> Result<Settings, String> {

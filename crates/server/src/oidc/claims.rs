@@ -87,7 +87,6 @@ pub async fn add(app: &App, person: &PersonId, names: &[impl AsRef<str>], told: 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn judge(text: &str) -> Result<Wanted, &'static str> {

@@ -108,7 +108,6 @@ impl Resolve for Guarded {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn reach(loopback: bool) -> Reach {

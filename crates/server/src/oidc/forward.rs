@@ -391,7 +391,6 @@ async fn take(app: &App, ctx: &Context, client: &ClientId, redirect: &str, verif
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

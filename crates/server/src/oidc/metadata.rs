@@ -105,7 +105,6 @@ pub fn client(said: &Map<String, Value>, id: &str, from: &str, site: Option<&str
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn made(more: Value) -> Result<Client, &'static str> {

@@ -146,7 +146,6 @@ fn file(path: &str) -> Option<(Cow<'static, [u8]>, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

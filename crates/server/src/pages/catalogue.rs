@@ -38,7 +38,6 @@ pub fn around(key: &'static str, name: &str) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

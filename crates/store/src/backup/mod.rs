@@ -163,12 +163,6 @@ pub(crate) const NUMBER: &str = "UPDATE event SET seq = fresh.seq FROM (\
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
     use super::*;
 
     #[test]

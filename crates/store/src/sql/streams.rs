@@ -153,7 +153,6 @@ impl Write {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use countersign_trust::shared::caep::KINDS;
 
     #[test]

@@ -73,7 +73,6 @@ fn context(wish: &Wish<'_>, now: Time) -> Option<Context> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::client::Client;
     use crate::issuance::Permit;

@@ -342,7 +342,6 @@ fn rank(acr: &str) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::audit::Kind;
     use std::collections::BTreeSet;

@@ -189,7 +189,6 @@ pub fn meaning(event: EventType, body: &Map<String, Value>) -> Result<Vec<Act>, 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

@@ -60,7 +60,6 @@ fn facts(described: &Description<'_>) -> Option<Vec<(Name, String)>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -97,7 +97,6 @@ impl countersign_wire::jose::Signer for OwnSigner {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use countersign_wire::Time;
     use countersign_wire::jose::{Jws, jws};

@@ -165,7 +165,6 @@ async fn replayed(asked: &Asked<'_>, code: &StoredCode) -> Result<Fault, Fault> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use countersign_store::sql::CodeFacts;
     use countersign_wire::{RequestId, SessionId, Time, TxnId};
