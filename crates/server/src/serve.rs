@@ -8,7 +8,7 @@ use crate::chance::{self, Chance};
 use crate::config::{Config, Tls};
 use crate::oidc::details::DetailTypes;
 use crate::seal::Seal;
-use crate::{http, jobs};
+use crate::{http, jobs, pages};
 use countersign_store::{Clock, Engine, Store};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
@@ -125,6 +125,7 @@ fn stopped(app: &App, what: &'static str) -> impl Fn(Fault) -> StartFault {
 
 /// Starts doors and jobs over an app.
 pub async fn start_on(app: Arc<App>) -> Result<Running, StartFault> {
+    tokio::task::spawn_blocking(pages::prepare);
     startup::clients(&app).await.map_err(stopped(&app, "clients"))?;
     workloads::configured(&app).await.map_err(stopped(&app, "workloads"))?;
     let first_link = startup::first_administrator(&app).await.map_err(stopped(&app, "first administrator"))?;

@@ -319,7 +319,7 @@ pub(super) async fn cut(app: &App, target: &Device, why: &str, now: Time, commit
     for c in app.store.ceremonies_of_person(&target.person).await? {
         if c.scan_facts().is_some_and(|s| s.device == target.id) {
             let step = c.cut(why, now);
-            commit.also(ended_along(app, &c, &step, now));
+            commit.also(ended_along(app, &c, &step, now).await?);
         }
     }
     Ok(())

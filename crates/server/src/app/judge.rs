@@ -272,7 +272,7 @@ async fn judge_pending(app: &App, change: &Judgement) -> Result<(), Fault> {
             let device = app.store.device(&scan.device).await?.map(|d| d.device);
             guards.extend(device.as_ref().map(|d| (Table::Device, d.id.to_string(), d.version)));
             let Some((why, judged)) = falls(app, &c, scan, &person, device.as_ref(), now).await? else { continue };
-            let (w, e) = ended_along(app, &c, &c.cut(&why, now), now);
+            let (w, e) = ended_along(app, &c, &c.cut(&why, now), now).await?;
             writes.extend(w);
             events.extend(e.into_iter().map(|e| e.fact("cause", change.txn.as_str()).fact("judged", judged.clone())));
         }

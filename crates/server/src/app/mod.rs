@@ -216,7 +216,7 @@ impl App {
             }
             sessions.extend(event.session.clone());
             owed |= event.kind == Kind::SessionEnded;
-            rings |= event.kind == Kind::CeremonyOpened && self.config.push.is_some();
+            rings |= self.config.push.is_some() && event.kind == Kind::CeremonyOpened && event.facts.get("push") == Some(&true.into());
             to_judge |= asks_for_judgement(event.kind.as_str());
         }
         let done = self.store.commit(commit).await?;

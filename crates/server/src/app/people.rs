@@ -201,7 +201,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
             }
             for c in app.store.ceremonies_of_person(&named.person.id).await? {
                 let step = c.cut(to.as_str(), now);
-                commit.also(super::ceremony::ended_along(app, &c, &step, now));
+                commit.also(super::ceremony::ended_along(app, &c, &step, now).await?);
             }
         }
         if to == PersonState::Ended {

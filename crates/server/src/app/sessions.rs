@@ -1,7 +1,7 @@
 //! Countersign's own sessions: begun through the gate, tethered to the terminal's key and to the
 //! device that opened them, ended from either side.
 
-use super::ceremony::ended_along;
+use super::ceremony::{ended_along, rings};
 use super::issue::{Ground, Vetoes, gate};
 use super::once::{burn, hashed, refuse_if_burnt};
 use super::silence::{self, Span};
@@ -209,27 +209,30 @@ pub async fn to_raise(
 }
 
 /// The browser changes hands: its other ceremonies and its former session end, and its open requests
-/// follow it to its new cookie. At a registered terminal everybody else's sessions end as well (`leaves`: where,
-/// and for whom). Whatever answers one of these comes before in the commit.
+/// follow it to its new cookie, for whoever signs in. At a registered terminal (`leaves`) everybody else's sessions end as well. Whatever answers one of these comes before in the commit.
 pub async fn take_over(
     app: &App,
     browser_hash: &str,
     redeemed: Option<&CeremonyId>,
     former: Option<&str>,
-    leaves: Option<(&Terminal, &PersonId)>,
+    (person, leaves): (&PersonId, Option<&Terminal>),
     fresh: &Fresh,
     now: Time,
 ) -> Result<(Vec<Write>, Vec<Event>), Fault> {
     let (mut writes, mut events) = (Vec::new(), Vec::new());
     for other in app.store.ceremonies_of_browser(browser_hash).await? {
         if redeemed != Some(&other.opening.id) && other.is_pending() {
-            let (w, e) = ended_along(app, &other, &other.abandon("another_redeemed", now), now);
+            let (w, e) = ended_along(app, &other, &other.abandon("another_redeemed", now), now).await?;
             writes.extend(w);
             events.extend(e);
+            // They are here, by another way than their bell: that is an answer to it.
+            if rings(app, &other) == Some(person) {
+                writes.push(Write::push_answered(person, &other.opening.asker.id));
+            }
         }
     }
     let mut leaving: Vec<Session> = match leaves {
-        Some((terminal, person)) => {
+        Some(terminal) => {
             writes.push(Write::terminal_taken(terminal));
             let there = app.store.sessions_at(&terminal.id).await?;
             there.into_iter().filter(|s| s.facts.person != *person).collect()

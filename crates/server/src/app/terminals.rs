@@ -394,7 +394,7 @@ async fn fell(app: &App, t: &Terminal, to: DeviceState, told: Event, now: Time) 
     }
     for c in app.store.ceremonies_at(&t.id).await? {
         let step = c.cut("terminal", now);
-        commit.also(ended_along(app, &c, &step, now));
+        commit.also(ended_along(app, &c, &step, now).await?);
     }
     app.commit(commit).await?;
     sessions::end_every(app, || app.store.sessions_at(&t.id), "terminal").await?;

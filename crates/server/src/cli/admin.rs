@@ -330,7 +330,7 @@ pub async fn client(app: &App, what: ClientCommand, json: bool) -> Result<(), En
             }
             let mut new = old.client;
             let secret = renew(app, &mut new);
-            put(app, &new, startup::COMMAND).await?;
+            put(app, &new, &old.source).await?;
             println!("{secret}");
             Ok(())
         }
@@ -354,4 +354,24 @@ async fn put(app: &App, client: &Client, source: &str) -> Result<(), Ended> {
     };
     app.commit(commit).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::oidc::tests::world::World;
+
+    #[tokio::test]
+    async fn a_new_secret_leaves_a_client_where_it_came_from() {
+        let made = crate::oidc::tests::world::client("desk", json!({"auth": "client_secret_post"}));
+        let World { app, .. } = World::new(vec![made.clone()]).await;
+        put(&app, &made, startup::CONFIGURATION).await.ok().unwrap();
+        client(&app, ClientCommand::Disable { id: "desk".into() }, false).await.ok().unwrap();
+        client(&app, ClientCommand::Secret { id: "desk".into() }, false).await.ok().unwrap();
+        let source = async || known(&app, "desk").await.ok().unwrap().source;
+        assert_eq!(source().await, "command/configuration");
+        client(&app, ClientCommand::Enable { id: "desk".into() }, false).await.ok().unwrap();
+        assert_eq!(source().await, startup::CONFIGURATION);
+    }
 }

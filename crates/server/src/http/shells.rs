@@ -181,10 +181,16 @@ pub async fn asset(State(app): Shared, Path(path): Path<String>, asked: HeaderMa
     response
 }
 
-/// Whether `gzip` is among what the caller takes (RFC 9110 §12.5.3); nothing else is read out of that header.
+/// Whether `gzip` is among what the caller takes (RFC 9110 §12.5.3), in whatever case (§8.4.1) and with any weight but 0 (§12.4.2); nothing
+/// else is read out of that header.
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
-    listed.filter_map(|one| one.trim().strip_prefix("gzip")).any(|more| more.is_empty() || (more.starts_with(';') && !more.replace(' ', "").starts_with(";q=0")))
+    let mut listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    listed.any(|one| {
+        let (coding, weight) = one.split_once(';').map_or((one, None), |(coding, rest)| (coding, Some(rest)));
+        let weight = weight.map(|rest| rest.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q")));
+        let wanted = weight.is_none_or(|named| named.is_some_and(|(_, q)| q.trim().parse::<f32>().is_ok_and(|q| q > 0.0)));
+        coding.trim().eq_ignore_ascii_case("gzip") && wanted
+    })
 }
 
 /// Nothing is here.
@@ -194,4 +200,21 @@ pub async fn not_found(State(app): Shared, headers: HeaderMap) -> Response {
         return page(StatusCode::NOT_FOUND, pages::not_found(&app.config.organisation));
     }
     (StatusCode::NOT_FOUND, axum::Json(serde_json::json!({"code": "no_such_thing"}))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn gzip_is_taken_in_any_case_and_with_any_weight_but_none() {
+        let takes = |text: &str| takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, text.parse().unwrap())]));
+        for yes in ["gzip", "GZip", "br, gzip", "gzip;q=0.5", "br;q=1.0, GZIP ; Q=0.001", "gzip;q=1", "identity;q=0,gzip"] {
+            assert!(takes(yes), "{yes}");
+        }
+        for no in ["", "br", "gzipped", "gzip;q=0", "gzip; q=0.000", "GZIP;Q=0", "gzip;q=", "gzip;q=a", "br;q=1, gzip;q=0"] {
+            assert!(!takes(no), "{no}");
+        }
+    }
 }

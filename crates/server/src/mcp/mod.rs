@@ -140,7 +140,7 @@ fn decoded(text: &str) -> Option<String> {
 /// A header that does not say what the body says (MCP 2026-07-28, "Server Validation"): whoever reads headers alone, on
 /// the way to the tool, would take it for another call than the one that was judged.
 fn odd<'a>(headers: &'a HeaderMap, message: &Message) -> Option<&'a str> {
-    let says = |name: &str, text: Option<String>| one(headers, name).map(|shown| shown.map(decoded)) == Ok(Some(text));
+    let says = |name: &str, text: Option<String>| text.is_some() && one(headers, name).map(|shown| shown.map(decoded)) == Ok(Some(text));
     // Revisions are dates. What the server behind would refuse for a header that is missing need not be asked about.
     let must = !matches!(one(headers, VERSION), Ok(revision) if revision.is_none_or(|r| r < SAYS));
     let fixed = [(METHOD, Some(message.method.as_str())), (NAME, message.name())];
@@ -294,5 +294,20 @@ impl Gate {
         let (mark, name) = sealed.split_once('.')?;
         let name = String::from_utf8(b64::decode(name).ok()?).ok()?;
         countersign_wire::secret::same(mark.as_bytes(), self.mark(caller, &name).as_bytes()).then_some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_header_where_the_message_has_none_is_odd_whether_it_can_be_read_or_not() {
+        let message = Message::parse(br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).unwrap();
+        let with = |name: &str| HeaderMap::from_iter([(METHOD, "tools/list"), (NAME, name)].map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())));
+        for name in ["add", "=?base64?YWRk?=", "=?base64?!?=", "=?base64?/w==?=", ""] {
+            assert_eq!(odd(&with(name), &message), Some(NAME), "{name}");
+        }
     }
 }

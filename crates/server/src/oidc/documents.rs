@@ -142,6 +142,9 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
 /// Reads the document of a client that asks by itself again, where its time ran out: its keys, its end. Nobody is fetched whom
 /// nobody has begun a sign-in to.
 pub async fn again(app: &App, r: &Incoming, id: &ClientId) -> Result<(), Fault> {
+    if !is_known(app, id) {
+        return Ok(());
+    }
     match app.store.client(id).await? {
         Some(stored) if stored.source == DOCUMENT => client(app, r, id).await.map(|_| ()),
         _ => Ok(()),

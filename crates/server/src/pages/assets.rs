@@ -24,11 +24,27 @@ const CATALOGUE: &[u8] = include_bytes!("../../../../web/catalogue/en.json");
 const MARK: &[u8] = include_bytes!("../../../../web/mark.svg");
 const MANIFEST: &[u8] = include_bytes!("../../../../web/manifest.json");
 
+/// What each script imports.
+static IMPORTED: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| Scripts::iter().map(|name| (name.to_string(), closure(&name))).collect());
+/// Each asset as gzip.
+static ZIPPED: LazyLock<HashMap<String, Vec<u8>>> = LazyLock::new(|| {
+    let zip = |bytes: &[u8]| {
+        let mut zip = GzEncoder::new(Vec::new(), Compression::best());
+        zip.write_all(bytes).and_then(|()| zip.finish()).ok()
+    };
+    paths().into_iter().filter_map(|path| zip(&file(&path)?.0).map(|bytes| (path, bytes))).collect()
+});
+
+/// Makes what is made once for everybody, so that no first visitor waits for it.
+pub fn prepare() {
+    LazyLock::force(&IMPORTED);
+    LazyLock::force(&ZIPPED);
+}
+
 /// Every module that a page's `script` and its `own` (empty: none) import, by others, too: paths below the assets' root, so that the page fetches
 /// them together. Without that a slow line is waited for once more at every level of imports.
 pub fn preloads(script: &str, own: &str) -> Vec<&'static str> {
-    static ALL: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| Scripts::iter().map(|name| (name.to_string(), closure(&name))).collect());
-    let of = |entry| ALL.get(entry).into_iter().flatten().map(String::as_str);
+    let of = |entry| IMPORTED.get(entry).into_iter().flatten().map(String::as_str);
     let mut paths: Vec<&str> = of(script).skip(1).collect();
     for path in of(own) {
         if !paths.contains(&path) {
@@ -104,14 +120,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The asset at `path` as gzip (RFC 1952), made once for all of them. Only what everybody may read is compressed: a page that carries secrets
 /// would tell them by its length.
 pub fn zipped(path: &str) -> Option<&'static [u8]> {
-    static ALL: LazyLock<HashMap<String, Vec<u8>>> = LazyLock::new(|| {
-        let zip = |bytes: &[u8]| {
-            let mut zip = GzEncoder::new(Vec::new(), Compression::best());
-            zip.write_all(bytes).and_then(|()| zip.finish()).ok()
-        };
-        paths().into_iter().filter_map(|path| zip(&file(&path)?.0).map(|bytes| (path, bytes))).collect()
-    });
-    ALL.get(unmarked(path)).map(Vec::as_slice)
+    ZIPPED.get(unmarked(path)).map(Vec::as_slice)
 }
 
 fn unmarked(path: &str) -> &str {

@@ -8,7 +8,7 @@
 mod assets;
 mod catalogue;
 
-pub use assets::{FOR_EVER, asset, preloads, zipped};
+pub use assets::{FOR_EVER, asset, preloads, prepare, zipped};
 pub use catalogue::{LANGUAGE, around, text};
 
 use askama::Template;

@@ -3,7 +3,7 @@
 //! shows it without any of this.
 
 use super::{SEALED, event, reach};
-use crate::app::ceremony::is_stopped;
+use crate::app::ceremony::{is_stopped, silent};
 use crate::app::{App, Fault};
 use crate::config::Push;
 use crate::oidc::egress;
@@ -12,7 +12,7 @@ use countersign_store::{Commit, StoreError, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::{Ceremony, State};
 use countersign_trust::principal::PersonState;
-use countersign_trust::{Refusal, limits, quiet};
+use countersign_trust::{Refusal, limits};
 use countersign_wire::message::Subscribe;
 use countersign_wire::webpush::{self, Subscriber};
 use countersign_wire::{DeviceId, PersonId, Time};
@@ -71,9 +71,7 @@ async fn rings(app: &App, c: &Ceremony, now: Time) -> Result<Rings, Fault> {
     if !active || is_stopped(app, c, &person, now).await? {
         return Ok(Rings::Nobody);
     }
-    let missed = app.store.missed(&person, &c.opening.asker.id).await?;
-    let silent = missed.and_then(|(misses, last)| quiet::until(misses, last)).is_some_and(|until| now < until);
-    Ok(if silent { Rings::Quietly(person) } else { Rings::For(person, left_s) })
+    Ok(if silent(app, &person, &c.opening.asker.id, now).await? { Rings::Quietly(person) } else { Rings::For(person, left_s) })
 }
 
 fn counted(outcome: &'static str) {

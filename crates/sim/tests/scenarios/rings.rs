@@ -192,3 +192,21 @@ async fn a_push_service_that_fails_is_tried_again_and_one_that_says_gone_is_beli
     let why: Vec<Value> = scene.log().await.into_iter().filter(|l| l.kind == "push.off").map(|l| l.body["facts"]["why"].clone()).collect();
     assert_eq!(why, ["gone", "gone"]);
 }
+
+#[tokio::test]
+async fn whoever_signs_in_by_the_code_on_the_same_screen_has_answered_the_bell() {
+    let (bell, here) = (Bell::open().await, place());
+    let stage = set(&bell).await;
+    let scene = stage.scene().await;
+    let (phone, login) = somebody(&scene, "Scannerin", &here).await;
+    told(&phone, &bell, "one").await;
+    // Three times: after two that nobody answered it would be silent.
+    for n in 1..=3 {
+        let attempt = scene.open_till(&here).await;
+        let (_, page) = scene.arrive(&attempt.terminal, "till", "openid").await;
+        let offered = attempt.terminal.open_as(&Open { flow: Some(page), offer: Some(login.clone()), ..Open::default() }).await.unwrap();
+        bell.until(n).await;
+        scene.sign_in(&phone, &attempt).await;
+        assert_eq!(logged(&scene, &offered.cid, "ceremony.abandoned").await["reason"], "another_redeemed");
+    }
+}

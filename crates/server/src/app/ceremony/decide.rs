@@ -311,7 +311,7 @@ async fn quarantine(
     let same = |other: &Opening| other.screen() == o.screen() && other.asker.id == o.asker.id;
     for other in app.store.ceremonies_of_person(person).await? {
         if other.opening.id != o.id && same(&other.opening) {
-            around.also(ended_along(app, &other, &other.cut("not_me", now), now));
+            around.also(ended_along(app, &other, &other.cut("not_me", now), now).await?);
         }
     }
     for session in app.store.sessions_of(person).await? {

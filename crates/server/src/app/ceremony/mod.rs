@@ -16,10 +16,10 @@ use super::noise::{self, What};
 use super::{App, Context, Fault, sessions};
 use super::once::burn;
 use countersign_store::sql::{Counter, StoredClient};
-use countersign_store::{Commit, Table, Write};
+use countersign_store::{Commit, StoreError, Table, Write};
 use countersign_trust::audit::Event;
 use countersign_trust::ceremony::{Ceremony, Record, State, Step};
-use countersign_trust::{Refusal, limits};
+use countersign_trust::{Refusal, limits, quiet};
 use countersign_wire::{ClientId, DeviceId, PersonId, Time, b64, code, statement};
 
 /// What goes into the commit beside the step itself.
@@ -70,7 +70,7 @@ pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Ar
     events.extend(around.events);
     let mut writes = around.writes;
     if let Some(next) = &step.next {
-        writes.extend(moved(app, c, next));
+        writes.extend(moved(app, c, next).await?);
         let given = match &c.state {
             State::Redeemed(r) => r.session.clone(),
             _ => None,
@@ -134,21 +134,36 @@ fn told(app: &App, ctx: &Context, c: &Ceremony, r: &Record) -> Event {
 }
 
 /// The ceremony goes on; a push that waits for nobody any more leaves its places.
-fn moved(app: &App, c: &Ceremony, next: &State) -> Vec<Write> {
+async fn moved(app: &App, c: &Ceremony, next: &State) -> Result<Vec<Write>, StoreError> {
     let over = matches!(next, State::Redeemed(_) | State::Ended(_));
     let left = (c.opening.push && over).then(|| Write::push_places_left(&c.opening.id));
-    std::iter::once(Write::ceremony_moved(c, next.clone())).chain(left).chain(rung(app, c, next)).collect()
+    let rung = rung(app, c, next).await?;
+    Ok(std::iter::once(Write::ceremony_moved(c, next.clone())).chain(left).chain(rung).collect())
 }
 
-/// What a person's answer, or none, means for how their phones ring for this client.
-fn rung(app: &App, c: &Ceremony, next: &State) -> Option<Write> {
-    app.config.push.as_ref()?;
-    let (person, client) = (c.opening.offered.as_ref().filter(|_| c.opening.push)?, &c.opening.asker.id);
+/// What a person's answer, or none, means for how their phones ring for this client. What was asked in silence rang nowhere, and
+/// makes the silence no longer: else whoever goes on asking would keep it up for ever.
+async fn rung(app: &App, c: &Ceremony, next: &State) -> Result<Option<Write>, StoreError> {
+    let (Some(person), client) = (rings(app, c), &c.opening.asker.id) else { return Ok(None) };
     match (&c.state, next) {
-        (_, State::Approved(_)) => Some(Write::push_answered(person, client)),
-        (State::Opened(_) | State::Scanned(_) | State::Confirmed(_), State::Ended(ended)) => Some(Write::push_missed(person, client, 1, ended.at)),
-        _ => None,
+        (_, State::Approved(_)) => Ok(Some(Write::push_answered(person, client))),
+        (State::Opened(_) | State::Scanned(_) | State::Confirmed(_), State::Ended(ended)) => {
+            let silent = silent(app, person, client, c.opening.at).await?;
+            Ok((!silent).then(|| Write::push_missed(person, client, 1, ended.at)))
+        }
+        _ => Ok(None),
     }
+}
+
+/// Whose phones it rings, where any are rung.
+pub fn rings<'a>(app: &App, c: &'a Ceremony) -> Option<&'a PersonId> {
+    c.opening.offered.as_ref().filter(|_| c.opening.push && app.config.push.is_some())
+}
+
+/// Whether a client rings none of a person's phones at that time.
+pub async fn silent(app: &App, person: &PersonId, client: &ClientId, at: Time) -> Result<bool, StoreError> {
+    let missed = app.store.missed(person, client).await?;
+    Ok(missed.and_then(|(misses, last)| quiet::until(misses, last)).is_some_and(|until| at < until))
 }
 
 /// Whether the screen of a ceremony may not ask this person now.
@@ -215,8 +230,11 @@ pub async fn cut(app: &App, ctx: &Context, c: &Ceremony, reason: &str) -> Result
 }
 
 /// Writes and events that end other ceremonies in somebody else's commit.
-pub fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> (Vec<Write>, Vec<Event>) {
-    let writes = step.next.iter().flat_map(|next| moved(app, c, next)).collect();
+pub async fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> Result<(Vec<Write>, Vec<Event>), StoreError> {
+    let writes = match &step.next {
+        Some(next) => moved(app, c, next).await?,
+        None => Vec::new(),
+    };
     let events = step.records.iter().map(|r| {
         let mut event = app.event(r.kind, &c.opening.txn, now);
         event.facts.extend(r.facts.clone());
@@ -224,5 +242,5 @@ pub fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> (Vec<Writ
         event.client = client_of(c);
         event
     }).collect();
-    (writes, events)
+    Ok((writes, events))
 }

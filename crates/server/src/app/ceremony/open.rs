@@ -515,7 +515,7 @@ async fn abandon_previous(
         && c.is_pending()
     {
         let step = c.abandon("renewed", ctx.now);
-        around.also(ended_along(app, &c, &step, ctx.now));
+        around.also(ended_along(app, &c, &step, ctx.now).await?);
     }
     Ok(())
 }

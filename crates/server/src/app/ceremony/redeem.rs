@@ -201,7 +201,7 @@ async fn sign_in(
     let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.also((vec![write], vec![event]));
     vouch::begun(app, &vetoes, &mut around, ctx.now).await?;
-    let leaves = vetoes.terminal.as_ref().filter(|_| raised.is_none()).map(|(t, _)| (t.clone(), person.clone()));
+    let leaves = vetoes.terminal.as_ref().filter(|_| raised.is_none()).map(|(t, _)| t.clone());
     // A session that was there before is not taken back because its client was slow; a page of our own has nothing
     // to fetch.
     let own = client.as_ref().is_some_and(|c| c.as_str() == operator::CLIENT) && !greet;
@@ -216,9 +216,9 @@ async fn sign_in(
     } else {
         around.guards.extend(vetoes.guards());
     }
-    let leaves = leaves.as_ref().map(|(t, person)| (t, person));
     let browser = hashed(holder.collector.as_bytes());
-    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), leaves, &cookies, ctx.now).await?);
+    let sits = (person, leaves.as_ref());
+    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), sits, &cookies, ctx.now).await?);
     keep(app, ctx, c, step, around).await?;
     let name = app.store.named(person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None, recovery: None }, cookies: Some(cookies) })

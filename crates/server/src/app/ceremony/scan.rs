@@ -359,7 +359,7 @@ async fn supersede(
         let other = older.opening.id != c.opening.id && older.opening.asker.id == c.opening.asker.id;
         if other && older.scan_facts().is_some() && older.is_pending() {
             let step = older.cut("superseded", now);
-            around.also(ended_along(app, &older, &step, now));
+            around.also(ended_along(app, &older, &step, now).await?);
         }
     }
     Ok(())
