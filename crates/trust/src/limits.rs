@@ -187,6 +187,11 @@ pub const ODD_S: i64 = 3600;
 pub const RACES: usize = 8;
 /// Most items in one list answer.
 pub const LIST: i64 = 100;
+/// Those outside who are told what they are owed at the same time, of each kind: enough that one who is slow holds up nobody
+/// else, few enough for a client whose sessions all end at once.
+pub const TOLD_AT_ONCE: usize = 128;
+/// What a node knows of its clients together counts for so long, seconds: what another process changed is known by then at the latest.
+pub const REGISTERED_S: i64 = 5;
 /// Documents of clients that a node fetches in a minute, for all and for one network.
 pub const DOCUMENTS_MIN: usize = 60;
 /// The same for one network.

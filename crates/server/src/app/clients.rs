@@ -6,13 +6,80 @@ use super::startup::COMMAND;
 use crate::oidc::{documents, register};
 use countersign_store::StoreError;
 use countersign_store::sql::StoredClient;
-use countersign_trust::client::Client;
-use countersign_wire::ClientId;
+use countersign_trust::client::{Client, Refresh};
+use countersign_trust::limits;
+use countersign_trust::operator;
+use countersign_wire::{ClientId, Time};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Between "by command" and where a client came from that a command switched off.
 const FROM: char = '/';
 
+/// What clients that may act are registered for, taken together, by whatever way they came.
+#[derive(Default)]
+pub struct Registered {
+    /// Scopes.
+    pub scopes: BTreeSet<String>,
+    /// Whether one gets refresh tokens.
+    pub refresh: bool,
+    /// Whether one asks for a word of a person's own.
+    pub user_code: bool,
+    /// Whether one lets somebody in without a phone.
+    pub without_phone: bool,
+    /// Whether one needs no key.
+    pub bearer: bool,
+}
+
+/// The same as it was a moment ago, for whoever comes: pages and documents ask for it that anybody may fetch. Forgotten when a
+/// client changes; what another process did is heard by the log, or when its time is over.
+#[derive(Default)]
+pub struct Known(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    changes: u64,
+    until: Option<(Time, Arc<Registered>)>,
+}
+
+impl Known {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// A client changed.
+    pub fn forget(&self) {
+        let mut kept = self.kept();
+        *kept = Kept { changes: kept.changes + 1, until: None };
+    }
+}
+
 impl App {
+    /// What clients are registered for.
+    pub async fn registered(&self) -> Result<Arc<Registered>, StoreError> {
+        let now = self.now();
+        let changes = match &*self.known.kept() {
+            Kept { until: Some((until, all)), .. } if now < *until => return Ok(all.clone()),
+            kept => kept.changes,
+        };
+        let mut all = Registered::default();
+        for client in self.store.clients().await?.into_iter().map(|stored| ruled(self, stored).client) {
+            if client.disabled || client.id.as_str() == operator::CLIENT {
+                continue;
+            }
+            all.refresh |= client.refresh != Refresh::Never;
+            all.user_code |= client.ciba.is_some_and(|ciba| ciba.user_code);
+            all.without_phone |= client.without_phone.is_some();
+            all.bearer |= client.danger_allow_bearer;
+            all.scopes.extend(client.scopes);
+        }
+        let all = Arc::new(all);
+        let mut kept = self.known.kept();
+        // What was read before a change is not kept after it.
+        if kept.changes == changes {
+            kept.until = Some((now.plus_s(limits::REGISTERED_S), all.clone()));
+        }
+        Ok(all)
+    }
     /// A client. Everything but a look at the rows themselves asks here.
     pub async fn client(&self, id: &ClientId) -> Result<Option<StoredClient>, StoreError> {
         Ok(self.store.client(id).await?.map(|stored| ruled(self, stored)))

@@ -2,7 +2,7 @@
 
 use super::ceremony::ended_along;
 use super::people::name_of;
-use super::{App, Context, Fault, recovery, rights, sessions, signals, user_code, vouch};
+use super::{App, Context, Fault, recovery, rights, sessions, signals, vouch};
 use super::issue::may_make;
 use crate::push;
 use countersign_store::sql::{Notice, StoredDevice};
@@ -42,7 +42,7 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
         sessions: open_sessions(app, person, &stored, now).await?,
         activity: activity(app, person).await?,
         notices: notices(app, by, &stored, now).await?,
-        user_code: if user_code::is_asked_for(app) {
+        user_code: if app.registered().await?.user_code {
             Some(app.store.user_code(person).await?.is_some())
         } else {
             None

@@ -101,6 +101,8 @@ pub struct App {
     pub heard: Heard,
     /// How often clients ask for what they wait for.
     pub polls: Polls,
+    /// What clients are registered for.
+    pub known: clients::Known,
     /// Documents of clients that this node read.
     pub documents: Documents,
     /// Clients that are told when there is something to collect.
@@ -158,6 +160,7 @@ impl App {
             uses: workloads::Uses::default(),
             heard: Heard::default(),
             polls: Polls::default(),
+            known: clients::Known::default(),
             documents: Documents::default(),
             pings: Pings::default(),
             rings: Notify::new(),
@@ -208,7 +211,7 @@ impl App {
         let mut ceremonies: Vec<CeremonyId> = Vec::new();
         let mut sessions: Vec<SessionId> = Vec::new();
         let mut ends: Vec<CeremonyId> = Vec::new();
-        let (mut owed, mut to_judge, mut rings) = (false, false, false);
+        let (mut owed, mut to_judge, mut rings, mut clients) = (false, false, false, false);
         for event in commit.events() {
             if let Some(cid) = &event.ceremony {
                 ceremonies.push(cid.clone());
@@ -216,6 +219,7 @@ impl App {
             }
             sessions.extend(event.session.clone());
             owed |= event.kind == Kind::SessionEnded;
+            clients |= event.kind == Kind::ClientChanged;
             rings |= self.config.push.is_some() && event.kind == Kind::CeremonyOpened && event.facts.get("push") == Some(&true.into());
             to_judge |= asks_for_judgement(event.kind.as_str());
         }
@@ -236,6 +240,9 @@ impl App {
         }
         if to_judge {
             self.to_judge.notify_one();
+        }
+        if clients {
+            self.known.forget();
         }
         if rings {
             self.rings.notify_one();

@@ -17,11 +17,6 @@ use std::num::NonZeroU32;
 
 const SLOW: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
 
-/// Whether any client asks for it at all.
-pub fn is_asked_for(app: &App) -> bool {
-    app.config.clients.iter().any(|c| c.ciba.as_ref().is_some_and(|ciba| ciba.user_code))
-}
-
 /// Keeps a word, another one, or (empty) none.
 pub async fn set(app: &App, ctx: &Context, by: &StoredDevice, word: &str) -> Result<(), Fault> {
     app.in_order()?;

@@ -358,7 +358,6 @@ async fn put(app: &App, client: &Client, source: &str) -> Result<(), Ended> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::oidc::tests::world::World;
 

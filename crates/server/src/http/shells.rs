@@ -85,7 +85,7 @@ pub async fn kiosk(State(app): Shared, r: Incoming) -> Response {
     let class = found.as_ref().and_then(|(s, _)| s.facts.terminal.as_ref()).and_then(|t| app.config.terminals.class(&t.plate.class));
     let start = class.and_then(|c| c.kiosk).map(|k| k.start);
     let nonce = dpop::nonce(app.keys.k().1.expose(), app.now());
-    let without_phone = app.config.clients.iter().any(|c| c.without_phone.is_some());
+    let without_phone = app.registered().await.is_ok_and(|all| all.without_phone);
     let html = pages::kiosk(&app.config.organisation, app.config.host(), &nonce, found.as_ref().map(|(_, live)| live), start.as_deref(), without_phone);
     with_browser(&app, page(StatusCode::OK, html), &r.headers)
 }
@@ -204,7 +204,6 @@ pub async fn not_found(State(app): Shared, headers: HeaderMap) -> Response {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

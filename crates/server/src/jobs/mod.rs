@@ -1,10 +1,13 @@
 //! What happens by the clock: sweeping, numbering, following, keys, telling relying parties.
 
+pub mod rounds;
+
 use crate::app::ceremony::terminal;
 use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions, silence, workloads};
 use crate::oidc::{backchannel, ping};
 use crate::push::courier;
 use crate::ssf::{fetch, push};
+use countersign_trust::audit::Kind;
 use countersign_trust::limits;
 use countersign_trust::shared::caep;
 use countersign_wire::CeremonyId;
@@ -108,6 +111,7 @@ async fn follow(app: Arc<App>, mut stopped: Receiver<bool>) {
                 if lost {
                     app.hub.wake_all();
                     app.screens.wake_all();
+                    app.known.forget();
                     lost = false;
                 }
                 for numbered in events {
@@ -123,6 +127,9 @@ async fn follow(app: Arc<App>, mut stopped: Receiver<bool>) {
                     }
                     if caep::may_be_told(&numbered.event.kind) {
                         app.signals.wake();
+                    }
+                    if numbered.event.kind == Kind::ClientChanged.as_str() {
+                        app.known.forget();
                     }
                     if numbered.event.kind == "session.ended" {
                         app.owed.notify_one();

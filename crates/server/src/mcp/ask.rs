@@ -1,6 +1,7 @@
 //! Asks the decision point.
 
 use super::settings::{Settings, secret};
+use crate::oidc::egress;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
@@ -58,7 +59,7 @@ impl Decider {
     /// One question. Whatever is not plainly a yes is none.
     pub async fn ask(&self, question: &Value) -> Told {
         let sent = self.http.post(self.url.clone()).header("authorization", self.basic.clone()).json(question).send().await;
-        let mut answer = match sent {
+        let answer = match sent {
             Ok(answer) if answer.status() == StatusCode::OK => answer,
             Ok(answer) if answer.status() == StatusCode::BAD_REQUEST => return Told::Unmapped,
             Ok(answer) => {
@@ -70,13 +71,7 @@ impl Decider {
                 return Told::Nothing;
             }
         };
-        let mut body = Vec::new();
-        while let Ok(Some(chunk)) = answer.chunk().await {
-            body.extend_from_slice(&chunk);
-            if body.len() > ANSWER_BYTES {
-                return Told::Nothing;
-            }
-        }
+        let Ok(body) = egress::body(answer, ANSWER_BYTES).await else { return Told::Nothing };
         let Ok(mut told) = serde_json::from_slice::<Map<String, Value>>(&body) else { return Told::Nothing };
         match (told.remove("decision"), told.remove("context")) {
             (Some(Value::Bool(true)), _) => Told::Yes,

@@ -6,24 +6,21 @@
 
 use super::{egress, jwt};
 use crate::app::{App, Fault};
+use crate::jobs::rounds;
 use countersign_store::sql::OwedLogout;
 use countersign_store::{Commit, StoreError, Write};
 use countersign_trust::audit::Kind;
-use countersign_trust::{Refusal, limits};
+use countersign_trust::Refusal;
 use countersign_wire::b64;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use url::Url;
 
 /// A client has this long to answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How often the store is asked although nobody woke us: another node may have ended a session.
-const TICK: Duration = Duration::from_secs(1);
 /// Waits before the next try, seconds; after the last one it is given up.
 const WAITS_S: [i64; 6] = [1, 5, 30, 120, 600, 3600];
-/// Deliveries of one round that run at the same time.
-const AT_ONCE: usize = 16;
 
 /// What delivers.
 pub struct Courier {
@@ -38,43 +35,6 @@ impl Courier {
         let made = egress::client(app, true, ANSWER);
         let (http, reach) = made.map_err(|_| Fault::because(Refusal::Unavailable, "no HTTP client"))?;
         Ok(Courier { http, reach })
-    }
-
-    /// One round: tries everything that is due. Answers how many were due.
-    pub async fn round(&self, app: &App) -> Result<usize, Fault> {
-        let due = app.store.logouts_due(app.now(), limits::LIST).await?;
-        for some in due.chunks(AT_ONCE) {
-            let tries = some.iter().map(|owed| self.deliver(app, owed));
-            for done in futures_util::future::join_all(tries).await {
-                match done {
-                    // Another node wrote it down first.
-                    Ok(()) | Err(Fault { store: Some(StoreError::Conflict), .. }) => {}
-                    Err(fault) => return Err(fault),
-                }
-            }
-        }
-        Ok(due.len())
-    }
-
-    async fn deliver(&self, app: &App, owed: &OwedLogout) -> Result<(), Fault> {
-        let outcome = self.tell(app, owed).await?;
-        let now = app.now();
-        let wait = usize::try_from(owed.tries).ok().and_then(|n| WAITS_S.get(n));
-        let (kind, state, next) = match (&outcome, wait) {
-            (Ok(()), _) => (Kind::LogoutDelivered, "done", now),
-            (Err(_), Some(wait_s)) => (Kind::LogoutFailed, "owed", now.plus_s(*wait_s)),
-            (Err(_), None) => (Kind::LogoutFailed, "failed", now),
-        };
-        let mut event = app.session_event(kind, &owed.txn, &owed.session, now).fact("tries", owed.tries + 1);
-        if let Err(why) = outcome {
-            event = event.fact("because", why).fact("given_up", state == "failed");
-        }
-        event.person = Some(owed.person.clone());
-        event.client = Some(owed.client.clone());
-        let mut commit = Commit::new(event);
-        commit.write(Write::logout_tried(owed, state, next));
-        app.commit(commit).await?;
-        Ok(())
     }
 
     /// Sends one log-out token; the inner fault is a word for the log.
@@ -97,33 +57,49 @@ impl Courier {
             .body(body)
             .send()
             .await;
-        Ok(match sent {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) if answer.status().is_redirection() => Err("the client redirects"),
-            Ok(_) => Err("the client refuses"),
-            Err(e) if e.is_timeout() => Err("no answer in time"),
-            Err(_) => Err("the client cannot be reached"),
-        })
+        Ok(egress::went(sent).because().map_or(Ok(()), Err))
     }
 }
 
-/// The job: at once when something is owed, and by the clock. Ends when told to stop.
-pub async fn run(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
-    let courier = match Courier::new(&app) {
-        Ok(courier) => courier,
-        Err(fault) => {
-            tracing::error!(because = fault.because, "log-outs cannot be delivered");
-            return;
+impl rounds::Courier for Courier {
+    type Owed = OwedLogout;
+    const WHAT: &'static str = "log-outs";
+
+    fn woken(app: &App) -> &Notify {
+        &app.owed
+    }
+    async fn due(app: &App, limit: i64) -> Result<Vec<OwedLogout>, StoreError> {
+        app.store.logouts_due(app.now(), limit).await
+    }
+    fn name(owed: &OwedLogout) -> String {
+        owed.id.to_string()
+    }
+    async fn bring(&self, app: &App, owed: OwedLogout) -> Result<(), Fault> {
+        let outcome = self.tell(app, &owed).await?;
+        let now = app.now();
+        let wait = usize::try_from(owed.tries).ok().and_then(|n| WAITS_S.get(n));
+        let (kind, state, next) = match (&outcome, wait) {
+            (Ok(()), _) => (Kind::LogoutDelivered, "done", now),
+            (Err(_), Some(wait_s)) => (Kind::LogoutFailed, "owed", now.plus_s(*wait_s)),
+            (Err(_), None) => (Kind::LogoutFailed, "failed", now),
+        };
+        let mut event = app.session_event(kind, &owed.txn, &owed.session, now).fact("tries", owed.tries + 1);
+        if let Err(why) = outcome {
+            event = event.fact("because", why).fact("given_up", state == "failed");
         }
-    };
-    loop {
-        tokio::select! {
-            _ = stopped.wait_for(|s| *s) => return,
-            () = app.owed.notified() => {}
-            () = tokio::time::sleep(TICK) => {}
-        }
-        if let Err(fault) = courier.round(&app).await {
-            tracing::warn!(because = fault.because, "a round of log-outs failed");
-        }
+        event.person = Some(owed.person.clone());
+        event.client = Some(owed.client.clone());
+        let mut commit = Commit::new(event);
+        commit.write(Write::logout_tried(&owed, state, next));
+        app.commit(commit).await?;
+        Ok(())
+    }
+}
+
+/// The job; see [`rounds::run`].
+pub async fn run(app: Arc<App>, stopped: watch::Receiver<bool>) {
+    match Courier::new(&app) {
+        Ok(courier) => rounds::run(app, courier, stopped).await,
+        Err(fault) => tracing::error!(because = fault.because, "log-outs cannot be delivered"),
     }
 }

@@ -1,14 +1,17 @@
 //! What clients can learn by themselves: OpenID Connect Discovery 1.0, RFC 8414, and the key set.
 //! Exactly what is supported, nothing that is planned.
 
-use crate::app::{App, user_code};
+use crate::app::App;
+use crate::app::clients::Registered;
 use crate::app::keys::JWKS_CACHE_S;
+use crate::http::answer::refused;
+use crate::http::request::Incoming;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use countersign_trust::acr::Earned;
-use countersign_trust::client::{OFFLINE_ACCESS, Refresh};
+use countersign_trust::client::OFFLINE_ACCESS;
 use countersign_wire::dpop;
 use countersign_wire::jose::Alg;
 use serde_json::{Value, json};
@@ -30,15 +33,15 @@ fn names(algs: &[Alg]) -> Vec<&'static str> {
     algs.iter().map(|a| a.as_str()).collect()
 }
 
-fn document(app: &App) -> Value {
+fn document(app: &App, registered: &Registered) -> Value {
     let issuer = app.config.issuer.as_str();
     let at = |path: &str| format!("{issuer}{path}");
     let mut scopes: BTreeSet<&str> = ["openid", "profile"].into();
-    if app.config.clients.iter().any(|c| c.refresh != Refresh::Never) {
+    if registered.refresh {
         scopes.insert(OFFLINE_ACCESS);
     }
     scopes.extend(app.config.newcomers.scopes.iter().map(String::as_str));
-    scopes.extend(app.config.clients.iter().flat_map(|c| c.scopes.iter().map(String::as_str)));
+    scopes.extend(registered.scopes.iter().map(String::as_str));
     let mut told = json!({
         "issuer": issuer,
         "authorization_endpoint": at("/authorize"),
@@ -94,7 +97,7 @@ fn document(app: &App) -> Value {
         "backchannel_authentication_endpoint": at("/bc-authorize"),
         "backchannel_token_delivery_modes_supported": ["poll", "ping"],
         "backchannel_authentication_request_signing_alg_values_supported": names(&super::jar::ALGS),
-        "backchannel_user_code_parameter_supported": user_code::is_asked_for(app),
+        "backchannel_user_code_parameter_supported": registered.user_code,
     });
     if let (Some(all), Value::Object(more)) = (told.as_object_mut(), back) {
         all.extend(more);
@@ -103,8 +106,11 @@ fn document(app: &App) -> Value {
 }
 
 /// `GET /.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
-pub async fn configuration(State(app): State<Arc<App>>) -> Response {
-    cached(Json(document(&app)).into_response())
+pub async fn configuration(State(app): State<Arc<App>>, r: Incoming) -> Response {
+    match app.registered().await {
+        Ok(registered) => cached(Json(document(&app, &registered)).into_response()),
+        Err(error) => refused(&app, &r.ctx, error.into()).await,
+    }
 }
 
 /// `GET /jwks` (RFC 7517 §5).

@@ -8,7 +8,7 @@
 //!    for what the client itself asks.
 //! 5. There is room for some, and for fewer on one host. Who comes when it is full takes the place of one that is idle.
 
-use super::egress;
+use super::egress::{self, Reach};
 use super::metadata;
 use crate::app::startup::same;
 use crate::app::{App, Fault};
@@ -18,9 +18,11 @@ use countersign_store::{Commit, StoreError, Write};
 use countersign_trust::audit::Kind;
 use countersign_trust::{Refusal, limits};
 use countersign_wire::{ClientId, Time};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use url::Url;
 
@@ -32,13 +34,25 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// How long a document counts: at least, unless it says so, at most; seconds.
 const KEPT_S: (i64, i64, i64) = (60, 300, 86_400);
 
+/// A reading is for everybody who waits for it, and goes to its end though they leave: who asks often, or goes away, uses up
+/// nobody's budget. What it found is given for so long after it began, seconds, if nobody stayed to keep it.
+const SHARED_S: i64 = 10;
+
+/// What was read, and for how long it counts, seconds.
+type Read = Result<(Arc<Map<String, Value>>, i64), &'static str>;
+type Reading = Shared<BoxFuture<'static, Read>>;
+
 /// What this node read, and how often.
 #[derive(Default)]
-pub struct Documents(Mutex<Inner>);
+pub struct Documents {
+    inner: Mutex<Inner>,
+    http: OnceLock<(reqwest::Client, Reach)>,
+}
 
 #[derive(Default)]
 struct Inner {
     until: HashMap<ClientId, Time>,
+    under_way: HashMap<ClientId, (Time, Reading)>,
     minute: i64,
     fetched: HashMap<String, usize>,
     again: HashMap<ClientId, usize>,
@@ -46,30 +60,62 @@ struct Inner {
 
 impl Documents {
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn is_fresh(&self, id: &ClientId, now: Time) -> bool {
         self.inner().until.get(id).is_some_and(|until| now < *until)
     }
-    fn keep(&self, id: &ClientId, now: Time, life_s: i64) {
+    /// A reading is over, and what was read counts for so long; or it does not.
+    fn done(&self, id: &ClientId, now: Time, life_s: Option<i64>) {
         let mut inner = self.inner();
+        inner.under_way.remove(id);
         inner.until.retain(|_, until| now < *until);
-        inner.until.insert(id.clone(), now.plus_s(life_s));
+        inner.until.extend(life_s.map(|life_s| (id.clone(), now.plus_s(life_s))));
     }
+    /// The document at `url`, which this network asks for: the reading that is under way, or one more where there may be one.
+    async fn read(&self, app: &App, id: &ClientId, url: &Url, source: &str, known: bool, now: Time) -> Result<(Arc<Map<String, Value>>, i64), Fault> {
+        let wrong = |why| Fault::because(Refusal::Malformed, why);
+        let http = self.http(app).map_err(wrong)?;
+        let reading = {
+            let mut inner = self.inner();
+            inner.under_way.retain(|_, (begun, _)| now < begun.plus_s(SHARED_S));
+            let under_way = inner.under_way.get(id).map(|(_, reading)| reading.clone());
+            match under_way {
+                Some(reading) => reading,
+                None if !inner.may_fetch(source, known.then_some(id), now) => return Err(Fault::because(Refusal::TooMany, "documents of clients")),
+                None => {
+                    let task = tokio::spawn(fetch(http.clone(), url.clone()));
+                    let reading = async { task.await.unwrap_or(Err("a document that was not read")) }.boxed().shared();
+                    inner.under_way.insert(id.clone(), (now, reading.clone()));
+                    reading
+                }
+            }
+        };
+        reading.await.map_err(wrong)
+    }
+    fn http(&self, app: &App) -> Result<&(reqwest::Client, Reach), &'static str> {
+        if self.http.get().is_none() {
+            let made = egress::client(app, app.config.newcomers.allow_private_network, ANSWER).map_err(|_| "no HTTP client")?;
+            let _ = self.http.set(made);
+        }
+        self.http.get().ok_or("no HTTP client")
+    }
+}
+
+impl Inner {
     /// Whether one more may be fetched this minute: for this network and for everybody, or of a client that is known.
-    fn may_fetch(&self, source: &str, known: Option<&ClientId>, now: Time) -> bool {
-        let mut inner = self.inner();
+    fn may_fetch(&mut self, source: &str, known: Option<&ClientId>, now: Time) -> bool {
         let minute = now.seconds().div_euclid(60);
-        if inner.minute != minute {
-            (inner.minute, inner.fetched, inner.again) = (minute, HashMap::new(), HashMap::new());
+        if self.minute != minute {
+            (self.minute, self.fetched, self.again) = (minute, HashMap::new(), HashMap::new());
         }
         if let Some(id) = known {
-            let count = inner.again.entry(id.clone()).or_default();
+            let count = self.again.entry(id.clone()).or_default();
             *count += 1;
             return *count <= limits::DOCUMENT_AGAIN_MIN;
         }
-        let all: usize = inner.fetched.values().sum();
-        let own = inner.fetched.entry(source.to_owned()).or_default();
+        let all: usize = self.fetched.values().sum();
+        let own = self.fetched.entry(source.to_owned()).or_default();
         let may = all < limits::DOCUMENTS_MIN && *own < limits::DOCUMENTS_PER_SOURCE_MIN;
         *own += usize::from(may);
         may
@@ -103,10 +149,16 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
     if stored.as_ref().is_some_and(|s| !s.client.disabled) && app.documents.is_fresh(id, now) {
         return Ok(stored);
     }
-    if !app.documents.may_fetch(&r.ctx.source(), stored.as_ref().map(|_| id), now) {
-        return Err(Fault::because(Refusal::TooMany, "documents of clients"));
-    }
-    let (said, life_s) = fetch(app, url.clone()).await.map_err(|why| Fault::because(Refusal::Malformed, why))?;
+    let kept = keep(app, r, id, &url, stored).await;
+    app.documents.done(id, now, kept.as_ref().ok().copied());
+    kept?;
+    Ok(app.client(id).await?)
+}
+
+/// Keeps a client as its document says. Answers for how long that counts, seconds.
+async fn keep(app: &App, r: &Incoming, id: &ClientId, url: &Url, stored: Option<StoredClient>) -> Result<i64, Fault> {
+    let now = r.ctx.now;
+    let (said, life_s) = app.documents.read(app, id, url, &r.ctx.source(), stored.is_some(), now).await?;
     if said.get("client_id").and_then(Value::as_str) != Some(id.as_str()) {
         return Err(Fault::because(Refusal::Malformed, "a document that names another client"));
     }
@@ -117,7 +169,7 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
         return Err(Fault::because(Refusal::Denied, "a workload has the id of a client"));
     }
     if !stored.as_ref().is_some_and(|old| same(&old.client, &new)) {
-        let forgotten = if stored.is_none() { room(app, &url, now).await? } else { Vec::new() };
+        let forgotten = if stored.is_none() { room(app, url, now).await? } else { Vec::new() };
         let mut event = app.event(Kind::ClientChanged, &r.ctx.txn, now).fact("what", DOCUMENT);
         event.client = Some(id.clone());
         if !forgotten.is_empty() {
@@ -135,8 +187,7 @@ pub async fn client(app: &App, r: &Incoming, id: &ClientId) -> Result<Option<Sto
             Err(error) => return Err(error.into()),
         }
     }
-    app.documents.keep(id, now, life_s);
-    Ok(app.client(id).await?)
+    Ok(life_s)
 }
 
 /// Reads the document of a client that asks by itself again, where its time ran out: its keys, its end. Nobody is fetched whom
@@ -168,13 +219,12 @@ async fn room(app: &App, url: &Url, now: Time) -> Result<Vec<StoredClient>, Faul
 }
 
 /// What stands there, and for how long it counts.
-async fn fetch(app: &App, url: Url) -> Result<(Map<String, Value>, i64), &'static str> {
-    let (client, reach) = egress::client(app, app.config.newcomers.allow_private_network, ANSWER).map_err(|_| "no HTTP client")?;
+async fn fetch((client, reach): (reqwest::Client, Reach), url: Url) -> Read {
     if !egress::may_call(&url, reach) {
         return Err("a document at an address that may not be called");
     }
     let sent = client.get(url).header("accept", "application/json").send().await;
-    let mut answer = sent.map_err(|_| "a document that cannot be reached")?;
+    let answer = sent.map_err(|_| "a document that cannot be reached")?;
     if answer.status() != reqwest::StatusCode::OK {
         return Err("a document that is not there");
     }
@@ -189,12 +239,6 @@ async fn fetch(app: &App, url: Url) -> Result<(Map<String, Value>, i64), &'stati
     let said = control.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse::<i64>().ok());
     let never = control.contains("no-store") || control.contains("no-cache");
     let life_s = if never { least } else { said.unwrap_or(usual).clamp(least, most) };
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|_| "a document that breaks off")? {
-        body.extend_from_slice(&chunk);
-        if body.len() > BYTES {
-            return Err("a document that is too long");
-        }
-    }
-    Ok((serde_json::from_slice(&body).map_err(|_| "a document that cannot be read")?, life_s))
+    let body = egress::body(answer, BYTES).await?;
+    Ok((Arc::new(serde_json::from_slice(&body).map_err(|_| "a document that cannot be read")?), life_s))
 }

@@ -21,12 +21,70 @@ pub struct Reach {
     pub private: bool,
 }
 
+impl Reach {
+    /// How near this server may reach: this machine only where it is told so, or its issuer is on it too.
+    pub fn of(app: &App, private: bool) -> Reach {
+        Reach { loopback: app.config.reaches_loopback(), private }
+    }
+}
+
+/// How it went to tell somebody something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Went {
+    /// They took it.
+    Taken,
+    /// Nothing is there any more, or never was.
+    Gone,
+    /// They did not, and another try would be the same.
+    Never(&'static str),
+    /// Not yet.
+    NotYet(&'static str),
+}
+
+impl Went {
+    /// Why they did not take it, in a word for the log.
+    pub fn because(self) -> Option<&'static str> {
+        match self {
+            Went::Taken => None,
+            Went::Gone => Some("nothing is there"),
+            Went::Never(why) | Went::NotYet(why) => Some(why),
+        }
+    }
+}
+
+/// What an answer means by its status alone.
+pub fn went(sent: Result<reqwest::Response, reqwest::Error>) -> Went {
+    match sent.map(|answer| answer.status().as_u16()) {
+        Ok(200..300) => Went::Taken,
+        Ok(300..400) => Went::Never("it redirects"),
+        Ok(404 | 410) => Went::Gone,
+        Ok(401 | 403) => Went::Never("it does not know us"),
+        Ok(429) => Went::NotYet("it has enough"),
+        Ok(400..500) => Went::Never("it refuses"),
+        Ok(_) => Went::NotYet("it is out of order"),
+        Err(e) if e.is_timeout() => Went::NotYet("no answer in time"),
+        Err(_) => Went::NotYet("it cannot be reached"),
+    }
+}
+
+/// An answer's body, unless it is longer than `most` bytes.
+pub async fn body(mut answer: reqwest::Response, most: usize) -> Result<Vec<u8>, &'static str> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| "an answer that breaks off")? {
+        body.extend_from_slice(&chunk);
+        if body.len() > most {
+            return Err("an answer that is too long");
+        }
+    }
+    Ok(body)
+}
+
 /// Resolves names to addresses that may be reached.
 pub struct Guarded(pub Reach);
 
 /// A client that reaches no further than it may, and how far that is.
 pub fn client(app: &App, private: bool, time: Duration) -> Result<(reqwest::Client, Reach), reqwest::Error> {
-    let reach = Reach { loopback: app.config.reaches_loopback(), private };
+    let reach = Reach::of(app, private);
     let client = reqwest::Client::builder()
         .timeout(time)
         .redirect(reqwest::redirect::Policy::none())

@@ -5,7 +5,7 @@
 //! 2. The word by which the client knows us, and the id that it was told, stand sealed in the ceremony.
 //! 3. A few tries, all within the minute that an approval waits. Redirects are not followed.
 
-use super::egress::{self, Reach};
+use super::egress::{self, Reach, Went};
 use crate::app::{App, Fault};
 use countersign_trust::ceremony::State;
 use countersign_trust::{Refusal, limits};
@@ -40,42 +40,26 @@ pub fn sealed(app: &App, id: &CeremonyId, token: &str, auth_req_id: &str) -> Res
     sealed.map(|bytes| b64::encode(&bytes)).map_err(|_| Fault::because(Refusal::Unavailable, "sealing"))
 }
 
-/// How a try went.
-enum Told {
-    /// The client took it, or there is nothing to tell.
-    Done,
-    /// Not, and another try would be the same.
-    Never(&'static str),
-    /// Not yet.
-    NotYet(&'static str),
-}
-
-async fn tell(app: &App, http: &reqwest::Client, reach: Reach, id: &CeremonyId) -> Result<Told, Fault> {
-    let Some(c) = app.store.ceremony(id).await? else { return Ok(Told::Done) };
+/// One try; it is taken where there is nothing to tell.
+async fn tell(app: &App, http: &reqwest::Client, reach: Reach, id: &CeremonyId) -> Result<Went, Fault> {
+    let Some(c) = app.store.ceremony(id).await? else { return Ok(Went::Taken) };
     let sealed = c.opening.collects.as_ref().and_then(|c| c.ping.as_deref());
-    let (Some(sealed), State::Approved(_) | State::Ended(_)) = (sealed, &c.state) else { return Ok(Told::Done) };
-    let Some(stored) = app.client(&c.opening.asker.id).await? else { return Ok(Told::Done) };
+    let (Some(sealed), State::Approved(_) | State::Ended(_)) = (sealed, &c.state) else { return Ok(Went::Taken) };
+    let Some(stored) = app.client(&c.opening.asker.id).await? else { return Ok(Went::Taken) };
     let client = stored.client;
-    let Some(to) = client.ciba.filter(|_| !client.disabled).and_then(|c| c.notification_endpoint) else { return Ok(Told::Done) };
+    let Some(to) = client.ciba.filter(|_| !client.disabled).and_then(|c| c.notification_endpoint) else { return Ok(Went::Taken) };
     let url = match Url::parse(&to) {
         Ok(url) if egress::may_call(&url, reach) => url,
-        _ => return Ok(Told::Never("an address that may not be called")),
+        _ => return Ok(Went::Never("an address that may not be called")),
     };
     let opened = b64::decode(sealed).ok().and_then(|bytes| app.keys.open_for(id.as_str(), SEALED, &bytes).ok());
     let text = opened.as_ref().and_then(|plain| std::str::from_utf8(plain.expose()).ok());
     let Some((token, auth_req_id)) = text.and_then(|t| t.split_once('\n')) else {
-        return Ok(Told::Never("what it is told with does not open"));
+        return Ok(Went::Never("what it is told with does not open"));
     };
     let body = json!({ "auth_req_id": auth_req_id }).to_string();
     let sent = http.post(url).bearer_auth(token).header("content-type", "application/json").body(body).send().await;
-    Ok(match sent {
-        Ok(answer) if answer.status().is_success() => Told::Done,
-        Ok(answer) if answer.status().is_redirection() => Told::Never("the client redirects"),
-        Ok(answer) if answer.status().is_client_error() => Told::Never("the client refuses"),
-        Ok(_) => Told::NotYet("the client is out of order"),
-        Err(e) if e.is_timeout() => Told::NotYet("no answer in time"),
-        Err(_) => Told::NotYet("the client cannot be reached"),
-    })
+    Ok(egress::went(sent))
 }
 
 async fn deliver(app: Arc<App>, http: reqwest::Client, reach: Reach, id: CeremonyId) {
@@ -83,12 +67,12 @@ async fn deliver(app: Arc<App>, http: reqwest::Client, reach: Reach, id: Ceremon
     for wait in WAITS_S {
         tokio::time::sleep(Duration::from_secs(wait)).await;
         match tell(&app, &http, reach, &id).await {
-            Ok(Told::Done) => return,
-            Ok(Told::Never(because)) => {
-                why = because;
+            Ok(Went::Taken) => return,
+            Ok(Went::NotYet(because)) => why = because,
+            Ok(never) => {
+                why = never.because().unwrap_or_default();
                 break;
             }
-            Ok(Told::NotYet(because)) => why = because,
             Err(fault) => why = fault.because,
         }
     }

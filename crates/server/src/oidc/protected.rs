@@ -2,7 +2,7 @@
 //! whose audience is the issuer.
 
 use super::discovery;
-use crate::app::{App, clients};
+use crate::app::App;
 use crate::http::request::Incoming;
 use axum::Json;
 use axum::extract::State;
@@ -17,12 +17,10 @@ pub const PATH: &str = "/.well-known/oauth-protected-resource";
 /// `GET /.well-known/oauth-protected-resource` (RFC 9728 §3). The resource is the issuer, which has no path.
 pub async fn metadata(State(app): State<Arc<App>>, r: Incoming) -> Response {
     let issuer = app.config.issuer.as_str();
-    // By whatever way they came: a command and a document make clients as well as the configuration does.
-    let all = match app.store.clients().await {
-        Ok(all) => all,
+    let bearer = match app.registered().await {
+        Ok(all) => all.bearer,
         Err(error) => return crate::http::answer::refused(&app, &r.ctx, error.into()).await,
     };
-    let bearer = all.into_iter().map(|stored| clients::ruled(&app, stored).client).any(|c| c.danger_allow_bearer && !c.disabled);
     let document = json!({
         "resource": issuer,
         "authorization_servers": [issuer],

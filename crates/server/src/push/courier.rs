@@ -6,29 +6,25 @@ use super::{SEALED, event, reach};
 use crate::app::ceremony::{is_stopped, silent};
 use crate::app::{App, Fault};
 use crate::config::Push;
-use crate::oidc::egress;
+use crate::jobs::rounds;
+use crate::oidc::egress::{self, Went};
 use countersign_store::sql::{OwedPush, Subscription};
 use countersign_store::{Commit, StoreError, Write};
 use countersign_trust::audit::{Event, Kind};
 use countersign_trust::ceremony::{Ceremony, State};
 use countersign_trust::principal::PersonState;
-use countersign_trust::{Refusal, limits};
+use countersign_trust::Refusal;
 use countersign_wire::message::Subscribe;
 use countersign_wire::webpush::{self, Subscriber};
 use countersign_wire::{DeviceId, PersonId, Time};
-use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A push service has this long to answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How often the store is asked although nobody woke us: another node may have taken the request.
-const TICK: Duration = Duration::from_secs(1);
 /// From each try to the next, seconds: longer than an answer takes. Without a further one, it is given up.
 const WAITS_S: [i64; 5] = [8, 15, 45, 90, 90];
-/// Requests that are told of at the same time.
-const AT_ONCE: usize = 64;
 /// All that is said.
 const WORDS: &[u8] = b"{\"waits\":true}";
 /// What every message looks as long as, bytes: so that another word, one day, looks no different.
@@ -40,18 +36,6 @@ const TOPIC: &str = "waits";
 pub struct Courier {
     http: reqwest::Client,
     push: Push,
-}
-
-/// How one phone was told.
-#[derive(Clone, Copy)]
-enum Went {
-    Told,
-    /// Its browser takes nothing there any more (RFC 8030 §7.3).
-    Gone,
-    /// Not, and another try would be the same.
-    Never(&'static str),
-    /// Not yet.
-    NotYet(&'static str),
 }
 
 /// Whom a request rings for.
@@ -85,76 +69,6 @@ impl Courier {
         let made = egress::client(app, reach(app).private, ANSWER);
         let (http, _) = made.map_err(|_| Fault::because(Refusal::Unavailable, "no HTTP client"))?;
         Ok(Some(Courier { http, push }))
-    }
-
-    /// One round: tries everything that is due. Answers how much was due.
-    pub async fn round(&self, app: &App) -> Result<usize, Fault> {
-        let due = app.store.pushes_due(app.now(), limits::LIST).await?;
-        let count = due.len();
-        let mut tries = futures_util::stream::iter(due).map(|owed| self.ring(app, owed)).buffer_unordered(AT_ONCE);
-        let mut failed = None;
-        while let Some(done) = tries.next().await {
-            failed = failed.or(done.err());
-        }
-        failed.map_or(Ok(count), Err)
-    }
-
-    async fn ring(&self, app: &App, owed: OwedPush) -> Result<(), Fault> {
-        let now = app.now();
-        let tries = usize::try_from(owed.tries).unwrap_or(usize::MAX);
-        let wait_s = WAITS_S.get(tries).copied();
-        if !app.store.push_tried(&owed, now.plus_s(wait_s.unwrap_or(WAITS_S[0]))).await? {
-            return Ok(());
-        }
-        let found = app.store.ceremony(&owed.ceremony).await?;
-        let (Some(c), Some(wait_s)) = (found, wait_s) else { return Ok(app.store.push_dropped(&owed.ceremony).await?) };
-        let rings = rings(app, &c, now).await?;
-        let (person, left_s) = match &rings {
-            Rings::Nobody => return Ok(app.store.push_dropped(&owed.ceremony).await?),
-            Rings::Quietly(person) => (person, 0),
-            Rings::For(person, left_s) => (person, *left_s),
-        };
-        let mut all = app.store.subscriptions_of(person, now).await?;
-        all.retain(|s| !owed.told.contains(&s.device));
-        if left_s == 0 && !all.is_empty() {
-            counted("quiet");
-            self.record(app, &c, person, Kind::PushFailed, |e| e.fact("because", "quiet")).await?;
-        }
-        if left_s == 0 || all.is_empty() {
-            return Ok(app.store.push_dropped(&owed.ceremony).await?);
-        }
-        let sent = futures_util::future::join_all(all.iter().map(|s| self.tell(app, s, left_s, now))).await;
-        let (mut told, mut failed, mut waiting) = (0_u32, 0_u32, Vec::new());
-        let (mut because, mut settled): (&str, Vec<DeviceId>) = ("", owed.told.clone());
-        for (s, went) in all.iter().zip(sent) {
-            match went {
-                Went::Told => (told, ()) = (told + 1, counted("told")),
-                Went::Gone => self.gone(app, s).await?,
-                Went::Never(why) => (failed, because) = (failed + 1, why),
-                Went::NotYet(why) => {
-                    because = why;
-                    waiting.push(s.device.clone());
-                    continue;
-                }
-            }
-            settled.push(s.device.clone());
-        }
-        let over = tries + 1 == WAITS_S.len() || wait_s >= left_s;
-        if over {
-            failed += u32::try_from(waiting.len()).unwrap_or(u32::MAX);
-        }
-        if told > 0 {
-            self.record(app, &c, person, Kind::PushTold, |e| e.fact("devices", told)).await?;
-        }
-        if failed > 0 {
-            metrics::counter!("countersign_pushes_total", "outcome" => "failed").increment(failed.into());
-            tracing::warn!(ceremony = c.opening.id.as_str(), because, "a phone was not told that something waits");
-            self.record(app, &c, person, Kind::PushFailed, |e| e.fact("devices", failed).fact("because", because).fact("tries", owed.tries + 1)).await?;
-        }
-        if over || waiting.is_empty() {
-            return Ok(app.store.push_dropped(&owed.ceremony).await?);
-        }
-        Ok(app.store.push_goes_on(&owed.ceremony, &settled, because).await?)
     }
 
     async fn record(&self, app: &App, c: &Ceremony, person: &PersonId, kind: Kind, with: impl FnOnce(Event) -> Event) -> Result<(), Fault> {
@@ -206,39 +120,87 @@ impl Courier {
             .body(body)
             .send()
             .await;
-        match sent {
-            Ok(answer) if answer.status().is_success() => Went::Told,
-            Ok(answer) if answer.status().is_redirection() => Went::Never("the push service redirects"),
-            Ok(answer) => match answer.status().as_u16() {
-                404 | 410 => Went::Gone,
-                429 => Went::NotYet("the push service has enough"),
-                400..500 => Went::Never("the push service refuses"),
-                _ => Went::NotYet("the push service is out of order"),
-            },
-            Err(e) if e.is_timeout() => Went::NotYet("no answer in time"),
-            Err(_) => Went::NotYet("the push service cannot be reached"),
-        }
+        egress::went(sent)
     }
 }
 
-/// The job: at once when something is owed, and by the clock. Ends when told to stop.
-pub async fn run(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
-    let courier = match Courier::new(&app) {
-        Ok(Some(courier)) => courier,
-        Ok(None) => return,
-        Err(fault) => {
-            tracing::error!(because = fault.because, "phones cannot be told that something waits");
-            return;
+impl rounds::Courier for Courier {
+    type Owed = OwedPush;
+    const WHAT: &'static str = "words to phones";
+
+    fn woken(app: &App) -> &Notify {
+        &app.rings
+    }
+    async fn due(app: &App, limit: i64) -> Result<Vec<OwedPush>, StoreError> {
+        app.store.pushes_due(app.now(), limit).await
+    }
+    fn name(owed: &OwedPush) -> String {
+        owed.ceremony.to_string()
+    }
+    async fn bring(&self, app: &App, owed: OwedPush) -> Result<(), Fault> {
+        let now = app.now();
+        let tries = usize::try_from(owed.tries).unwrap_or(usize::MAX);
+        let found = app.store.ceremony(&owed.ceremony).await?.zip(WAITS_S.get(tries).copied());
+        let Some((c, wait_s)) = found else { return Ok(app.store.push_dropped(&owed.ceremony).await?) };
+        let (person, left_s) = match rings(app, &c, now).await? {
+            Rings::Nobody => return Ok(app.store.push_dropped(&owed.ceremony).await?),
+            Rings::Quietly(person) => (person, 0),
+            Rings::For(person, left_s) => (person, left_s),
+        };
+        let mut all = app.store.subscriptions_of(&person, now).await?;
+        all.retain(|s| !owed.told.contains(&s.device));
+        if all.is_empty() {
+            return Ok(app.store.push_dropped(&owed.ceremony).await?);
         }
-    };
-    loop {
-        tokio::select! {
-            _ = stopped.wait_for(|s| *s) => return,
-            () = app.rings.notified() => {}
-            () = tokio::time::sleep(TICK) => {}
+        // From here on it is ours: no other node tells them, or writes down why not.
+        if !app.store.push_tried(&owed, now.plus_s(wait_s)).await? {
+            return Ok(());
         }
-        if let Err(fault) = courier.round(&app).await {
-            tracing::warn!(because = fault.because, "a round of pushes to phones failed");
+        if left_s == 0 {
+            counted("quiet");
+            self.record(app, &c, &person, Kind::PushFailed, |e| e.fact("because", "quiet")).await?;
+            return Ok(app.store.push_dropped(&owed.ceremony).await?);
         }
+        let sent = futures_util::future::join_all(all.iter().map(|s| self.tell(app, s, left_s, now))).await;
+        let (mut told, mut failed, mut waiting) = (0_u32, 0_u32, Vec::new());
+        let (mut because, mut settled): (&str, Vec<DeviceId>) = ("", owed.told.clone());
+        for (s, went) in all.iter().zip(sent) {
+            match went {
+                Went::Taken => (told, ()) = (told + 1, counted("told")),
+                Went::Gone => self.gone(app, s).await?,
+                Went::Never(why) => (failed, because) = (failed + 1, why),
+                Went::NotYet(why) => {
+                    because = why;
+                    waiting.push(s.device.clone());
+                    continue;
+                }
+            }
+            settled.push(s.device.clone());
+        }
+        let over = tries + 1 == WAITS_S.len() || wait_s >= left_s;
+        if over {
+            failed += u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+        }
+        if told > 0 {
+            self.record(app, &c, &person, Kind::PushTold, |e| e.fact("devices", told)).await?;
+        }
+        if failed > 0 {
+            metrics::counter!("countersign_pushes_total", "outcome" => "failed").increment(failed.into());
+            tracing::warn!(ceremony = c.opening.id.as_str(), because, "a phone was not told that something waits");
+            self.record(app, &c, &person, Kind::PushFailed, |e| e.fact("devices", failed).fact("because", because).fact("tries", owed.tries + 1)).await?;
+        }
+        if over || waiting.is_empty() {
+            return Ok(app.store.push_dropped(&owed.ceremony).await?);
+        }
+        Ok(app.store.push_goes_on(&owed.ceremony, &settled, because).await?)
+    }
+}
+
+/// The job; see [`rounds::run`].
+pub async fn run(app: Arc<App>, stopped: watch::Receiver<bool>) {
+    match Courier::new(&app) {
+        Ok(Some(courier)) => rounds::run(app, courier, stopped).await,
+        Ok(None) => {}
+        Err(fault) => tracing::error!(because = fault.because, "phones cannot be told that something waits"),
     }
 }

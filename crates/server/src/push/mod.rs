@@ -30,7 +30,7 @@ const SEALED: &str = "push";
 
 /// How near a push service may be: never in a private network, and on this machine only where that may be reached.
 fn reach(app: &App) -> Reach {
-    Reach { loopback: app.config.reaches_loopback(), private: false }
+    Reach::of(app, false)
 }
 
 /// The key that phones subscribe with now, and as browsers read it.

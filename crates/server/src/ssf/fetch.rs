@@ -66,18 +66,12 @@ async fn round(app: &App, from: &Transmitter, owed: &mut Owed) -> Result<bool, &
         let token = tokio::fs::read_to_string(file).await.map_err(|_| "the token file cannot be read")?;
         request = request.bearer_auth(token.trim());
     }
-    let mut answer = request.send().await.map_err(|_| "it cannot be reached")?;
+    let answer = request.send().await.map_err(|_| "it cannot be reached")?;
     if !answer.status().is_success() {
         return Err("it refuses");
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|_| "its answer breaks off")? {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES {
-            return Err("its answer is too long");
-        }
-    }
-    let told: Value = serde_json::from_slice(&body).map_err(|_| "its answer cannot be read")?;
+    let body = egress::body(answer, ANSWER_BYTES).await?;
+    let told: Value = serde_json::from_slice(&body).map_err(|_| "an answer that cannot be read")?;
     *owed = Owed::default();
     let none = Map::new();
     let sets = told.get("sets").and_then(Value::as_object).unwrap_or(&none);

@@ -165,14 +165,8 @@ pub async fn keys_at(app: &App, name: &str, address: &str, private: bool, fresh:
     }
     let (client, reach) = egress::client(app, private, KEYS_TIME).map_err(|_| gone("no HTTP client"))?;
     let url = Url::parse(address).ok().filter(|u| egress::may_call(u, reach)).ok_or(gone("an address that may not be called"))?;
-    let mut answer = client.get(url).send().await.map_err(|_| gone("an issuer's keys cannot be fetched"))?;
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > KEYS_BYTES {
-            return Err(gone("an issuer's keys are too long"));
-        }
-    }
+    let answer = client.get(url).send().await.map_err(|_| gone("an issuer's keys cannot be fetched"))?;
+    let body = egress::body(answer, KEYS_BYTES).await.map_err(gone)?;
     let set: Value = serde_json::from_slice(&body).map_err(|_| gone("an issuer's keys cannot be read"))?;
     let keys = Arc::new(IssuerKey::set(&set));
     all.insert(name.to_owned(), (Instant::now(), keys.clone()));

@@ -183,7 +183,7 @@ impl Sender {
     /// Sends one SET (RFC 8935 §2.1).
     async fn give(&self, stored: &StoredStream, receiver: &Receiver, out: &Out) -> Result<Result<(), Failed>, Fault> {
         let Delivery::Push { endpoint_url, .. } = &stored.stream.facts.delivery else { return Ok(Err(Failed::Undelivered("not pushed"))) };
-        let reach = Reach { loopback: self.app.config.reaches_loopback(), private: receiver.allow_private_network };
+        let reach = Reach::of(&self.app, receiver.allow_private_network);
         // What was registered when the stream was set must be registered still.
         let url = match Url::parse(endpoint_url) {
             Ok(url) if receiver.lists(&url) && egress::may_call(&url, reach) => url,
@@ -199,30 +199,22 @@ impl Sender {
             request = request.header("authorization", header.expose());
         }
         Ok(match request.send().await {
-            Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) if answer.status().as_u16() == 400 => Err(complaint(answer).await),
-            Ok(answer) if answer.status().is_redirection() => Err(Failed::Undelivered("the receiver redirects")),
-            Ok(answer) if answer.status().as_u16() == 401 || answer.status().as_u16() == 403 => Err(Failed::Undelivered("the receiver does not know us")),
-            Ok(_) => Err(Failed::Undelivered("the receiver refuses")),
-            Err(e) if e.is_timeout() => Err(Failed::Undelivered("no answer in time")),
-            Err(_) => Err(Failed::Undelivered("the receiver cannot be reached")),
+            sent => egress::went(sent).because().map_or(Ok(()), |why| Err(Failed::Undelivered(why))),
         })
     }
 }
 
 /// What a receiver says is wrong (RFC 8935 §2.3): with this SET, or with all of ours.
-async fn complaint(mut answer: reqwest::Response) -> Failed {
+async fn complaint(answer: reqwest::Response) -> Failed {
     #[derive(Deserialize)]
     struct Complaint {
         err: String,
     }
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES {
-            return Failed::Undelivered("the receiver refuses at length");
-        }
-    }
+    let body = match egress::body(answer, ANSWER_BYTES).await {
+        Ok(body) => body,
+        Err(why) => return Failed::Undelivered(why),
+    };
     match serde_json::from_slice::<Complaint>(&body).map(|c| err(&c.err)) {
         // Its keys, its idea of us, or its door are out of order: no other SET would fare better.
         Ok(word @ ("invalid_key" | "invalid_issuer" | "invalid_audience" | "authentication_failed" | "access_denied")) => Failed::Undelivered(word),

@@ -86,7 +86,7 @@ fn may_push(app: &App, receiver: &Receiver, endpoint: &str) -> Result<(), No> {
     if !receiver.lists(&url) {
         return Err(No::malformed("an endpoint that is not registered"));
     }
-    let reach = Reach { loopback: app.config.reaches_loopback(), private: receiver.allow_private_network };
+    let reach = Reach::of(app, receiver.allow_private_network);
     if url.fragment().is_some() || !egress::may_call(&url, reach) {
         return Err(No::malformed("an endpoint that may not be called"));
     }

@@ -67,7 +67,7 @@ async fn x31_events_go_where_the_operator_said_and_nowhere_near_the_server() {
     ear.turn(Mood::Redirects(elsewhere.url.clone()));
     siem.ask("POST", "/ssf/verification", Some(&json!({"stream_id": good}))).await;
     let begun = std::time::Instant::now();
-    while !scene.log().await.iter().any(|l| l.kind == "stream.failed" && l.body["facts"]["because"] == "the receiver redirects") {
+    while !scene.log().await.iter().any(|l| l.kind == "stream.failed" && l.body["facts"]["because"] == "it redirects") {
         assert!(begun.elapsed().as_secs() < 10, "the failure was not recorded");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }

@@ -175,7 +175,7 @@ async fn a_push_service_that_fails_is_tried_again_and_one_that_says_gone_is_beli
     bell.turn(403, None);
     let second = call(&scene, "branch", &login).await;
     let failed = logged(&scene, &cid(&second), "push.failed").await;
-    assert_eq!(failed, json!({"devices": 1, "because": "the push service refuses", "tries": 1}));
+    assert_eq!(failed, json!({"devices": 1, "because": "it does not know us", "tries": 1}));
     assert_eq!(scene.counts().await["push_owed"], 0);
     assert!(push(&phone).await.on);
     // Its browser takes nothing there any more.
@@ -203,8 +203,12 @@ async fn whoever_signs_in_by_the_code_on_the_same_screen_has_answered_the_bell()
     // Three times: after two that nobody answered it would be silent.
     for n in 1..=3 {
         let attempt = scene.open_till(&here).await;
-        let (_, page) = scene.arrive(&attempt.terminal, "till", "openid").await;
-        let offered = attempt.terminal.open_as(&Open { flow: Some(page), offer: Some(login.clone()), ..Open::default() }).await.unwrap();
+        // Another page of the same browser, with a key of its own.
+        let mut beside = scene.terminal(&here);
+        beside.http = Http::fresh(&attempt.terminal.http);
+        *beside.http.jar() = attempt.terminal.http.jar().clone();
+        let (_, page) = scene.arrive(&beside, "till", "openid").await;
+        let offered = beside.open_as(&Open { flow: Some(page), offer: Some(login.clone()), ..Open::default() }).await.unwrap();
         bell.until(n).await;
         scene.sign_in(&phone, &attempt).await;
         assert_eq!(logged(&scene, &offered.cid, "ceremony.abandoned").await["reason"], "another_redeemed");

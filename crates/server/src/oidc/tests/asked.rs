@@ -205,7 +205,7 @@ async fn every_client_that_got_something_hears_of_the_end_however_long_ago_it_wa
     // Codes are cleared away a day after their minute; what a client was given is not.
     w.app.store.clear_expired(T0.plus_s(86_400 + 120)).await.unwrap();
     w.end_session().await;
-    Courier::new(&w.app).unwrap().round(&w.app).await.unwrap();
+    super::round(&Courier::new(&w.app).unwrap(), &w.app).await;
     let heard: Vec<usize> = places.iter().map(|told| told.lock().unwrap().len()).collect();
     assert_eq!(heard, [1, 1, 1, 0], "the last one got nothing");
 }

@@ -3,6 +3,7 @@ pub(crate) mod asked;
 mod ciba;
 mod device;
 mod given;
+mod known;
 mod observed;
 mod profiles;
 mod pushed;
@@ -11,6 +12,8 @@ mod rings;
 pub(crate) mod world;
 
 use super::backchannel::Courier;
+use crate::app::App;
+use crate::jobs::rounds;
 use countersign_trust::audit::Kind;
 use countersign_wire::jose::{Jwk, Jws};
 use serde_json::{Value, json};
@@ -261,6 +264,16 @@ async fn the_clients_own_hint_ends_its_session_at_once() {
     assert!(w.live().await.ended.is_some());
 }
 
+/// One try of everything that is due; how much it was.
+pub async fn round<C: rounds::Courier>(courier: &C, app: &App) -> usize {
+    let due = C::due(app, 100).await.unwrap();
+    let count = due.len();
+    for owed in due {
+        courier.bring(app, owed).await.unwrap();
+    }
+    count
+}
+
 type Told = Arc<Mutex<Vec<String>>>;
 
 /// A client's log-out address that refuses the first `refusals` times.
@@ -289,7 +302,7 @@ async fn a_client_is_told_when_its_session_ends_and_again_until_it_listens() {
     let courier = Courier::new(&w.app).unwrap();
     for (wait_s, due) in [(0, 1), (0, 0), (1, 1), (1, 0), (4, 1), (3600, 0)] {
         w.later(wait_s);
-        assert_eq!(courier.round(&w.app).await.unwrap(), due);
+        assert_eq!(round(&courier, &w.app).await, due);
     }
     let told = told.lock().unwrap().clone();
     assert_eq!(told.len(), 3);
@@ -311,7 +324,7 @@ async fn a_client_that_never_listens_is_given_up_in_the_log() {
     let courier = Courier::new(&w.app).unwrap();
     let mut tries = 0;
     for _ in 0..20 {
-        tries += courier.round(&w.app).await.unwrap();
+        tries += round(&courier, &w.app).await;
         w.later(3600);
     }
     assert_eq!(tries, 7);
