@@ -124,6 +124,8 @@ uuid_ids! {
     KeyId,
     /// One stream of security events to a receiver (`stream_id`).
     StreamId,
+    /// One sealed grant of rights without the line.
+    GlassId,
 }
 
 macro_rules! text_ids {

@@ -16,6 +16,7 @@ pub mod der;
 pub mod dpop;
 pub mod evidence;
 pub mod frame;
+pub mod glass;
 pub mod id;
 pub mod jcs;
 pub mod jose;

@@ -43,3 +43,23 @@ pub const STATEMENT_DEPTH: usize = 8;
 pub const JTI_BYTES: usize = 128;
 /// A clock may seem to run behind the beginning of a state by this much, milliseconds.
 pub const CLOCK_SLACK_MS: i64 = 2_000;
+/// Longest life of a sealed grant, seconds: who may open it was decided before, so not long before.
+pub const GLASS_S: i64 = 24 * 3_600;
+/// Uses of one sealed grant at most: its whole chain fits into one request.
+pub const GLASS_USES: i64 = 5;
+/// A use lasts this long at most, seconds.
+pub const GLASS_USE_S: i64 = 3_600;
+/// Time for both people to answer a terminal's challenge, seconds; also how far clocks of terminal and phones may differ.
+pub const GLASS_ASK_S: i64 = 600;
+/// A terminal's clock may be behind the server's by this much when a grant is given, seconds.
+pub const GLASS_SLACK_S: i64 = 60;
+/// Keys of people that one sealed grant can name: one for each phone.
+pub const GLASS_HOLDERS: usize = 24;
+/// Scopes in one sealed grant.
+pub const GLASS_SCOPES: usize = 8;
+/// Longest reason, characters.
+pub const GLASS_REASON_CHARS: usize = 200;
+/// Longest list of those who may open, bytes.
+pub const GLASS_ROSTER_BYTES: usize = 20 * 1024;
+/// Longest challenge, bytes.
+pub const GLASS_CHALLENGE_BYTES: usize = 4 * 1024;

@@ -6,7 +6,7 @@ mod posture;
 mod terminal;
 
 pub use overview::{ActivityItem, CodesItem, DeviceItem, Me, NoticeItem, Overview, Pending, PendingItem, PushItem, RightItem, SessionItem, StandingItem, Story, Subscribe};
-pub use terminal::{BadgeMade, RegisterTerminal, Registered, TerminalAsked, TerminalReport, TerminalTpm};
+pub use terminal::{BadgeMade, GlassAsk, GlassGiven, GlassTaken, RegisterTerminal, Registered, TerminalAsked, TerminalReport, TerminalTpm};
 pub use posture::{PostureBody, PostureFact, PostureTaken, PostureView, TpmAsk, TpmSealed};
 
 use crate::code::Direction;

@@ -275,6 +275,26 @@ impl Jwk {
     }
 }
 
+/// A published key set (RFC 7517 §5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys(Vec<(String, Jwk)>);
+
+impl Keys {
+    /// The keys of `set` that have a name. Those of kinds unknown here are passed over, as the RFC says.
+    pub fn of(set: &Value) -> Keys {
+        let named = |key: &Value| Some((key.get("kid")?.as_str()?.to_owned(), Jwk::parse(key).ok()?));
+        Keys(set.get("keys").and_then(Value::as_array).into_iter().flatten().filter_map(named).collect())
+    }
+    /// The key of that name.
+    pub fn find(&self, kid: &str) -> Option<&Jwk> {
+        self.0.iter().find(|(name, _)| name == kid).map(|(_, key)| key)
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Thumbprint {
     /// The thumbprint whose SHA-256 is `digest`.
     pub fn from_digest(digest: &[u8; 32]) -> Thumbprint {

@@ -3,5 +3,5 @@
 pub mod jwk;
 pub mod jws;
 
-pub use jwk::{Alg, Jwk};
+pub use jwk::{Alg, Jwk, Keys};
 pub use jws::{Jws, Signer};

@@ -38,6 +38,33 @@ pub struct TerminalReport {
     pub remote_controlled: bool,
 }
 
+/// `POST /terminals/glass`: a terminal wants rights that two people can open while it cannot ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlassAsk {
+    /// For this application.
+    pub client: String,
+}
+
+/// They are sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GlassGiven {
+    /// The grant, as the server signed it.
+    pub grant: String,
+    /// base64url of its list of people.
+    pub roster: String,
+}
+
+/// A chain was handed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GlassTaken {
+    /// Uses that were opened as they had to be.
+    pub uses: i64,
+    /// Why the rest is not believed, or all of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+}
+
 /// What a link registers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalAsked {
