@@ -123,6 +123,9 @@ const OTHER = {
   'recovery.taken': ['operator.line.recovery_taken', 'key', 'warn'],
   'recovery.code_used': ['operator.line.recovery_code', 'key', 'warn'],
   'operator.entered': ['operator.line.entered', 'person', ''],
+  'glass.used': ['operator.line.glass_used', 'key', 'warn'],
+  'glass.doubted': ['operator.line.glass_doubted', 'warning', 'bad'],
+  'glass.reviewed': ['operator.line.glass_reviewed', 'check', 'good'],
 };
 
 const PEOPLE = {

@@ -1,5 +1,6 @@
 //! Everything that can go wrong, in words for people, each with one stable exit code.
 
+use countersign_wire::glass::Why;
 use countersign_wire::message::Refused;
 use serde_json::Value;
 use std::fmt;
@@ -36,6 +37,8 @@ pub enum Fault {
     Person(String),
     /// What arrived does not hold together, so nothing was signed. Exit code 6.
     Unsigned(&'static str),
+    /// Nothing is opened without the line, or not so. Exit code 6.
+    Glass(Why),
 }
 
 impl Fault {
@@ -47,7 +50,7 @@ impl Fault {
             Fault::Unreachable(_) => 3,
             Fault::Local(_) => 4,
             Fault::Person(_) => 5,
-            Fault::Unsigned(_) => 6,
+            Fault::Unsigned(_) | Fault::Glass(_) => 6,
         }
     }
 
@@ -60,6 +63,7 @@ impl Fault {
             Fault::Local(_) => "local",
             Fault::Person(_) => "person_refused",
             Fault::Unsigned(_) => "not_signed",
+            Fault::Glass(why) => why.code(),
         }
     }
 
@@ -161,11 +165,18 @@ impl fmt::Display for Fault {
                 f.write_str(text)
             }
             Fault::Unsigned(what) => write!(f, "nothing was signed: {what}"),
+            Fault::Glass(why) => write!(f, "nothing was opened: {}", why.say()),
         }
     }
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Why> for Fault {
+    fn from(why: Why) -> Fault {
+        Fault::Glass(why)
+    }
+}
 
 /// A fault and everything behind it, without saying the same twice.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {

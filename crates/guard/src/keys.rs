@@ -2,7 +2,7 @@
 //! than every ten seconds, whatever callers show.
 
 use countersign_wire::Time;
-use countersign_wire::jose::Jwk;
+use countersign_wire::jose::{Jwk, Keys as Published};
 use serde_json::Value;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
@@ -16,7 +16,7 @@ const BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Default)]
 struct Set {
-    keys: Arc<Vec<(String, Jwk)>>,
+    keys: Arc<Published>,
     at: Option<Time>,
     tried: Option<Time>,
 }
@@ -50,7 +50,7 @@ impl Keys {
     /// The key of that name.
     pub(crate) async fn find(&self, kid: &str, now: Time) -> Result<Jwk, NoKey> {
         let within = |since: Option<Time>, s: i64| since.is_some_and(|at| (0..s).contains(&(now.seconds() - at.seconds())));
-        let found = |set: &Set| set.keys.iter().find(|(name, _)| name == kid).map(|(_, key)| key.clone());
+        let found = |set: &Set| set.keys.find(kid).cloned();
         let set = self.known();
         if let (Some(key), true) = (found(&set), within(set.at, KEEP_S)) {
             return Ok(key);
@@ -76,11 +76,10 @@ impl Keys {
         }
     }
 
-    async fn read(&self) -> Option<Vec<(String, Jwk)>> {
+    async fn read(&self) -> Option<Published> {
         let bytes = self.fetch.get(&self.url).send().await.ok()?.error_for_status().ok()?.bytes().await.ok()?;
         let set: Value = serde_json::from_slice(bytes.get(..bytes.len().min(BYTES))?).ok()?;
-        let keys = set.get("keys")?.as_array()?;
-        // Keys of kinds unknown here are passed over (RFC 7517 §5).
-        Some(keys.iter().filter_map(|k| Some((k.get("kid")?.as_str()?.to_owned(), Jwk::parse(k).ok()?))).collect())
+        set.get("keys")?.as_array()?;
+        Some(Published::of(&set))
     }
 }

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod denial;
+pub mod glass;
 pub mod heard;
 mod keys;
 pub mod layer;

@@ -30,6 +30,8 @@ mod exchange;
 mod examples;
 #[path = "attacks/falling.rs"]
 mod falling;
+#[path = "attacks/glass.rs"]
+mod glass;
 #[path = "attacks/grants.rs"]
 mod grants;
 #[path = "attacks/greeting.rs"]

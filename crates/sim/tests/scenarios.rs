@@ -28,6 +28,8 @@ mod details;
 mod exchange;
 #[path = "scenarios/forward.rs"]
 mod forward;
+#[path = "scenarios/glass.rs"]
+mod glass;
 #[path = "scenarios/guarded.rs"]
 mod guarded;
 #[path = "scenarios/observed.rs"]

@@ -106,6 +106,10 @@ tables! {
     RecoveryCodes = "recovery_codes",
     /// Ways back through two others.
     Recovery = "recovery",
+    /// Grants of rights without the line.
+    Glass = "glass",
+    /// What was opened with them.
+    GlassUse = "glass_use",
     /// A table the conformance suite makes for itself.
     #[cfg(feature = "testing")]
     Trial = "trial",

@@ -84,6 +84,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0017_user_codes",
         sql: include_str!("../migrations/0017_user_codes.sql"),
     },
+    Migration {
+        id: "0018_glass",
+        sql: include_str!("../migrations/0018_glass.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

@@ -136,6 +136,16 @@ kinds! {
     TerminalChanged = "terminal.changed": ["PR.AA-01", "PR.AA-03", "ID.AM-01", "PR.PS-04"],
     /// A terminal's counter went back, or its key spoke from another site: it may exist twice.
     TerminalDoubted = "terminal.doubted": ["DE.CM-03", "DE.AE-02", "PR.AA-03", "PR.PS-04"],
+    /// A terminal got a grant of rights that two people can open while it cannot ask.
+    GlassSealed = "glass.sealed": ["PR.AA-05", "PR.IR-03", "PR.PS-04"],
+    /// Two people opened such a right, as a terminal handed in later.
+    GlassUsed = "glass.used": ["PR.AA-05", "DE.CM-03", "PR.PS-04"],
+    /// A terminal handed such a grant in: so many uses, and no more.
+    GlassClosed = "glass.closed": ["PR.AA-05", "PR.PS-04"],
+    /// What was handed in does not hold together, or nothing was: the terminal is suspended.
+    GlassDoubted = "glass.doubted": ["DE.AE-02", "RS.MI-01", "PR.AA-03", "PR.PS-04"],
+    /// Somebody who had no part in it reviewed a use.
+    GlassReviewed = "glass.reviewed": ["DE.AE-06", "RS.AN-03", "PR.PS-04"],
     /// A phone made a live badge for a terminal to read.
     BadgeMade = "badge.made": ["PR.AA-03", "PR.PS-04"],
     /// What is known of a device's health became something else.

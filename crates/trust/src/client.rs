@@ -1,5 +1,6 @@
 //! Registered clients: applications that ask for sign-ins.
 
+use crate::glass::WithoutLine;
 use crate::right::Offered;
 use crate::vouch::Vouching;
 use countersign_wire::jose::{Alg, Jwk};
@@ -131,6 +132,9 @@ pub struct Client {
     /// Whether it takes people who have no phone at hand, on somebody else's word, and how. Off unless registered so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_phone: Option<Vouching>,
+    /// What two people can open at registered terminals that cannot ask the server, and how. Off unless registered so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_line: Option<Box<WithoutLine>>,
     /// Types of `authorization_details` it may ask for (RFC 9396 §10).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detail_types: Vec<String>,

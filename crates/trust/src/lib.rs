@@ -12,6 +12,7 @@ pub mod client;
 pub mod detail;
 pub mod device;
 pub mod enrolment;
+pub mod glass;
 pub mod grant;
 pub mod issuance;
 pub mod limits;

@@ -72,6 +72,13 @@ pub const TERMINALS_AT_ONCE: usize = 1_000;
 /// How often a terminal takes back in an hour that somebody far away has it in hand: support comes and goes, a
 /// machine that flickers is in doubt.
 pub const REMOTE_ENDS_HOUR: i64 = 30;
+/// A grant for rights without the line is handed in so long after its end, seconds, or its terminal is suspended: a line
+/// that is down for a day is mended.
+pub const GLASS_GRACE_S: i64 = 24 * 3600;
+/// Such grants that a terminal takes in an hour, and chains that it hands in: it needs one a day.
+pub const GLASS_HOUR: i64 = 20;
+/// Longest word of a reviewer, characters.
+pub const REVIEW_CHARS: usize = 200;
 /// A live badge on a phone, seconds: as long as a screen's code is scanned.
 pub const BADGE_S: i64 = 120;
 /// Badges that a device makes in ten minutes: one every two for whoever waits in a line, and room to try again.

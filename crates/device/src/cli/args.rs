@@ -189,6 +189,9 @@ pub enum Command {
         #[arg(value_parser = ["yes", "no"])]
         word: String,
     },
+    /// Rights that two people can open while the server cannot be reached
+    #[command(subcommand)]
+    Glass(Glass),
     /// Sign in on this console with the phone: shows a live code, prints what it got
     SignIn(SignIn),
     /// Act a person's whole part without a browser, for tests and monitoring
@@ -219,6 +222,46 @@ pub enum Posture {
     Send {
         #[command(flatten)]
         agents: Agents,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Glass {
+    /// On a registered terminal, while the line is up: hand in what there is, and take a new grant. For a timer
+    Take {
+        /// For this application
+        #[arg(long)]
+        client: String,
+    },
+    /// On a terminal: what it has, and what was opened with it
+    Show,
+    /// On a terminal: ask two people, and open it with their answers, typed or pasted, one a line. Prints what the
+    /// application wants to see
+    Open {
+        /// What to open; repeat it for more
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        scopes: Vec<String>,
+        /// Why, in a sentence that both will read
+        #[arg(long)]
+        reason: String,
+        /// For how many minutes [default: as many as were granted]
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..=60))]
+        minutes: Option<i64>,
+        /// Id of whoever will work with it (`sub` of their token): never one of the two
+        #[arg(long, value_name = "PERSON")]
+        works: Option<String>,
+    },
+    /// On a terminal, once the line is back: say the last word about the grant and hand everything in
+    End,
+    /// On a phone, while the line is up: keep the server's keys of today, by which its grants are known
+    Ready,
+    /// On a phone, with or without the line: read what a terminal shows, and answer it
+    Approve {
+        /// What the terminal shows, CSG1.…; asked for if it is not given
+        slip: Option<String>,
+        /// Do not ask: for tests
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -2,11 +2,12 @@
 //! the way to standard error.
 
 mod args;
+mod glass;
 mod phone;
 mod posture;
 mod sign_in;
 
-use args::{Arguments, Command, Options, Play};
+use args::{Arguments, Command, Glass, Options, Play};
 use clap::{CommandFactory as _, Parser as _};
 use countersign_device::browser;
 use countersign_device::console::{Console, say};
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         }
     };
     let side = match &arguments.command {
+        Command::Glass(Glass::Take { .. } | Glass::Show | Glass::Open { .. } | Glass::End) => Side::Screen,
         Command::SignIn(_) | Command::Terminal { .. } | Command::RemoteControl { .. } | Command::Add { .. } => Side::Screen,
         _ => Side::Phone,
     };
@@ -99,6 +101,7 @@ async fn run(arguments: &Arguments) -> Result<Found, Fault> {
         Command::Terminal { link, tpm } => sign_in::terminal(options, link, *tpm).await,
         Command::RemoteControl { word } => sign_in::remote_control(options, word == "yes").await,
         Command::SignIn(wanted) => sign_in::sign_in(options, wanted).await,
+        Command::Glass(wanted) => glass::run(options, wanted).await,
         Command::Posture(wanted) => posture::posture(options, wanted).await,
         Command::Watch { agents } => posture::watch(options, agents).await,
         Command::Play(Play::Authorize { url, refuse, wrong_digits, pair, typed_code, cancel, passkey, browser }) => {

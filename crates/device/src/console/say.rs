@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::phone::Checked;
+use countersign_wire::glass::{Challenge, Sealed};
 use countersign_wire::message::{ActivityItem, Overview};
 use countersign_wire::statement::{Boundary, Near, Purpose, Statement};
 use serde_json::Value;
@@ -126,6 +127,20 @@ fn scope(name: &str) -> String {
         "offline_access" => "all that for as long as this lasts".into(),
         other => tidy(other),
     }
+}
+
+/// What a terminal without the line asks two people: all that they sign.
+pub fn glass(sealed: &Sealed, asked: &Challenge) -> Vec<String> {
+    let plate = &sealed.plate;
+    let mut lines = vec![
+        format!("Open without the line: {}", tidy(&asked.scopes.join(" "))),
+        format!("  For       {}, at most {}", tidy(&sealed.client_name), span(asked.for_s)),
+        format!("  Terminal  {}, {}", tidy(&plate.name), tidy(&plate.place)),
+        format!("  Reason    \u{201c}{}\u{201d}", tidy(&asked.reason)),
+        format!("  Use       {} of {}, grant {} of this terminal", asked.number, sealed.uses, sealed.serial),
+    ];
+    lines.extend(asked.works.as_ref().map(|who| format!("  Works     {}", tidy(who.as_str()))));
+    lines
 }
 
 /// What the digits of `checked` are for.

@@ -134,6 +134,11 @@ impl Phone {
             sub: std::str::from_utf8(&wanted.user).ok().and_then(|text| text.parse::<PersonId>().ok()),
             passkey: passkey.about.clone(),
             last: None,
+            // Without them it is enrolled all the same: they can be asked for later.
+            server_keys: match invite.issuer.join("jwks") {
+                Ok(url) => http.ask(&Call::fetch(url)).await.ok(),
+                Err(_) => None,
+            },
             reports: 0,
         };
         if let Some(folder) = &folder {

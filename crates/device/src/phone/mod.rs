@@ -10,6 +10,7 @@ mod account;
 mod check;
 mod decide;
 mod enrol;
+mod glass;
 mod posture;
 mod recover;
 
@@ -17,6 +18,7 @@ pub use check::{Checked, Mine, check};
 #[cfg(test)]
 pub(crate) use check::tests::statement as example_statement;
 pub use enrol::{Enrolling, InviteLink};
+pub use glass::Shown;
 pub use recover::Recovering;
 
 use crate::http::{Call, Prover};
@@ -29,6 +31,7 @@ use countersign_wire::message::{BadgeMade, Confirm, DeviceView, Pending, Scan, S
 use countersign_wire::{CeremonyId, DeviceId, PersonId, Thumbprint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
@@ -59,6 +62,9 @@ pub struct Kept {
     /// The request it scanned last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<CeremonyId>,
+    /// The server's keys as they were when last asked for: what it sealed is known by them where it cannot be reached.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_keys: Option<Value>,
     /// Number of its newest report about its health.
     #[serde(default)]
     pub reports: i64,

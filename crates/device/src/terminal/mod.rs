@@ -7,10 +7,12 @@
 //! 4. `redeem` collects, with cookie, wait key and a proof by `tk`; `proceed` after the greeting.
 
 mod ceremony;
+mod glass;
 mod registered;
 mod watch;
 
 pub use ceremony::Ceremony;
+pub use glass::{Ask, GlassKept, Opening};
 pub use registered::Registered;
 pub use watch::{Watch, is_final};
 

@@ -86,6 +86,10 @@ impl Registered {
         &self.kept
     }
 
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     /// Its key.
     pub fn key(&self) -> &dyn Prove {
         &*self.key
@@ -108,7 +112,7 @@ impl Registered {
     }
 }
 
-fn join(issuer: &Url, path: &str) -> Result<Url, Fault> {
+pub(super) fn join(issuer: &Url, path: &str) -> Result<Url, Fault> {
     issuer.join(path).map_err(|_| Fault::Usage("no address".into()))
 }
 

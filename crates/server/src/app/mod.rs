@@ -12,6 +12,7 @@ pub mod devices;
 pub mod enrol;
 pub mod evidence;
 pub mod fault;
+pub mod glass;
 pub mod hub;
 pub mod issue;
 pub mod judge;

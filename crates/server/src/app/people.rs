@@ -191,7 +191,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
             return Err(Fault::because(Refusal::Denied, "not from this state"));
         }
         let txn = app.txn(now);
-        let mut event = app.event(Kind::PersonChanged, &txn, now).fact("state", to.as_str());
+        let mut event = app.event(Kind::PersonChanged, &txn, now).fact("state", to.as_str()).fact("was", from.as_str());
         event.person = Some(named.person.id.clone());
         let mut commit = Commit::new(event);
         commit.write(Write::person_moved(&named.person, to));
@@ -212,7 +212,7 @@ pub async fn change(app: &App, login: &str, to: PersonState) -> Result<(), Fault
                     commit.write(Write::device_moved(&d.device, DeviceState::Revoked));
                     commit.write(Write::credentials_ended(&d.device.id));
                     commit.write(Write::push_unsubscribed(&d.device.id));
-                    let mut event = app.event(Kind::DeviceChanged, &txn, now).fact("state", "revoked");
+                    let mut event = app.event(Kind::DeviceChanged, &txn, now).fact("state", "revoked").fact("was", d.device.state.as_str());
                     event.device = Some(d.device.id.clone());
                     event.person = Some(named.person.id.clone());
                     commit.event(event);

@@ -62,7 +62,7 @@ fn denied(why: &'static str) -> Fault {
     Fault::because(Refusal::Denied, why)
 }
 
-fn event(app: &App, kind: Kind, txn: &TxnId, t: &Terminal, now: Time) -> Event {
+pub(super) fn event(app: &App, kind: Kind, txn: &TxnId, t: &Terminal, now: Time) -> Event {
     app.event(kind, txn, now).fact("terminal", t.id.as_str()).fact("class", t.facts.class.as_str())
 }
 
@@ -386,7 +386,11 @@ pub async fn change(app: &App, name: &str, to: DeviceState) -> Result<(), Fault>
 
 /// Keeps a move, and ends whatever runs at a terminal that may not act any more.
 async fn fell(app: &App, t: &Terminal, to: DeviceState, told: Event, now: Time) -> Result<(), Fault> {
-    let mut commit = Commit::new(told);
+    falls(app, t, to, Commit::new(told), now).await
+}
+
+/// The same, along with what it comes with.
+pub(super) async fn falls(app: &App, t: &Terminal, to: DeviceState, mut commit: Commit, now: Time) -> Result<(), Fault> {
     commit.write(Write::terminal_moved(t, to));
     if to == DeviceState::Active {
         app.commit(commit).await?;

@@ -5,6 +5,7 @@
 mod admin;
 mod backup;
 mod bulk;
+mod glass;
 mod init;
 mod log;
 mod policy;
@@ -117,6 +118,11 @@ enum Command {
     Terminal {
         #[command(subcommand)]
         what: terminal::TerminalCommand,
+    },
+    /// What two people opened at terminals that could not ask, and its review.
+    Glass {
+        #[command(subcommand)]
+        what: glass::GlassCommand,
     },
     /// What was recorded.
     Log {
@@ -279,6 +285,7 @@ async fn run(cli: Cli) -> Result<(), Ended> {
         Command::Signal { what } => signal::run(&*acting(config).await?, what, json).await,
         Command::Workload { what } => workload::run(&*acting(config).await?, what, json).await,
         Command::Terminal { what } => terminal::run(&*acting(config).await?, what, json).await,
+        Command::Glass { what } => glass::run(&*acting(config).await?, what, json).await,
         Command::Log { what } => log::run(&*acting(config).await?, what, json).await,
         Command::Backup { file } => backup::take(&*acting(config).await?, &file, json).await,
         Command::Restore { file, revoked, .. } => backup::restore(config, &file, revoked.as_deref(), json).await,

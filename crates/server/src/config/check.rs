@@ -94,6 +94,12 @@ pub fn weaknesses(config: &Config) -> Vec<Weakness> {
         if c.any_network {
             add(at("any_network"), "a stolen key of this client is not noticed by where it is used");
         }
+        if let Some(offline) = &c.without_line {
+            add(at("without_line"), "two people can open these scopes at a terminal that cannot ask this server; who was stopped meanwhile is not known there");
+            if offline.scopes.iter().any(|s| c.is_privileged(s)) {
+                add(at("without_line.scopes"), "among them are privileged ones");
+            }
+        }
         if c.far == Far::Unproven {
             add(at("far"), "a person far from the screen may approve: live relays become possible for unprivileged rights");
         }
@@ -212,6 +218,9 @@ pub fn client(c: &Client) -> Result<(), String> {
     }
     if let Some(vouching) = &c.without_phone {
         vouching.check(c).or_else(wrong)?;
+    }
+    if let Some(offline) = &c.without_line {
+        offline.check(c).or_else(wrong)?;
     }
     if !(60..=7 * 86_400).contains(&c.session_s) || !(60..=c.session_s).contains(&c.idle_s) {
         return wrong("session_s from 60 to 604800, idle_s from 60 to session_s");

@@ -1,11 +1,13 @@
 //! Registered terminals as the operator speaks of them: classes, and sites with their networks.
 
+use crate::app::people::is_login;
 use countersign_trust::client::Client;
 use countersign_trust::presence::Network;
 use countersign_trust::terminal::Stands;
+use countersign_wire::limits::GLASS_HOLDERS;
 use countersign_wire::{ClientId, jcs};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// See [`super::Config::terminals`].
@@ -51,6 +53,9 @@ pub struct Site {
     /// Its networks.
     #[serde(deserialize_with = "super::networks")]
     pub networks: Vec<Network>,
+    /// Login names of those who may open rights at its terminals while the line is down, two at a time.
+    #[serde(default)]
+    pub keyholders: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -77,6 +82,12 @@ impl Places {
         let word = |w: &str| (1..=32).contains(&w.len()) && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if let Some(name) = self.classes.keys().chain(self.sites.keys()).find(|n| !word(n)) {
             return Err(format!("terminals: `{name}` is not a word of a-z 0-9 -"));
+        }
+        for (name, site) in &self.sites {
+            let sound = site.keyholders.iter().all(|login| is_login(login)) && site.keyholders.len() <= GLASS_HOLDERS;
+            if !sound || site.keyholders.len() == 1 || site.keyholders.iter().collect::<BTreeSet<_>>().len() != site.keyholders.len() {
+                return Err(format!("terminals.sites.{name}.keyholders: login names of two people or more, each once, {GLASS_HOLDERS} at most"));
+            }
         }
         for (name, class) in &self.classes {
             let Some(kiosk) = &class.kiosk else { continue };
@@ -121,6 +132,11 @@ mod tests {
         assert!(!kiosk("other", "profile", "https://till.example/"), "a client that is not listed");
         assert!(!kiosk("till", "refund", "https://till.example/"), "a privileged scope needs its own approval");
         assert!(!kiosk("till", "profile", "https://elsewhere.example/"), "another origin");
+        let keyholders = |list: &str| parse(&format!("[terminals.sites.market]\nnetworks = []\nkeyholders = {list}\n"));
+        assert_eq!(keyholders("[\"lea\", \"ana\"]").unwrap().terminals.sites["market"].keyholders, ["lea", "ana"]);
+        for bad in ["[\"lea\"]", "[\"lea\", \"lea\"]", "[\"lea\", \"A na\"]"] {
+            assert!(keyholders(bad).is_err(), "{bad}");
+        }
         assert!(parse("[terminals.classes.Till]\n").is_err());
         assert!(parse("[terminals.sites.market]\nnetworks = [\"x\"]\n").is_err());
     }

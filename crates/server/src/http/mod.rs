@@ -112,6 +112,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/terminals/look", post(terminals::look))
         .route("/terminals/register", post(terminals::register))
         .route("/terminals/report", post(terminals::report))
+        .route("/terminals/glass", post(terminals::glass))
+        .route("/terminals/glass/end", post(terminals::glass_end))
         .route("/recover", get(shells::recover))
         .route("/recovery/code", post(recovery::code))
         .route("/recovery/standing", post(recovery::standing))

@@ -3,7 +3,7 @@
 pub mod rounds;
 
 use crate::app::ceremony::terminal;
-use crate::app::{App, Context, access, asks_for_judgement, judge, noise, policies, sessions, silence, workloads};
+use crate::app::{App, Context, access, asks_for_judgement, glass, judge, noise, policies, sessions, silence, workloads};
 use crate::oidc::{backchannel, ping};
 use crate::push::courier;
 use crate::ssf::{fetch, push};
@@ -31,6 +31,9 @@ pub fn spawn(app: &Arc<App>, stopped: &Receiver<bool>) -> Vec<JoinHandle<()>> {
         every(app, stopped, Duration::from_secs(60), "clear", |app| async move {
             sessions::sweep_stopped(&app).await.map_err(|f| f.refusal.code().to_owned())?;
             app.store.clear_expired(app.now()).await.map(|_| ()).map_err(|e| e.to_string())
+        }),
+        every(app, stopped, Duration::from_secs(60), "grants without the line", |app| async move {
+            glass::sweep(&app).await.map_err(|f| f.refusal.code().to_owned())
         }),
         every(app, stopped, Duration::from_secs(limits::USES_S.unsigned_abs()), "uses", |app| async move {
             app.uses.write(&app).await.map_err(|e| e.to_string())

@@ -84,6 +84,7 @@ fn body<T: Serialize + DeserializeOwned>(data: &[u8], seen: &mut Seen) {
 /// Bodies of every call.
 pub fn message(data: &[u8], seen: &mut Seen) {
     body::<Open>(data, seen);
+    body::<GlassAsk>(data, seen);
     body::<Confirm>(data, seen);
     body::<Scan>(data, seen);
     body::<DecisionBody>(data, seen);

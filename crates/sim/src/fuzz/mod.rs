@@ -13,6 +13,7 @@ mod details;
 mod drive;
 pub mod evidence;
 mod forms;
+mod glass;
 mod jose;
 mod json;
 mod passkeys;
@@ -50,6 +51,7 @@ targets! {
     details::authorization_details,
     signals::subject_identifier, signals::security_event,
     evidence::tpm_public, evidence::tpm_attest, evidence::android_description, evidence::piece, evidence::posture_report,
+    glass::glass_slip, glass::glass_grant, glass::glass_chain,
     questions::question, questions::access,
     agents::mcp_message, agents::mcp_gate, agents::client_metadata, agents::register,
     forms::form, forms::authorize, forms::token, forms::par, forms::device_authorization, forms::bc_authorize, forms::introspect, forms::revoke,

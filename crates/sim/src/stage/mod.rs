@@ -19,6 +19,7 @@ mod raw;
 mod program;
 mod robot;
 mod scene;
+mod shop;
 mod site;
 
 pub use front::Nodes;
@@ -30,6 +31,7 @@ pub use ear::{Came, Ear, Mood, Receiver};
 pub use program::{CIBA, DEVICE, Program};
 pub use raw::{Raw, Reply};
 pub use robot::{ACCESS_TOKEN, EXCHANGE, Robot, STOCK, claims, day, introspected, post};
+pub use shop::{GLASS_CLIENT, Shop, Till, ask, in_s};
 pub use site::Site;
 pub use scene::{Attempt, Line, Scene};
 

@@ -264,6 +264,8 @@ impl Scene<'_> {
             ("terminal", "SELECT COALESCE(SUM(version), 0) FROM terminal"),
             ("workload", "SELECT COALESCE(SUM(version), 0) FROM workload"),
             ("notice", "SELECT COUNT(*) FROM notice"),
+            ("glass", "SELECT COALESCE(SUM(version), 0) FROM glass"),
+            ("glass use", "SELECT COALESCE(SUM(version), 0) FROM glass_use"),
             ("quarantine", "SELECT COUNT(*) FROM quarantine"),
             ("challenge", "SELECT COUNT(*) FROM challenge"),
             ("logout", "SELECT COUNT(*) FROM logout"),

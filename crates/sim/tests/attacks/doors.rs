@@ -54,6 +54,8 @@ fn doors() -> Vec<&'static str> {
         "/terminals/look",
         "/terminals/register",
         "/terminals/report",
+        "/terminals/glass",
+        "/terminals/glass/end",
         "/recovery/code",
         "/recovery/standing",
         "/recovery/collect",

@@ -14,8 +14,10 @@ const SERVERS: [&str; 5] = ["Params::parse", "Question::read", "Message::parse",
 
 /// Public functions of `wire` that answer with a `Result` and read nothing that a stranger sent; the last
 /// two are ways for serde into `object`, gone by `message`.
-const NO_PARSERS: [&str; 8] =
-    ["approval::make", "dpop::make", "posture::make", "jws::encode", "webpush::authorization", "Nonces::burn", "object::member", "object::maybe"];
+const NO_PARSERS: [&str; 13] = [
+    "glass::approve", "glass::keep", "glass::close", "glass::roster_bytes", "Sealed::seal",
+    "approval::make", "dpop::make", "posture::make", "jws::encode", "webpush::authorization", "Nonces::burn", "object::member", "object::maybe",
+];
 /// What cannot refuse, or never takes, in the hands of a target, and why.
 const ONE_SIDED: [(&str, &str); 6] = [
     ("Der::raw", "an element that cannot be cut out is refused before, by `any`"),
@@ -35,7 +37,7 @@ fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
             let dir = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
             let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
             // What is re-exported is called by the name of its folder.
-            let module = if stem == "mod" || dir == "webauthn" { dir } else { stem };
+            let module = if stem == "mod" || dir == "webauthn" || dir == "glass" { dir } else { stem };
             found.push((module, std::fs::read_to_string(&path).unwrap()));
         }
     }

@@ -51,6 +51,15 @@ impl Store {
         .long();
         self.many(q, line).await
     }
+    /// Changes of a person's life and of their devices' since then, oldest first.
+    pub async fn changes_of(&self, person: &PersonId, since: &Time) -> Result<Vec<Line>, StoreError> {
+        let q = Query::new(
+            event_query!("WHERE person = $1 AND at >= $2 AND kind IN ('person.changed', 'device.changed') ORDER BY at, id LIMIT 500"),
+            [person.as_str().into(), since.0.into()],
+        )
+        .long();
+        self.many(q, line).await
+    }
     /// What happened to a person lately, newest first.
     pub async fn activity(&self, person: &PersonId, limit: i64) -> Result<Vec<Line>, StoreError> {
         let q = Query::new(
@@ -79,7 +88,8 @@ impl Store {
                 "WHERE seq > $1 AND kind IN ('step.refused', 'ceremony.refused', 'ceremony.revoked', 'session.judged', \
                  'session.ended', 'person.not_me', 'source.quarantined', 'device.changed', 'signal.raised', 'signal.cleared', \
                  'refresh.replayed', 'code.replayed', 'recovery.begun', 'recovery.approved', 'recovery.stopped', \
-                 'recovery.taken', 'recovery.code_used', 'person.changed', 'operator.entered', 'operator.acted') \
+                 'recovery.taken', 'recovery.code_used', 'person.changed', 'operator.entered', 'operator.acted', \
+                 'glass.used', 'glass.doubted', 'glass.reviewed') \
                  ORDER BY seq DESC LIMIT $2"
             ),
             [after.into(), limit.into()],

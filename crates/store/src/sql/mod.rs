@@ -6,6 +6,7 @@ mod budgets;
 mod ceremonies;
 mod clients;
 mod devices;
+mod glass;
 mod grants;
 mod invitations;
 mod judgements;

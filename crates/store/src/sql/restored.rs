@@ -59,6 +59,8 @@ pub fn restored(stopped: &[Stopped], id: [u8; 10], txn: [u8; 10], at: Time) -> B
         .write(Statement::any("UPDATE invitation SET state = 'ended', version = version + 1 WHERE state = 'open'", none()))
         .write(Statement::any("UPDATE terminal SET state = 'revoked', token_hash = NULL, version = version + 1 WHERE state = 'pending'", none()))
         .write(Statement::any("DELETE FROM badge", none()))
+        // Which of them were handed in since is not known, and none can be verified any more.
+        .write(Statement::any("UPDATE glass SET state = 'missed', version = version + 1 WHERE state = 'open'", none()))
         .write(Statement::any("UPDATE request SET state = 'done', version = version + 1 WHERE state <> 'done'", none()))
         .write(Statement::any("UPDATE recovery SET state = 'cancelled', version = version + 1 WHERE state = 'open'", none()))
         // Which of them were used since the backup is not known.

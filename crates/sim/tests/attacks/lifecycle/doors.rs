@@ -85,6 +85,8 @@ const DOORS: &[(&str, Covered)] = &[
     ("/terminals/look", Gives("what a link registers; to a TPM, a secret good for evidence alone")),
     ("/terminals/register", Gives("a key for a screen, which opens nothing without somebody's approval: scenarios/terminals.rs")),
     ("/terminals/report", Gives("takes rights away: q10_ in scenarios/remote.rs; what it gives back is its own word")),
+    ("/terminals/glass", Gives("what two people can open later at a terminal in its place: x13_without_the_line in attacks/glass.rs walks who may by what they lost")),
+    ("/terminals/glass/end", Gives("nothing; takes what was opened")),
     ("/recover", Gives("a page, the same for all")),
     ("/recovery/code", By(Step::UseCode)),
     ("/recovery/standing", Gives("how far it is, to the key that asked")),
