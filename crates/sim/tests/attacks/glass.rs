@@ -213,6 +213,11 @@ async fn glass_a_hand_in_counts_once_and_is_its_terminals_alone() {
     scene.refused(next(&till).await, "denied").await;
     shop.stage.command(&["glass", "forget", till.id.as_str()]).unwrap();
     assert_eq!((next(&till).await.unwrap().serial, doubted(&scene, &till).await), (3, vec!["lost".to_owned()]));
+    // An application that has seen the newer grant takes the older one no more.
+    let (_, newer) = shop.two(&till, ["bo", "cleo"]).unwrap();
+    let panes = Panes::new(&shop.stage.issuer.origin().ascii_serialization(), GLASS_CLIENT, till.id.clone(), &keys);
+    assert!(panes.judge(&json!(newer).to_string(), "discount").is_ok());
+    assert_eq!(panes.judge(&json!(Bundle { close: None, ..bundle }).to_string(), "discount"), Err(Shut::Replaced));
 }
 
 #[tokio::test]
@@ -286,6 +291,11 @@ async fn x13_without_the_line_whoever_or_whatever_fell_is_on_no_list_and_falling
     command(&["person", "lock", "ana"]);
     scene.refused(next(&till).await, "denied").await;
     command(&["person", "unlock", "ana"]);
+    next(&till).await.unwrap();
+
+    // Away from its site it takes none.
+    let away = till.http.fresh().with_header("x-forwarded-for", "10.9.9.9");
+    scene.refused(till.registered.glass_take(&away, GLASS_CLIENT).await, "denied").await;
     next(&till).await.unwrap();
 
     // A terminal that is stopped takes none, and hands in what it opened all the same.
