@@ -17,7 +17,7 @@ const NEEDED = ['mpm_event', 'authn_core', 'authz_core', 'authz_user', 'dir', 'e
 const SHIPPED = readFileSync(fileURLToPath(new URL('../deploy/apache.conf', import.meta.url)), 'utf8');
 const SECRET = 'a secret only for tests';
 const NOBODY = 65_534;
-const START_MS = 10_000;
+const START_MS = 60_000;
 const PLAY = program('countersign-device');
 
 const home = mkdtempSync(join(tmpdir(), 'countersign-apache-'));
@@ -110,7 +110,7 @@ class Visitor {
 
   async play(word, url) {
     const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: path('phone') };
-    const { stdout } = await promisify(execFile)(PLAY, ['play', word, url, '--browser', this.kept], { env, timeout: 60_000 });
+    const { stdout } = await promisify(execFile)(PLAY, ['play', word, url, '--browser', this.kept], { env, timeout: 180_000 });
     return stdout.trim().split('\n').at(-1);
   }
 

@@ -12,7 +12,7 @@ import { check, count, held } from './count.mjs';
 const PLAY = program('countersign-device');
 const CODE = /\b[B-DF-HJ-NP-TV-XZ]{4}-[B-DF-HJ-NP-TV-XZ]{4}\b/;
 const SECRET = 'a secret only for tests';
-const WAIT_MS = 30_000;
+const WAIT_MS = 120_000;
 const home = mkdtempSync(join(tmpdir(), 'countersign-agent-'));
 const env = { ...process.env, HOME: home, OIDC_CONFIG_DIR: join(home, 'oidc'), OIDC_ENCRYPTION_PW: 'only for tests', COUNTERSIGN_DEVICE_STATE: home };
 const run = async (name, ...words) => (await promisify(execFile)(name, words, { env, timeout: WAIT_MS })).stdout.trim();

@@ -36,7 +36,7 @@ try {
   // The document of the server itself, so that what is judged is what is served.
   const words = [
     '-m', 'schemathesis.cli', 'run', `${issuer}/openapi.json`, '--url', issuer, '--checks', CHECKS.join(','), '--seed', '20261121',
-    '--max-examples', process.env.EXAMPLES ?? '40', '--phases', 'examples,coverage,fuzzing', '--continue-on-failure', '--request-timeout', '30', '--no-color', '--warnings', 'off',
+    '--max-examples', process.env.EXAMPLES ?? '40', '--phases', 'examples,coverage,fuzzing', '--continue-on-failure', '--request-timeout', '60', '--no-color', '--warnings', 'off',
     '--generation-database', 'none', ...process.argv.slice(2),
   ];
   const told = { ...env, ISSUER: issuer, STATE, API_SECRET, PYTHONPATH: here('openapi'), SCHEMATHESIS_HOOKS: 'hooks' };

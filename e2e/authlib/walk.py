@@ -52,7 +52,7 @@ def check(what, good, seen=""):
 
 def play(*words):
     env = {**os.environ, "COUNTERSIGN_DEVICE_STATE": STATE}
-    done = subprocess.run([PLAY, "play", *words], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([PLAY, "play", *words], env=env, capture_output=True, text=True, timeout=180)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return done.stdout.strip().split("\n")[-1]
@@ -200,7 +200,7 @@ def ended(got, about):
         gone = play("sign-out", f"{server['end_session_endpoint']}?{urlencode(form)}", "--browser", BROWSER)
         check("the page leads back to the client", gone == f"{BYE}?state=left", gone)
         check("with the session its tokens end", active(got["access_token"]) == {"active": False})
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while not heard and time.monotonic() < until:
             time.sleep(0.05)
     finally:

@@ -58,7 +58,7 @@ def ask(url, form=None, headers=None):
     data = None if form is None else urllib.parse.urlencode(form).encode() if isinstance(form, dict) else form
     url = near(url)
     try:
-        answer = opener.open(urllib.request.Request(url, data, headers or {}), timeout=30)
+        answer = opener.open(urllib.request.Request(url, data, headers or {}), timeout=120)
     except urllib.error.HTTPError as e:
         answer = e
     return answer.status, answer.headers, answer.read()
@@ -130,7 +130,7 @@ def broker(port, hands_on, directory):
 
 def play(*words):
     env = {**os.environ, "COUNTERSIGN_DEVICE_STATE": os.environ["STATE"]}
-    done = subprocess.run([PLAY, *words], env=env, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([PLAY, *words], env=env, capture_output=True, text=True, timeout=180, check=True)
     return done.stdout.strip().split("\n")[-1]
 
 

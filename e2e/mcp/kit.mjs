@@ -59,9 +59,9 @@ export async function open({ clients = () => [], more = () => '' }) {
     more: more(resource),
   });
   const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: join(here, 'phone') };
-  const phone = async (...said) => (await run(program('countersign-device'), said, { env, timeout: 60_000 })).stdout.trim();
+  const phone = async (...said) => (await run(program('countersign-device'), said, { env, timeout: 180_000 })).stdout.trim();
   const settings = file('gate.toml', `listen = "127.0.0.1:${outside}"\nresource = "${resource}"\nissuer = "${house.issuer}"\nclient_id = "gate"
-secret_file = "${file('secret', `${SECRET}\n`)}"\nupstream = "http://127.0.0.1:${inside}/mcp"\nscopes = ["read"]\nask = ["refund"]\nwait_s = 20\n`);
+secret_file = "${file('secret', `${SECRET}\n`)}"\nupstream = "http://127.0.0.1:${inside}/mcp"\nscopes = ["read"]\nask = ["refund"]\nwait_s = 40\n`);
   const keeper = spawn(program('countersign'), ['mcp-gate', settings], { stdio: ['ignore', 'pipe', 'inherit'] });
   const close = async () => {
     keeper.kill('SIGTERM');
@@ -83,7 +83,7 @@ secret_file = "${file('secret', `${SECRET}\n`)}"\nupstream = "http://127.0.0.1:$
   }
   /** What the owner does as soon as something waits */
   const decides = async (verb) => {
-    for (let n = 0; n < 150; n += 1) {
+    for (let n = 0; n < 600; n += 1) {
       const id = JSON.parse(await phone('pending', '--json')).pending?.[0]?.cid;
       if (id) {
         const said = await phone('take', id);

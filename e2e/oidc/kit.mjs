@@ -31,7 +31,7 @@ const run = promisify(execFile);
 async function play(...words) {
   const { PLAY, STATE } = process.env;
   const env = { ...process.env, COUNTERSIGN_DEVICE_STATE: STATE };
-  const { stdout } = await run(PLAY, ['play', ...words], { env, timeout: 60_000 });
+  const { stdout } = await run(PLAY, ['play', ...words], { env, timeout: 180_000 });
   return stdout.trim().split('\n').at(-1);
 }
 

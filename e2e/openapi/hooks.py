@@ -62,7 +62,7 @@ class Proof(requests.auth.AuthBase):
         if time.monotonic() - self.taken > NONCE_S:
             url = f"{ISSUER}/device/pending"
             self.nonce = None
-            told = requests.get(url, headers={"DPoP": self.sign("GET", url, b"")}, timeout=10)
+            told = requests.get(url, headers={"DPoP": self.sign("GET", url, b"")}, timeout=60)
             self.nonce, self.taken = told.headers["DPoP-Nonce"], time.monotonic()
         body = request.body or b""
         body = body.encode() if isinstance(body, str) else body

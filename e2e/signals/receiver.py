@@ -76,7 +76,7 @@ class Server:
         self.said = open(self.dir / "said", "a+b")
         command = [BUILT / "countersign", "serve", "--config", self.file]
         self.running = subprocess.Popen(command, cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL, stdout=self.said, stderr=self.said)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while True:
             try:
                 with urllib.request.urlopen(f"{self.issuer}/readyz") as answer:
@@ -97,14 +97,14 @@ class Server:
 
     def command(self, *words):
         done = subprocess.run([BUILT / "countersign", *words, "--json", "--config", self.file], cwd=self.dir, env=self.env,
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=180)
         if done.returncode != 0:
             raise SystemExit(f"countersign {words}: {done.stderr}")
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def phone(self, *words):
         env = {**self.env, "COUNTERSIGN_DEVICE_STATE": str(self.dir / "phone")}
-        done = subprocess.run([BUILT / "countersign-device", *words], env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([BUILT / "countersign-device", *words], env=env, capture_output=True, text=True, timeout=180)
         if done.returncode != 0:
             raise SystemExit(f"countersign-device {words}: {done.stdout}{done.stderr}")
         return done.stdout.strip()
@@ -115,7 +115,7 @@ class Server:
             headers["content-type"] = "application/json"
         url = path if path.startswith("http") else self.issuer + path
         request = urllib.request.Request(url, method=method, headers=headers, data=None if body is None else json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             text = answer.read()
             return answer.status, json.loads(text) if text else None
 
@@ -169,7 +169,7 @@ def main():
         server.sign_in()
         server.sign_in()
         server.sign_in("--passkey", acr_values="phr")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(Ear.came) < 5 and time.monotonic() < until:
             time.sleep(0.05)
         check("the first events were pushed", len(Ear.came) >= 5, len(Ear.came))
@@ -188,7 +188,7 @@ def main():
         Ear.deaf = False
 
         want, heard, fetched, ack = None, {}, dict(half), list(half)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while time.monotonic() < until and not (kinds(heard_raw(server, heard, keys)) >= EVENTS and want == len(fetched)):
             answer = server.ask("polled", "POST", polled["delivery"]["endpoint_url"], {"returnImmediately": True, "ack": ack})[1]
             ack = list(answer["sets"])

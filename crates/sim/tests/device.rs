@@ -10,6 +10,7 @@ use countersign_device::play::{self, Part};
 use countersign_device::terminal::{Arrival, Ceremony};
 use countersign_device::{Fault, Http, Phone, SoftwareKey, Terminal, machine};
 use countersign_sim::demo::{self, CLIENT, PERSON, Settings, World};
+use countersign_sim::stage::until;
 use countersign_wire::code::parse_user_code;
 use countersign_wire::message::Invite;
 use std::io::Write;
@@ -158,7 +159,7 @@ async fn two_screens_of_text_lead_a_person_through() {
         press.send(String::new()).await.unwrap();
         let decided = phone_screen::decide(&mut hand, &world.phone, checked);
         let later = async {
-            tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+            until("the digits", async || hand_says.text().contains("The digits match.").then_some(())).await;
             press.send("a".into()).await.unwrap();
         };
         tokio::join!(decided, later).0.unwrap()

@@ -8,6 +8,8 @@ import { dark } from './film.js';
 
 const PROGRAM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const FLAGS = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--hide-scrollbars'];
+/** How long a page may take to show what is waited for: a slow machine at work on something else needs many times what it takes here. */
+export const PATIENCE_MS = 45_000;
 const AUTHENTICATOR = { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
 
 export class Browser {
@@ -37,7 +39,7 @@ export class Browser {
       timezoneId: 'Europe/Berlin',
       ...settings,
     });
-    browser.context.setDefaultTimeout(12_000);
+    browser.context.setDefaultTimeout(PATIENCE_MS);
     browser.context.on('request', (request) => browser.asked.push(request.url()));
     await browser.context.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI}`));
@@ -69,7 +71,7 @@ export class Browser {
   }
 
   async close() {
-    await this.context.close();
+    await Promise.race([this.context.close(), new Promise((resolve) => setTimeout(resolve, PATIENCE_MS).unref())]);
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }

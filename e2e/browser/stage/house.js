@@ -17,7 +17,7 @@ const RECIPE = tree('docs/real-phone.md');
 // Debian keeps nginx where only administrators look.
 process.env.PATH += ':/usr/sbin';
 const NOBODY = 65_534;
-const START_MS = 10_000;
+const START_MS = 60_000;
 /** What stands between nginx and the server: this address alone is a trusted proxy. */
 const PROXY = '127.0.0.1';
 

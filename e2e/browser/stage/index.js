@@ -1,12 +1,13 @@
 // The stage: server, till, and two browsers (the screen and the phone), with what people do on them.
 import assert from 'node:assert/strict';
-import { Browser } from './browser.js';
+import { Browser, PATIENCE_MS } from './browser.js';
 import { dark, shoot } from './film.js';
 import { serve } from './server.js';
 import { Till } from './till.js';
 
 export const ORGANISATION = 'Harbour Books';
-const FRAME_MS = 3_000;
+/** For a suite: what hangs is named by it; the runner ends a file that goes on (`--test-timeout` in package.json). */
+export const SUITE = { timeout: 600_000 };
 
 export class Stage {
   /** Everything runs, in `house` if there is one; the phone is enrolled unless `enrolled` is false. */
@@ -40,13 +41,18 @@ export class Stage {
   /** What a camera sees of the code, once the next frame begins */
   async nextFrame(page = this.screen.page) {
     const before = await drawn(page);
-    await page.waitForFunction((old) => document.querySelector('.tile svg path')?.getAttribute('d') !== old, before, { timeout: 2 * FRAME_MS, polling: 50 });
+    await page.waitForFunction((old) => document.querySelector('.tile svg path')?.getAttribute('d') !== old, before, { polling: 50 });
     return photo(page);
+  }
+
+  /** Two frames, one after the other, as a camera sees them that is held up */
+  async frames(page = this.screen.page) {
+    return [await photo(page), await this.nextFrame(page)];
   }
 
   /** Points the phone's camera at the screen long enough for two frames, and scans out of pixels. */
   async scan({ from = this.screen.page, on = this.phone.page, browser = this.phone } = {}) {
-    const shots = [await photo(from), await this.nextFrame(from)];
+    const shots = await this.frames(from);
     shoot(browser.film, shots);
     await on.goto(`${this.issuer}/q`);
     await screenIs(on, 'digits_shown', 'digits_asked', 'statement', 'code_not_live', 'too_far', 'denied');
@@ -103,7 +109,7 @@ export class Stage {
 
   /** Back-channel log-outs arrive within moments, not within the request: waits until the till heard `n` in all. */
   async heard(n) {
-    const until = Date.now() + 10_000;
+    const until = Date.now() + PATIENCE_MS;
     while (this.till.heard.length < n) {
       assert.ok(Date.now() < until, 'the till was not told');
       await new Promise((resolve) => setTimeout(resolve, 50));

@@ -42,6 +42,12 @@ export class Kiosk {
     return this.screen.waitForFunction((wanted) => wanted.includes(document.body.dataset.kiosk), states);
   }
 
+  /** `act` ends what runs on it, and it hears of that at once: by its long question, not by its next beat or its own clock. */
+  async ends(act) {
+    const over = async (answer) => answer.url().includes('/session/watch') && (!answer.ok() || (await answer.json().catch(() => ({}))).standing === 'ended');
+    await Promise.all([this.screen.waitForResponse(over), this.is('ended'), act()]);
+  }
+
   code() {
     return this.screen.waitForSelector('#code-card[data-state="waiting"] svg path[d*="M"]', { state: 'attached' });
   }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
-const START_MS = 30_000;
+const START_MS = 90_000;
 
 /** A program of this repository, as `cargo build` leaves it */
 export function program(name) {

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { clear, seen, tabTo } from '../stage/access.js';
 import { Browser, verifies } from '../stage/browser.js';
-import { cardIs, screenIs, shownDigits, Stage } from '../stage/index.js';
+import { cardIs, screenIs, shownDigits, Stage, SUITE } from '../stage/index.js';
 import { pictures } from '../stage/pictures.js';
 
 /** Pages that other walks look at in the same way */
@@ -22,7 +22,7 @@ ciba = { user_code = true }
 `;
 const picture = pictures('word');
 
-describe('pages for everybody', { timeout: 300_000 }, () => {
+describe('pages for everybody', SUITE, () => {
   let stage;
   let screen;
   let phone;
@@ -171,10 +171,10 @@ describe('pages for everybody', { timeout: 300_000 }, () => {
     await screen.route('**/redeem', async (route) => (await looked, route.continue()));
     await tabTo(phone, /^Try again$/);
     await phone.keyboard.press('Space');
-    await shows(phone, 'done');
     await card(screen, 'approved');
     go();
     await screen.waitForSelector('#person');
+    await shows(phone, 'done');
     await screen.unroute('**/redeem');
     await tabTo(phone, /^End it now$/);
     await phone.keyboard.press('Enter');
@@ -343,7 +343,7 @@ describe('pages for everybody', { timeout: 300_000 }, () => {
     await idle.goto(flow);
     await cardIs(idle, 'waiting');
     const state = () => idle.evaluate(() => document.getElementById('code-card').dataset.state);
-    for (let minutes = 0; minutes < 14 && (await state()) !== 'resting'; minutes += 1) {
+    for (let minutes = 0; minutes < 40 && (await state()) !== 'resting'; minutes += 1) {
       await idle.clock.fastForward('01:00');
       await idle.waitForTimeout(300);
     }

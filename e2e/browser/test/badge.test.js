@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { clear } from '../stage/access.js';
 import { shoot } from '../stage/film.js';
-import { photo, screenIs } from '../stage/index.js';
+import { photo, screenIs, SUITE } from '../stage/index.js';
 import { Kiosk } from '../stage/kiosk.js';
 import { pictures } from '../stage/pictures.js';
 
-describe('a badge', { timeout: 180_000 }, () => {
+describe('a badge', SUITE, () => {
   let till;
   let stage;
   let screen;
@@ -16,8 +16,6 @@ describe('a badge', { timeout: 180_000 }, () => {
   const picture = pictures('badge');
 
   const cardIs = (...states) => screen.waitForFunction((wanted) => wanted.includes(document.getElementById('code-card')?.dataset.state), states);
-  /** Two frames of the badge, as pictures */
-  const filmed = async () => [await photo(phone), await stage.nextFrame(phone)];
   const shown = async () => {
     await phone.goto(`${stage.issuer}/badge`);
     await screenIs(phone, 'badge');
@@ -42,7 +40,7 @@ describe('a badge', { timeout: 180_000 }, () => {
     await picture(phone, 'phone');
     await screen.goto(`${stage.issuer}/kiosk`);
     await till.is('idle');
-    shoot(stage.screen.film, await filmed());
+    shoot(stage.screen.film, await stage.frames(phone));
     await screen.getByRole('button', { name: 'Read a badge' }).click();
     await picture(screen, 'camera');
     await cardIs('badge', 'scanned');
@@ -83,11 +81,17 @@ describe('a badge', { timeout: 180_000 }, () => {
     await screen.keyboard.type(`${first}\n`);
     await screen.getByText('Once more').waitFor();
     assert.equal(await screen.evaluate(() => document.getElementById('code-card').dataset.state), 'waiting');
-    await stage.nextFrame(phone);
-    const second = await read();
+    // One that is two steps on at most is good with the last one.
+    const index = (text) => Buffer.from(text.split('#')[1], 'base64url').readUInt16BE(16);
     // The phone takes it as soon as it hears of it; for once it hears late.
     await phone.route('**/device/pending', (route) => route.abort());
-    await screen.keyboard.type(`${second}\n`);
+    let one;
+    let two = first;
+    do {
+      await stage.nextFrame(phone);
+      [one, two] = [two, await read()];
+      await screen.keyboard.type(`${two}\n`);
+    } while (index(two) - index(one) > 2);
     await cardIs('badge');
     await clear(screen, 'badge');
     await phone.unroute('**/device/pending');
@@ -96,8 +100,8 @@ describe('a badge', { timeout: 180_000 }, () => {
     await cardIs('refused');
     // The same two again: the badge was read once.
     await cardIs('waiting');
-    await screen.keyboard.type(`${first}\n`);
-    await screen.keyboard.type(`${second}\n`);
+    await screen.keyboard.type(`${one}\n`);
+    await screen.keyboard.type(`${two}\n`);
     await cardIs('badge_over');
     await clear(screen, 'badge_over');
     await cardIs('waiting');

@@ -3,20 +3,27 @@
 // the server does is tested in crates/sim/tests/attacks/bound.rs.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Stage } from '../stage/index.js';
+import { PATIENCE_MS } from '../stage/browser.js';
+import { Stage, SUITE } from '../stage/index.js';
 
 /** Keys in software stand in for a security chip, which a test machine has not. */
 const FLAGS = ['--enable-features=DeviceBoundSessions,EnableBoundSessionCredentialsSoftwareKeysForManualTesting'];
 const COOKIE = '__Host-cs_d';
+/** A browser that can binds a session within moments */
+const OFFERED_MS = 15_000;
 
-describe('a session that the browser binds', { timeout: 120_000 }, () => {
+describe('a session that the browser binds', SUITE, () => {
   let stage;
   let bound = false;
   const told = (...words) => stage.server.command(['--json', ...words]).split('\n').filter(Boolean).map((line) => JSON.parse(line));
   const isBound = () => told('log', 'tail', '-n', '200').some((line) => line.event.kind === 'session.bound');
   const context = () => stage.screen.context;
   const cookie = async () => (await context().cookies(stage.issuer)).find((one) => one.name === COOKIE);
-  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  /** Waits until something is so, and not for ever */
+  const until = async (so, patience_ms = PATIENCE_MS) => {
+    const end = Date.now() + patience_ms;
+    while (!(await so()) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 200));
+  };
 
   /** Skips where the browser did not answer the offer. */
   const able = (t) => {
@@ -27,10 +34,7 @@ describe('a session that the browser binds', { timeout: 120_000 }, () => {
   before(async () => {
     stage = await Stage.open({ screen: { flags: FLAGS } });
     await stage.signIn();
-    for (let tries = 0; tries < 30 && !bound; tries++) {
-      bound = isBound();
-      if (!bound) await pause(100);
-    }
+    await until(() => (bound = isBound()), OFFERED_MS);
   });
   after(() => stage?.close());
 
@@ -58,8 +62,7 @@ describe('a session that the browser binds', { timeout: 120_000 }, () => {
     assert.equal(await page.locator('#sign-out').count(), 0, 'a name is shown to whoever has the cookie');
     assert.equal(await cookie(), undefined);
     told('signal', 'clear', 'device.noncompliant', device.id);
-    await page.waitForTimeout(1_000);
-    await page.goto(`${stage.issuer}/session`);
+    await until(async () => (await page.goto(`${stage.issuer}/session`), page.locator('#sign-out').count()));
     assert.equal(await page.locator('#sign-out').count(), 1);
     assert.ok(await cookie());
   });

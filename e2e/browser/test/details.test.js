@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { clear } from '../stage/access.js';
-import { screenIs, Stage } from '../stage/index.js';
+import { screenIs, Stage, SUITE } from '../stage/index.js';
 
 const payment = { type: 'payment', amount: '249.00', currency: 'EUR', to: 'Harbour Books GmbH', account: 'DE89370400440532013000', reference: 'Order 10482' };
 
-describe('details and step-up', { timeout: 240_000 }, () => {
+describe('details and step-up', SUITE, () => {
   let stage;
   let screen;
   let phone;

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Browser, carry, passkeys } from '../stage/browser.js';
 import { shoot } from '../stage/film.js';
-import { photo, screenIs, Stage } from '../stage/index.js';
+import { screenIs, Stage, SUITE } from '../stage/index.js';
 
-describe('devices', { timeout: 240_000 }, () => {
+describe('devices', SUITE, () => {
   let stage;
   let screen;
   let phone;
@@ -45,7 +45,7 @@ describe('devices', { timeout: 240_000 }, () => {
 
   test('the second device approves as the first does', async () => {
     await stage.toSignIn();
-    shoot(tablet.film, [await photo(screen), await stage.nextFrame()]);
+    shoot(tablet.film, await stage.frames());
     await tablet.page.goto(`${stage.issuer}/q`);
     await stage.typeDigits({ shown: tablet.page });
     await stage.approve(tablet.page);
@@ -67,8 +67,7 @@ describe('devices', { timeout: 240_000 }, () => {
   test('one’s own phone in the same browser is no second device', async () => {
     const page = await stage.phone.another();
     await stage.toSignIn(page);
-    const shots = [await photo(page), await stage.nextFrame(page)];
-    shoot(stage.phone.film, shots);
+    shoot(stage.phone.film, await stage.frames(page));
     await phone.goto(`${stage.issuer}/q`);
     await screenIs(phone, 'same_device');
     await page.close();

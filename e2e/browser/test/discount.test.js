@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { clear } from '../stage/access.js';
-import { screenIs, somebody } from '../stage/index.js';
+import { screenIs, somebody, SUITE } from '../stage/index.js';
 import { Kiosk } from '../stage/kiosk.js';
 import { pictures } from '../stage/pictures.js';
 
-const FOR_S = 20;
+const FOR_S = 40;
 
-describe('a1: a discount at a till', { timeout: 240_000 }, () => {
+describe('a1: a discount at a till', SUITE, () => {
   let till;
   let stage;
   let screen;
@@ -85,7 +85,7 @@ describe('a1: a discount at a till', { timeout: 240_000 }, () => {
   });
 
   test('it is gone when its time is over, and the session goes on', async () => {
-    await screen.waitForTimeout(given + (FOR_S + 1) * 1_000 - Date.now());
+    await screen.waitForTimeout(Math.max(0, given + (FOR_S + 1) * 1_000 - Date.now()));
     await atTheTill('No discount');
     assert.equal(await (await rights(lea)).count(), 0);
     assert.match(await lea.page.locator('.session').innerText(), /Till 4/);
@@ -121,10 +121,7 @@ describe('a1: a discount at a till', { timeout: 240_000 }, () => {
   });
 
   test('the phone ends it, and the till shows that at once', async () => {
-    const at = Date.now();
-    await bo.page.getByRole('button', { name: 'End Till 4' }).click();
-    await till.is('ended');
-    assert.ok(Date.now() - at < 3_000, `it took ${Date.now() - at} ms`);
+    await till.ends(() => bo.page.getByRole('button', { name: 'End Till 4' }).click());
     await picture(screen, 'ended');
     await till.is('idle');
     for (const browser of [lea, bo]) assert.deepEqual(browser.complaints, []);

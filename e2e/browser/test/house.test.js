@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { House } from '../stage/house.js';
-import { screenIs, Stage } from '../stage/index.js';
+import { screenIs, Stage, SUITE } from '../stage/index.js';
 
 /** Where both stand, as behind one router; and where somebody else stands */
 const SHOP = '127.0.0.21';
 const STREET = '127.0.0.22';
 
 for (const [title, proxied] of [['with certificate files', false], ['behind nginx', true]]) {
-  describe(title, { timeout: 240_000 }, () => {
+  describe(title, SUITE, () => {
     let house;
     let pocket;
     let stage;

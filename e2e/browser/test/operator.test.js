@@ -4,9 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { clear, seen, tabTo } from '../stage/access.js';
 import { Browser } from '../stage/browser.js';
-import { cardIs, enrol, screenIs, Stage } from '../stage/index.js';
+import { cardIs, enrol, screenIs, Stage, SUITE } from '../stage/index.js';
 
-describe("the operator's page", { timeout: 240_000 }, () => {
+describe("the operator's page", SUITE, () => {
   let stage;
   let screen;
   let phone;
@@ -57,7 +57,7 @@ describe("the operator's page", { timeout: 240_000 }, () => {
     const before = await screen.locator('#lines li').count();
     const answer = await fetch(`${stage.issuer}/device/scans`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
     ({ ref } = await answer.json());
-    await screen.locator('#lines li', { hasText: ref }).waitFor({ timeout: 5_000 });
+    await screen.locator('#lines li', { hasText: ref }).waitFor();
     assert.ok((await screen.locator('#lines li').count()) > before);
     assert.match(await screen.locator('#lines li', { hasText: ref }).innerText(), /A key was not proved as it must be/);
     assert.ok(!(await screen.locator('main').innerText()).includes('Vera'), 'the list names nobody');

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Browser } from '../stage/browser.js';
-import { cardIs, screenIs, shownDigits, Stage } from '../stage/index.js';
+import { cardIs, screenIs, shownDigits, Stage, SUITE } from '../stage/index.js';
 
-describe('asking a phone by name', { timeout: 240_000 }, () => {
+describe('asking a phone by name', SUITE, () => {
   let stage;
   let screen;
   let phone;

@@ -5,11 +5,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { clear, seen } from '../stage/access.js';
 import { Browser } from '../stage/browser.js';
-import { enrol, screenIs, Stage } from '../stage/index.js';
+import { enrol, screenIs, Stage, SUITE } from '../stage/index.js';
 
-const DELAY_S = 15;
+const DELAY_S = 30;
 
-describe('the way back', { timeout: 300_000 }, () => {
+describe('the way back', SUITE, () => {
   let stage;
   let administrator;
   let officer;
@@ -143,7 +143,7 @@ describe('the way back', { timeout: 300_000 }, () => {
     await fresh.page.goto('about:blank');
     await fresh.page.goto(`${stage.issuer}/recover`);
     await screenIs(fresh.page, 'recover_waiting', 'recover_ready');
-    await fresh.page.waitForFunction(() => document.body.dataset.screen === 'recover_ready', null, { timeout: 3 * DELAY_S * 1000 });
+    await fresh.page.waitForFunction(() => document.body.dataset.screen === 'recover_ready', null, { timeout: 5 * DELAY_S * 1000 });
     await shows(fresh.page, 'recover_ready');
     await press(fresh.page, 'Enrol this phone');
     await screenIs(fresh.page, 'make_passkey');

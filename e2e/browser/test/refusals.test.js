@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Browser } from '../stage/browser.js';
 import { shoot } from '../stage/film.js';
-import { cardIs, enrol, photo, screenIs, Stage } from '../stage/index.js';
+import { cardIs, enrol, photo, screenIs, Stage, SUITE } from '../stage/index.js';
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe('refusing', { timeout: 240_000 }, () => {
+describe('refusing', SUITE, () => {
   let stage;
   let screen;
   let phone;
@@ -62,7 +62,7 @@ describe('refusing', { timeout: 240_000 }, () => {
 
   test('of two phones the first wins, and the second is told what strangers are told', async () => {
     await stage.toSignIn();
-    const shots = [await photo(screen), await stage.nextFrame()];
+    const shots = await stage.frames();
     await Promise.all([show(stage.phone, shots), screenIs(phone, 'digits_shown')]);
     await show(other, shots);
     await screenIs(other.page, 'code_not_live');
@@ -76,9 +76,11 @@ describe('refusing', { timeout: 240_000 }, () => {
   test('a page that was closed can no longer be scanned, though its code is a moment old', async () => {
     const page = await stage.screen.another();
     await stage.toSignIn(page);
-    const shots = [await photo(page), await stage.nextFrame(page)];
+    const shots = await stage.frames(page);
     await page.close({ runBeforeUnload: true });
-    await pause(700);
+    // Its last word is a request that outlives it.
+    const heard = () => stage.server.command(['--json', 'log', 'tail', '-n', '50']).match(/"ceremony\.(opened|abandoned)"/g).at(-1).includes('abandoned');
+    for (let tries = 0; tries < 20 && !heard(); tries += 1) await pause(200);
     await show(stage.phone, shots);
     await screenIs(phone, 'code_not_live');
   });
@@ -108,7 +110,7 @@ describe('refusing', { timeout: 240_000 }, () => {
     await phone.getByRole('button', { name: 'This was not me' }).click();
     await screenIs(phone, 'not_me');
     await stage.toSignIn();
-    await show(stage.phone, [await photo(screen), await stage.nextFrame()]);
+    await show(stage.phone, await stage.frames());
     await screenIs(phone, 'denied');
     assert.equal(await cardIs(screen, 'waiting'), 'waiting', 'a watcher must not learn that a phone tried');
   });

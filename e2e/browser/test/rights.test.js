@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { clear } from '../stage/access.js';
-import { screenIs, Stage } from '../stage/index.js';
+import { screenIs, Stage, SUITE } from '../stage/index.js';
 import { pictures } from '../stage/pictures.js';
 
-describe('rights for a while', { timeout: 240_000 }, () => {
+describe('rights for a while', SUITE, () => {
   let stage;
   let screen;
   let phone;

@@ -1,9 +1,9 @@
 // The way a person goes: from the till, over a code read out of pixels, to an open till, and back.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { cardIs, screenIs, shownDigits, Stage } from '../stage/index.js';
+import { cardIs, screenIs, shownDigits, Stage, SUITE } from '../stage/index.js';
 
-describe('signing in', { timeout: 240_000 }, () => {
+describe('signing in', SUITE, () => {
   let stage;
   let screen;
   let phone;

@@ -60,7 +60,7 @@ export async function logout(server, clients, redirect, folder, { port, ...certi
   // Ends of earlier sessions come as well, again and again until somebody listens; here it is about these three.
   const ended = [hint, second, third].map((token) => payload(token).sid);
   const those = () => heard.filter(({ token }) => ended.includes(payload(token).sid));
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 60_000;
   while (those().length < 3 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
   ear.close();
   check('oidcc-backchannel-rp-initiated-logout: told of each end, as a form', those().length === 3 && those().every(({ path, kind }) => path === new URL(redirect).pathname.replace(/callback$/, 'backchannel_logout') && kind === 'application/x-www-form-urlencoded'), heard);

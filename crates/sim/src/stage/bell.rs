@@ -14,7 +14,7 @@ use countersign_wire::jose::{Jwk, Jws};
 use countersign_wire::message::Subscribe;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One message that came.
 #[derive(Clone, Debug)]
@@ -74,15 +74,7 @@ impl Bell {
     }
     /// Waits until so much came.
     pub async fn until(&self, count: usize) -> Vec<Rung> {
-        let begun = Instant::now();
-        loop {
-            let came = self.came();
-            if came.len() >= count {
-                return came;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{} of {count} messages came", came.len());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        super::wait::so_much("messages", count, || self.came()).await
     }
     /// What came once whatever is under way has come.
     pub async fn settled(&self) -> Vec<Rung> {

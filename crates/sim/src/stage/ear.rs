@@ -10,7 +10,6 @@ use countersign_wire::set::{self, Expected, IssuerKey, Set};
 use countersign_wire::{b64, mac};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 /// What the place answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +75,7 @@ impl Ear {
     }
     /// Waits until so much came.
     pub async fn until(&self, count: usize) -> Vec<Came> {
-        let begun = Instant::now();
-        loop {
-            let came = self.came();
-            if came.len() >= count {
-                return came;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{} of {count} events came", came.len());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        super::wait::so_much("events", count, || self.came()).await
     }
 }
 

@@ -21,6 +21,7 @@ mod robot;
 mod scene;
 mod shop;
 mod site;
+mod wait;
 
 pub use front::Nodes;
 pub use agent::{Agent, decided, health, question, runs_on};
@@ -34,6 +35,7 @@ pub use robot::{ACCESS_TOKEN, EXCHANGE, Robot, STOCK, claims, day, introspected,
 pub use shop::{GLASS_CLIENT, Shop, Till, ask, in_s};
 pub use site::Site;
 pub use scene::{Attempt, Line, Scene};
+pub use wait::{PATIENCE, until};
 
 use countersign_device::keys::Folder;
 use countersign_device::{Http, Phone, Transport, oidc};
@@ -241,7 +243,7 @@ impl Stage {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("the server ended at once ({status}):\n{}", self.said());
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not listen:\n{}", self.said());
+            assert!(begun.elapsed() < PATIENCE, "the server does not listen:\n{}", self.said());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         *self.server.lock().unwrap() = Some(child);
@@ -330,7 +332,7 @@ impl Stage {
             if let Some(link) = found.and_then(|word| word.find("http").map(|at| word[at..].to_owned())) {
                 return link;
             }
-            assert!(begun.elapsed() < Duration::from_secs(10), "the server printed no link:\n{said}");
+            assert!(begun.elapsed() < PATIENCE, "the server printed no link:\n{said}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

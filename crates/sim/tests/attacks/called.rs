@@ -2,7 +2,7 @@
 
 use super::stage;
 use countersign_device::Phone;
-use countersign_sim::stage::{CIBA, DEVICE, Program, Reply, Scene, Settings, Stage, claims, place};
+use countersign_sim::stage::{CIBA, DEVICE, PATIENCE, Program, Reply, Scene, Settings, Stage, claims, place};
 use countersign_wire::CeremonyId;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -455,7 +455,7 @@ async fn a_client_is_told_that_there_is_something_to_collect_and_nothing_else() 
         assert_eq!(reply.status, 200, "{}", reply.json());
         (program, reply)
     };
-    let soon = async |hears: &mut tokio::sync::mpsc::UnboundedReceiver<Pinged>| tokio::time::timeout(Duration::from_secs(5), hears.recv()).await.unwrap().unwrap();
+    let soon = async |hears: &mut tokio::sync::mpsc::UnboundedReceiver<Pinged>| tokio::time::timeout(PATIENCE, hears.recv()).await.unwrap().unwrap();
     let (told_client, reply) = ask("told").await;
     let id = told(&reply, "auth_req_id");
     phone.take(&cid(&reply)).await.unwrap();

@@ -10,7 +10,7 @@ use super::tokens::renew;
 use countersign_device::oidc::Tokens;
 use countersign_device::phone::{Enrolling, InviteLink};
 use countersign_device::{Fault, Passkey, Phone, SoftwareKey};
-use countersign_sim::stage::{Attempt, Reply, Scene, Stage, place};
+use countersign_sim::stage::{Attempt, Reply, Scene, Stage, place, until};
 use countersign_wire::approval::Verb;
 use countersign_wire::message::{AssertionAsk, FinishEnrolment, Invite};
 use std::sync::Arc;
@@ -31,24 +31,13 @@ fn falls(phone: Arc<Phone>) -> JoinHandle<()> {
 
 /// Waits until a ceremony was judged again and has ended.
 async fn cut(scene: &Scene<'_>, attempt: &Attempt) {
-    for _ in 0..200 {
-        if scene.log_of(attempt.ceremony.cid.as_str()).await.iter().any(|l| l.kind == "ceremony.refused") {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("what was scanned goes on");
+    let cid = attempt.ceremony.cid.as_str();
+    until("the end of what was scanned", async || scene.log_of(cid).await.into_iter().find(|l| l.kind == "ceremony.refused")).await;
 }
 
 /// Waits until nothing that this phone opened lives.
 async fn empty(phone: &Phone) {
-    for _ in 0..200 {
-        if phone.overview().await.unwrap().sessions.is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("a session outlives its device");
+    until("the end of its sessions", async || phone.overview().await.unwrap().sessions.is_empty().then_some(())).await;
 }
 
 #[tokio::test]

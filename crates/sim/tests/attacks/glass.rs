@@ -4,7 +4,7 @@ use countersign_device::http::{Call, Prover};
 use countersign_device::terminal::{Ask, Registered};
 use countersign_device::{Fault, SoftwareKey};
 use countersign_guard::glass::{Panes, Shut};
-use countersign_sim::stage::{GLASS_CLIENT, Scene, Shop, Till, ask, in_s};
+use countersign_sim::stage::{GLASS_CLIENT, Scene, Shop, Till, ask, in_s, until};
 use countersign_store::Statement;
 use countersign_wire::glass::{self, Bundle, Chain, Closed, Grant, Sealed, Slip, Why, roster_bytes};
 use countersign_wire::jose::Keys;
@@ -311,12 +311,7 @@ async fn x13_without_the_line_whoever_or_whatever_fell_is_on_no_list_and_falling
     let past = "UPDATE glass SET due = 1, until = 1 WHERE terminal = $1";
     scene.engine.upkeep(vec![Statement::any(past, [silent.id.as_str().into()])]).await.unwrap();
     shop.stage.restart().await;
-    for _ in 0..100 {
-        if shop.state(&silent.id) == "suspended" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    until("its suspension", async || (shop.state(&silent.id) == "suspended").then_some(())).await;
     assert_eq!((shop.state(&silent.id).as_str(), doubted(&scene, &silent).await), ("suspended", vec!["missed".to_owned()]));
     silent.registered.glass_end(&silent.http).await.unwrap();
     assert_eq!(shop.uses(&silent.id, false)[0]["marks"], json!(["late", "terminal_stopped"]));

@@ -2,7 +2,7 @@
 
 use super::stage;
 use countersign_device::{Fault, Phone};
-use countersign_sim::stage::{Attempt, Scene, Settings, Stage, place, program};
+use countersign_sim::stage::{Attempt, PATIENCE, Scene, Settings, Stage, place, program};
 use countersign_store::Query;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,13 +135,13 @@ async fn a_session_that_a_crash_left_open_is_swept() {
     scene.tokens(&attempt, &redirect).await.unwrap();
     let id = second.kept().device_id.to_string();
     first.lost(&id).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(10), heard.recv()).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
     // As if the node had ended between the two commits.
     stage.kill();
     let open = countersign_store::Statement::any("UPDATE session SET ended = NULL WHERE device = $1", [id.as_str().into()]);
     assert_eq!(scene.engine.upkeep(vec![open]).await.unwrap(), 1);
     stage.restart().await;
-    tokio::time::timeout(Duration::from_secs(10), heard.recv()).await.expect("the relying party was not told").unwrap();
+    tokio::time::timeout(PATIENCE, heard.recv()).await.expect("the relying party was not told").unwrap();
     let left = living(&scene, "SELECT COUNT(*) FROM session WHERE device = $1 AND ended IS NULL", &id).await;
     assert_eq!(left, 0);
     assert!(scene.log().await.iter().any(|l| l.kind == "session.ended" && l.body["facts"]["why"] == "stopped"));

@@ -1,6 +1,6 @@
 //! Security events: rows 31 and 32. Where we may be made to send them, and who may have them.
 
-use countersign_sim::stage::{Ear, Mood, Raw, Receiver, Settings, Stage, place};
+use countersign_sim::stage::{Ear, Line, Mood, Raw, Receiver, Settings, Stage, place, until};
 use serde_json::{Value, json};
 
 /// Places that the operator listed by mistake, or that lead elsewhere than they say.
@@ -66,11 +66,8 @@ async fn x31_events_go_where_the_operator_said_and_nowhere_near_the_server() {
     // A place that sends us on is not followed, and is tried again.
     ear.turn(Mood::Redirects(elsewhere.url.clone()));
     siem.ask("POST", "/ssf/verification", Some(&json!({"stream_id": good}))).await;
-    let begun = std::time::Instant::now();
-    while !scene.log().await.iter().any(|l| l.kind == "stream.failed" && l.body["facts"]["because"] == "it redirects") {
-        assert!(begun.elapsed().as_secs() < 10, "the failure was not recorded");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let redirects = |l: &Line| l.kind == "stream.failed" && l.body["facts"]["because"] == "it redirects";
+    until("the failure in the log", async || scene.log().await.into_iter().find(redirects)).await;
     ear.turn(Mood::Takes);
     ear.until(1).await;
     assert!(elsewhere.came().is_empty());

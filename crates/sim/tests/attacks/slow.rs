@@ -4,7 +4,7 @@ use super::stage;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
-use countersign_sim::stage::place;
+use countersign_sim::stage::{PATIENCE, place, until};
 use countersign_wire::jose::{Alg, Jwk, Signer, jws::SignFault};
 use countersign_wire::{b64, dpop, mac};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
     // A proof lives sixty seconds: whoever could hold a request open for longer could use it twice.
     let begun = Instant::now();
     let mut heard = [0; 64];
-    let n = tokio::time::timeout(Duration::from_secs(20), socket.read(&mut heard)).await.expect("still waiting").unwrap();
+    let n = tokio::time::timeout(PATIENCE, socket.read(&mut heard)).await.expect("still waiting").unwrap();
     let line = String::from_utf8_lossy(&heard[..n]).into_owned();
     assert!(line.starts_with("HTTP/1.1 408"), "{line}");
     assert!(begun.elapsed() > Duration::from_secs(5), "an honest slow line needs some seconds");
@@ -46,8 +46,8 @@ async fn one_ceremony_is_not_watched_by_many() {
     assert!((2..=8).contains(&open.len()) && refused >= 16, "{} streams of one page", open.len());
     // Whoever lets go makes room.
     drop(open);
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    assert_eq!(attempt.terminal.watch(&attempt.ceremony).next().await.unwrap().state, "opened");
+    let state = until("room", async || attempt.terminal.watch(&attempt.ceremony).next().await.ok()).await.state;
+    assert_eq!(state, "opened");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use countersign_device::http::{Answer, Call, Prover};
 use countersign_device::phone::Checked;
 use countersign_device::terminal::{Arrival, Ceremony};
 use countersign_device::{Fault, Phone, SoftwareKey, Terminal};
-use countersign_sim::stage::{Line, Scene, place};
+use countersign_sim::stage::{Line, PATIENCE, Scene, place};
 use countersign_store::{Query, Statement};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -241,7 +241,7 @@ async fn an_operator_finds_a_refusal_by_its_reference_and_hears_of_a_new_one_at_
     // Other tests of this server make lines as well: this one comes in an answer soon.
     let (mut answer, begun) = (waiting.unwrap(), Instant::now());
     while !answer["lines"].as_array().unwrap().iter().any(|l| l["facts"]["ref"] == refusal.reference.as_str()) {
-        assert!(begun.elapsed() < Duration::from_secs(10), "never told");
+        assert!(begun.elapsed() < PATIENCE, "never told");
         let upto = answer["upto"].as_i64().unwrap();
         answer = ask(&desk, &format!("/operator/lines?after={upto}"), None).await.unwrap();
     }
@@ -318,7 +318,7 @@ async fn a_role_that_is_taken_away_counts_at_the_next_request_and_a_screen_that_
     });
     assert!(matches!(&fault, Fault::Refused(r) if ["denied", "gone", "no_session"].contains(&r.code.as_str())), "{fault}");
     let took = heard.saturating_duration_since(taken);
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(15), "in the middle of the wait: {took:?}");
     refused_everywhere(&scene, &first, &victim, &["denied", "gone", "no_session"]).await;
     // Given back, the old session stays ended.
     did(scene.stage, &["person", "role", &login, "operator"]);

@@ -1,7 +1,7 @@
 //! Agents that call tools: T2, T7.
 
 use super::stage;
-use countersign_sim::stage::{Agent, STOCK, Scene, Settings, Stage, decided, health, introspected, place};
+use countersign_sim::stage::{Agent, STOCK, Scene, Settings, Stage, decided, health, introspected, place, until};
 use countersign_store::Statement;
 use countersign_wire::CeremonyId;
 use serde_json::{Value, json};
@@ -114,12 +114,7 @@ async fn t7_an_agent_ends_with_its_device_and_what_it_never_uses_is_listed() {
     // What it never called is listed, once it had its time.
     let sql = "UPDATE workload SET added_at = added_at - 3456000000000 WHERE client = $1";
     scene.engine.upkeep(vec![Statement::any(sql, [agent.robot.client.as_str().into()])]).await.unwrap();
-    for _ in 0..150 {
-        if agent.robot.listed(scene.stage, &[])["used_at"].is_i64() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    until("a use that is written down", async || agent.robot.listed(scene.stage, &[])["used_at"].as_i64()).await;
     let found = agent.robot.listed(scene.stage, &[])["findings"]["over_granted"].clone();
     assert!(found.as_array().unwrap().contains(&json!("tool refund")) && !found.as_array().unwrap().contains(&json!("tool stock.read")), "{found}");
     // The device is lost, for good.

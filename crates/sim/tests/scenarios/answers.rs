@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_sim::stage::{Raw, Reply, SECRET, Scene, Settings, Stage, place};
+use countersign_sim::stage::{Raw, Reply, SECRET, Scene, Settings, Stage, place, until};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -273,22 +273,10 @@ async fn a_set_that_was_spoilt_leaves_the_old_one_in_force_and_a_good_one_takes_
     assert_eq!(may().await, false);
     let rule = "@id(\"more\") permit (principal == user::\"bob\", action == Action::\"write\", resource)";
     std::fs::write(dir.path().join("more.cedar"), format!("{rule} when {{ resource.nonsense }};")).unwrap();
-    for _ in 0..200 {
-        if stage.said().contains("access policies") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    assert!(stage.said().contains("access policies"), "nothing was said:\n{}", stage.said());
+    until("a word about the set", async || stage.said().contains("access policies").then_some(())).await;
     assert_eq!(may().await, false);
     std::fs::write(dir.path().join("more.cedar"), format!("{rule};")).unwrap();
-    for _ in 0..200 {
-        if may().await == true {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the new set never took effect");
+    until("the new set", async || (may().await == true).then_some(())).await;
 }
 
 #[tokio::test]

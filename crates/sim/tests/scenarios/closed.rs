@@ -1,11 +1,11 @@
 //! Out of order means closed, and slow means slow: Q6, Q9, Q10.
 
 use super::stage;
-use countersign_sim::stage::{Settings, Stage, place, program};
+use countersign_sim::stage::{PATIENCE, Settings, Stage, place, program};
 use countersign_store::testing::Cluster;
 use countersign_store::{Engine, Statement};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn q6_a_closed_page_kills_its_code() {
@@ -113,13 +113,11 @@ async fn q9_out_of_order_means_refused() {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        let begun = Instant::now();
         let mut ended = None;
-        for _ in 0..100 {
-            ended = child.try_wait().unwrap();
-            if ended.is_some() {
-                break;
-            }
+        while ended.is_none() && begun.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(50)).await;
+            ended = child.try_wait().unwrap();
         }
         let _ = child.kill();
         let _ = child.wait();

@@ -3,11 +3,10 @@
 
 use countersign_device::SoftwareKey;
 use countersign_device::terminal::Arrival;
-use countersign_sim::stage::{Raw, Reply, Scene, Settings, Stage, place};
+use countersign_sim::stage::{Raw, Reply, Scene, Settings, Stage, place, until};
 use countersign_wire::{b64, mac};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use url::Url;
 
 const SHIPPED: &str = include_str!("../../../../deploy/forward-auth.conf");
@@ -79,13 +78,8 @@ impl House {
         let nginx = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         // It ends with its house, whether it listens or not.
         let house = House { stage, address, nginx, _dir: dir };
-        for _ in 0..500 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Some(house);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("nginx does not listen");
+        until("nginx", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+        Some(house)
     }
 
     async fn get(&self, place: &str, path: &str, headers: &[(&str, String)]) -> Reply {

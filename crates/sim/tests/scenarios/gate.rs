@@ -1,11 +1,10 @@
 //! An MCP server behind the gate: T2.
 
 use super::stage;
-use countersign_sim::stage::{Agent, Gate, OWN_TOKEN, STOCK, health, message, place};
+use countersign_sim::stage::{Agent, Gate, OWN_TOKEN, STOCK, health, message, place, until};
 use countersign_store::Statement;
 use countersign_wire::CeremonyId;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 fn no(reply: &Value, reason: &str) {
     assert_eq!((&reply["error"]["code"], &reply["error"]["data"]["reason"], &reply["id"]), (&json!(-32001), &json!(reason), &json!("m-1")), "{reply}");
@@ -13,13 +12,11 @@ fn no(reply: &Value, reason: &str) {
 
 /// The one question that waits on the owner's phone; it comes while the gate waits for the answer.
 async fn asked(agent: &Agent) -> CeremonyId {
-    for _ in 0..100 {
-        if let [one] = &agent.phone.pending().await.unwrap().pending[..] {
-            return one.cid.parse().unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("nothing is pending");
+    until("a question", async || match &agent.phone.pending().await.unwrap().pending[..] {
+        [one] => Some(one.cid.parse().unwrap()),
+        _ => None,
+    })
+    .await
 }
 
 #[tokio::test]

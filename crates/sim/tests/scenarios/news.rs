@@ -3,25 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use countersign_device::Phone;
-use countersign_sim::stage::{Mouth, Scene, Settings, Stage, place};
+use countersign_sim::stage::{Mouth, Scene, Settings, Stage, place, until};
 use countersign_trust::shared::caep::EventType;
 use countersign_wire::set;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 const DEVICE: &str = "may = [\"device-compliance-change\", \"risk-level-change\"]\ndevices = \"managed\"";
 const PEOPLE: &str = "may = [\"session-revoked\", \"credential-change\", \"assurance-level-change\", \"risk-level-change\"]\npeople = \"login\"\nsessions = true";
 
-async fn until(scene: &Scene<'_>, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-    let begun = Instant::now();
-    loop {
-        if let Some(line) = scene.log().await.into_iter().find(|l| is(&l.body)) {
-            return line.body;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10), "{what} is not in the log");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+async fn logged(scene: &Scene<'_>, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    until(what, async || scene.log().await.into_iter().find(|l| is(&l.body))).await.body
 }
 
 /// Somebody with a session: phone, login, session.
@@ -47,12 +39,12 @@ async fn t8_what_others_say_counts_at_once_and_under_one_cause() {
     let subject = json!({"format": "complex", "device": {"format": "iss_sub", "iss": "https://mdm.example", "sub": "MDM-4711"}});
     let state = |was: &str, is: &str| json!({"previous_status": was, "current_status": is});
     mdm.say(&stage, &here, EventType::DeviceComplianceChange, subject.clone(), state("compliant", "not-compliant")).await;
-    let heard = until(&scene, "the news", |b| b["kind"] == "news.heard").await;
+    let heard = logged(&scene, "the news", |b| b["kind"] == "news.heard").await;
     assert_eq!((&heard["facts"]["did"], &heard["device"]), (&json!("acted"), &json!(device)));
-    let judged = until(&scene, "the judgement", |b| b["kind"] == "session.judged" && b["session"] == session).await;
+    let judged = logged(&scene, "the judgement", |b| b["kind"] == "session.judged" && b["session"] == session).await;
     assert_eq!((&judged["facts"]["effect"], &judged["txn"]), (&json!("lock"), &heard["txn"]));
     mdm.say(&stage, &here, EventType::DeviceComplianceChange, subject.clone(), state("not-compliant", "compliant")).await;
-    until(&scene, "its end", |b| b["kind"] == "session.judged" && b["session"] == session && b["facts"]["effect"] == "none").await;
+    logged(&scene, "its end", |b| b["kind"] == "session.judged" && b["session"] == session && b["facts"]["effect"] == "none").await;
     // Old news does not take back what is newer.
     mdm.say(&stage, &here, EventType::DeviceComplianceChange, subject.clone(), state("compliant", "not-compliant")).await;
     let mut late = state("not-compliant", "compliant");
@@ -63,9 +55,9 @@ async fn t8_what_others_say_counts_at_once_and_under_one_cause() {
     let (_, login_2, session_2) = signed_in(&scene, "Beendet").await;
     let by_name = json!({"format": "email", "email": login_2.to_uppercase()});
     idp.say(&stage, &here, EventType::SessionRevoked, by_name, json!({"event_timestamp": 1})).await;
-    let ended = until(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session_2).await;
+    let ended = logged(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session_2).await;
     assert_eq!((&ended["facts"]["why"], &ended["facts"]["source"]), (&json!("told"), &json!("idp")));
-    until(&scene, "the same cause", |b| b["kind"] == "news.heard" && b["txn"] == ended["txn"]).await;
+    logged(&scene, "the same cause", |b| b["kind"] == "news.heard" && b["txn"] == ended["txn"]).await;
     // Risk, credentials, assurance: signals of the person.
     let by_name = |login: &str| json!({"format": "iss_sub", "iss": "https://idp.example", "sub": login});
     for (event, body, signal) in [
@@ -74,15 +66,15 @@ async fn t8_what_others_say_counts_at_once_and_under_one_cause() {
         (EventType::RiskLevelChange, json!({"principal": "USER", "current_level": "HIGH"}), "person.risk_high"),
     ] {
         idp.say(&stage, &here, event, by_name(&login), body).await;
-        until(&scene, signal, |b| b["kind"] == "signal.raised" && b["facts"]["signal"] == signal && b["facts"]["source"] == "idp").await;
+        logged(&scene, signal, |b| b["kind"] == "signal.raised" && b["facts"]["signal"] == signal && b["facts"]["source"] == "idp").await;
     }
-    until(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session).await;
+    logged(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session).await;
     // Somebody nobody knows: taken, and nothing is done; a session by its id; what nobody need act on.
     idp.say(&stage, &here, EventType::SessionRevoked, by_name("nobody"), json!({})).await;
-    until(&scene, "the unknown", |b| b["kind"] == "news.heard" && b["facts"]["did"] == "unknown").await;
+    logged(&scene, "the unknown", |b| b["kind"] == "news.heard" && b["facts"]["did"] == "unknown").await;
     let (_, _, session_3) = signed_in(&scene, "Einzeln").await;
     idp.say(&stage, &here, EventType::SessionRevoked, json!({"format": "opaque", "id": session_3}), json!({})).await;
-    until(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session_3 && b["facts"]["why"] == "told").await;
+    logged(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session_3 && b["facts"]["why"] == "told").await;
     idp.say(&stage, &here, EventType::Verification, json!({"format": "opaque", "id": "stream"}), json!({})).await;
 }
 
@@ -123,12 +115,8 @@ async fn t8_what_others_keep_for_us_is_fetched_and_acknowledged() {
     for claims in [&good, &bad] {
         kept.sets.lock().unwrap().insert(claims["jti"].as_str().unwrap().to_owned(), idp.signed(set::TYP, claims).into());
     }
-    until(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session).await;
-    let begun = Instant::now();
-    while !kept.sets.lock().unwrap().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "not acknowledged");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    logged(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session).await;
+    until("a word that all was taken", async || kept.sets.lock().unwrap().is_empty().then_some(())).await;
     let told = kept.told.lock().unwrap();
     let errs: Vec<&Value> = told.iter().map(|t| &t["setErrs"][bad["jti"].as_str().unwrap()]).filter(|e| !e.is_null()).collect();
     assert_eq!(errs[0]["err"], "access_denied");
@@ -184,11 +172,11 @@ async fn t8_a_managing_system_speaks_in_its_own_form_and_is_held_to_its_signatur
     // As it should be: the device falls, and what it opened; the same once more is refused.
     let signature = sign(now, &body, key);
     assert_eq!(send(now, &body, signature.clone()).await.status, 204);
-    until(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session).await;
+    logged(&scene, "the end", |b| b["kind"] == "session.ended" && b["session"] == session).await;
     assert_eq!(send(now, &body, signature).await.status, 401);
-    let learnt = until(&scene, "the fact", |b| b["kind"] == "posture.changed" && b["facts"]["facts"].to_string().contains("disk_encrypted")).await;
+    let learnt = logged(&scene, "the fact", |b| b["kind"] == "posture.changed" && b["facts"]["facts"].to_string().contains("disk_encrypted")).await;
     assert_eq!(learnt["device"], json!(device));
     let body = alert("resolved");
     assert_eq!(send(now, &body, sign(now, &body, key)).await.status, 204);
-    until(&scene, "the all-clear", |b| b["kind"] == "signal.cleared" && b["facts"]["source"] == "edr").await;
+    logged(&scene, "the all-clear", |b| b["kind"] == "signal.cleared" && b["facts"]["source"] == "edr").await;
 }

@@ -81,17 +81,21 @@ async fn q10_a_terminal_that_somebody_far_away_has_in_hand_gives_nothing_privile
 
     // Support begins: the device program tells, as its script would. The right is over, what is privileged rests, and
     // the session goes on.
-    let device = |word: &str| {
+    let device = |dir: &tempfile::TempDir, word: &str| {
         let state = dir.path().join("terminal");
-        let out = Command::new(program().with_file_name("countersign-device"))
-            .args(["--state", state.to_str().unwrap(), "remote-control", word])
-            .output()
-            .unwrap();
-        assert!(!out.status.success(), "it stands elsewhere");
-        String::from_utf8(out.stderr).unwrap()
+        let mut command = Command::new(program().with_file_name("countersign-device"));
+        command.args(["--state", state.to_str().unwrap(), "remote-control", word]).output().unwrap()
     };
     // From where this program runs, that terminal is not at its site: its word counts for nothing there, either way.
-    assert!(device("yes").contains("denied") && device("no").contains("denied"));
+    for word in ["yes", "no"] {
+        let out = device(&dir, word);
+        assert!(!out.status.success() && String::from_utf8_lossy(&out.stderr).contains("denied"), "{out:?}");
+    }
+    // One that has no site speaks from wherever it is.
+    let (_till, loose, loose_id) = super::terminals::till(&scene, &here, "till", None).await;
+    let out = device(&loose, "yes");
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    assert!(!super::terminals::told(&scene, &loose_id, "signal.raised").await.is_empty());
     assert_eq!(told(&scene, &here, &given).await, "openid stock refund");
     till.report(&attempt.terminal.http, true).await.unwrap();
     assert_eq!(told(&scene, &here, &given).await, "openid");

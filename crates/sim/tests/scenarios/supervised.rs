@@ -8,26 +8,32 @@ use countersign_sim::stage::{Attempt, REDIRECT, Raw, Reply, SECRET, Scene, Setti
 use countersign_store::Statement;
 use countersign_wire::b64;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long the right is given for here, seconds.
-const FOR_S: i64 = 8;
+const FOR_S: i64 = 20;
 
 static STAGE: OnceLock<Stage> = OnceLock::new();
 
+/// A folder of rules by which a supervisor gives the right to cancel.
+pub(crate) fn rules() -> PathBuf {
+    let dir = tempfile::tempdir().unwrap().keep();
+    std::fs::write(dir.join("shop.cedarschema"), "action \"void\" appliesTo { principal: [session], resource: [client] };").unwrap();
+    let rules = "@id(\"void-with-the-right\") permit (principal is session, action == Action::\"void\", resource is client);\n\
+        @id(\"void-by-supervisors\") @code(\"approval_required\") @request(\"supervisor\") @request_right(\"void\")\n\
+        forbid (principal is session, action == Action::\"void\", resource is client) unless { principal.live.scopes.contains(\"void\") };";
+    std::fs::write(dir.join("shop.cedar"), rules).unwrap();
+    dir
+}
+
 fn stage() -> &'static Stage {
     Stage::shared(&STAGE, || {
-        let dir = tempfile::tempdir().unwrap().keep();
-        std::fs::write(dir.join("shop.cedarschema"), "action \"void\" appliesTo { principal: [session], resource: [client] };").unwrap();
-        let rules = "@id(\"void-with-the-right\") permit (principal is session, action == Action::\"void\", resource is client);\n\
-            @id(\"void-by-supervisors\") @code(\"approval_required\") @request(\"supervisor\") @request_right(\"void\")\n\
-            forbid (principal is session, action == Action::\"void\", resource is client) unless { principal.live.scopes.contains(\"void\") };";
-        std::fs::write(dir.join("shop.cedar"), rules).unwrap();
         let more = format!(
             "access_policies = \"{}\"\n[[clients]]\nid = \"desk-till\"\nname = \"Harbour Books till\"\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"void\"]\n\
              just_in_time = [{{ scope = \"void\", roles = [\"member\"], for_s = {FOR_S}, approved_by = [\"supervisor\"] }}]\n",
-            dir.display()
+            rules().display()
         );
         Settings { more, ..Settings::default() }
     })
@@ -85,6 +91,14 @@ pub(crate) async fn supervisor(scene: &Scene<'_>, here: &str) -> (Phone, String)
     (Phone::enrol(scene.http(here), &link, "Phone of the shop", None).await.unwrap(), login)
 }
 
+/// Somebody with a phone, their login, and a supervisor with both.
+pub(crate) async fn shift(scene: &Scene<'_>, name: &str, here: &str) -> (Phone, String, Phone, String) {
+    let (link, login) = scene.invitation(name).await;
+    let phone = Phone::enrol(scene.http(here), &link, "Phone", None).await.unwrap();
+    let (boss, boss_login) = supervisor(scene, here).await;
+    (phone, login, boss, boss_login)
+}
+
 /// The supervisor takes what waits, types what the till shows, and says yes.
 async fn approves(raw: &Raw, phone: &Phone, asked: &Value) {
     let id = phone.pending().await.unwrap().pending.remove(0).cid.parse().unwrap();
@@ -99,9 +113,7 @@ async fn a7_somebody_elses_approval_gives_a_right_for_a_while_and_nobody_approve
     let scene = stage().scene().await;
     let here = place();
     let raw = scene.raw(&here);
-    let (link, login) = scene.invitation("Kassa").await;
-    let phone = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
-    let (boss, boss_login) = supervisor(&scene, &here).await;
+    let (phone, login, boss, boss_login) = shift(&scene, "Kassa", &here).await;
     let attempt = scene.open("desk-till", "openid void", &here).await;
     let redirect = scene.sign_in(&phone, &attempt).await;
     assert_eq!(scene.tokens(&attempt, &redirect).await.unwrap().scope.as_deref(), Some("openid"), "one's own approval gave it");
@@ -221,9 +233,7 @@ async fn a7_whoever_gave_a_right_takes_it_back_as_not_theirs_for_as_long_as_it_l
     let scene = stage().scene().await;
     let here = place();
     let raw = scene.raw(&here);
-    let (link, _) = scene.invitation("Kassa").await;
-    let phone = Phone::enrol(scene.http(&here), &link, "Phone", None).await.unwrap();
-    let (boss, boss_login) = supervisor(&scene, &here).await;
+    let (phone, _, boss, boss_login) = shift(&scene, "Kassa", &here).await;
     let attempt = scene.open("desk-till", "openid", &here).await;
     scene.sign_in(&phone, &attempt).await;
     let session = phone.overview().await.unwrap().sessions[0].id.clone();

@@ -6,10 +6,9 @@ use axum::extract::State;
 use axum::routing::post;
 use countersign_device::oidc::{Jwks, LogoutClaims};
 use countersign_device::{SoftwareKey, machine};
-use countersign_sim::stage::{Attempt, Scene, Settings, Stage, place};
+use countersign_sim::stage::{Attempt, PATIENCE, Scene, Settings, Stage, place, until};
 use countersign_store::Statement;
 use std::collections::HashMap;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 #[tokio::test]
@@ -75,7 +74,7 @@ async fn listener() -> (String, mpsc::UnboundedReceiver<String>) {
 }
 
 async fn told(scene: &Scene<'_>, heard: &mut mpsc::UnboundedReceiver<String>) -> LogoutClaims {
-    let token = tokio::time::timeout(Duration::from_secs(10), heard.recv()).await.expect("the relying party was not told").unwrap();
+    let token = tokio::time::timeout(PATIENCE, heard.recv()).await.expect("the relying party was not told").unwrap();
     let keys = Jwks::fetch(&scene.http(&place()), &scene.discovery).await.unwrap();
     keys.logout_token(&token, &scene.discovery.issuer, "till", machine::now()).unwrap()
 }
@@ -144,11 +143,5 @@ async fn a9_a_phone_ends_every_session_it_opened() {
     assert!(!scene.works(&last, &tokens).await);
     told(&scene, &mut heard).await;
     let delivered = async || scene.log().await.iter().filter(|l| l.kind == "logout.delivered").count();
-    for _ in 0..50 {
-        if delivered().await >= 6 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(delivered().await >= 6, "what was told is not in the log");
+    until("what was told, in the log", async || (delivered().await >= 6).then_some(())).await;
 }

@@ -46,10 +46,15 @@ fn missing() -> bool {
     let there = |program: &str| ["/usr/bin", "/usr/local/bin", "/bin"].iter().any(|d| Path::new(d).join(program).is_file());
     let gone = ["swtpm", "swtpm_setup", "swtpm_localca", "tpm2_quote"].into_iter().find(|p| !there(p));
     if let Some(program) = gone {
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "skipped: TPM quotes: `{program}` is not installed (Debian: swtpm, swtpm-tools, tpm2-tools)");
+        skip(&format!("TPM quotes: `{program}` is not installed (Debian: swtpm, swtpm-tools, tpm2-tools)"));
     }
     gone.is_some()
+}
+
+/// Said where it is counted: what a test prints otherwise is kept from whoever reads.
+fn skip(what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "skipped: {what}");
 }
 
 impl Soft {
@@ -258,7 +263,7 @@ async fn a3_a_kiosk_whose_key_a_tpm_keeps_may_begin_where_others_may_not_and_a_c
     };
     let at_home = machine(&soft);
     if String::from_utf8_lossy(&at_home.stderr).contains("unshare: ") {
-        eprintln!("skipped: this machine lets nobody make a namespace");
+        skip("the same files on another machine: this machine lets nobody make a namespace");
     } else {
         assert!(at_home.status.success(), "with its own TPM: {at_home:?}");
         let away = machine(&elsewhere);

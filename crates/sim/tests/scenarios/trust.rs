@@ -2,21 +2,14 @@
 
 use super::stage;
 use countersign_device::Phone;
-use countersign_sim::stage::{Attempt, Scene, place};
+use countersign_sim::stage::{Attempt, Scene, place, until};
 use countersign_store::Query;
 use countersign_wire::message::Invite;
 use serde_json::Value;
-use std::time::Duration;
 
 /// Waits for a line of the log that is like this; judging again is a job, though a prompt one.
 async fn logged(scene: &Scene<'_>, like: impl Fn(&Value, &str) -> bool) -> Value {
-    for _ in 0..100 {
-        if let Some(line) = scene.log().await.into_iter().find(|l| like(&l.body, &l.kind)) {
-            return line.body;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the log never had it");
+    until("a line of the log", async || scene.log().await.into_iter().find(|l| like(&l.body, &l.kind))).await.body
 }
 
 fn signal(scene: &Scene<'_>, words: &[&str]) -> Value {

@@ -1,7 +1,7 @@
 //! Programs that act for themselves: A4, T7.
 
 use super::stage;
-use countersign_sim::stage::{Robot, STOCK, Scene, Settings, Stage, claims, day, introspected, place, post};
+use countersign_sim::stage::{Robot, STOCK, Scene, Settings, Stage, claims, day, introspected, place, post, until};
 use countersign_store::Statement;
 use serde_json::{Value, json};
 
@@ -123,13 +123,7 @@ async fn t7_a_workload_has_an_owner_an_end_and_keys_of_its_own() {
     let late = next.ask(&raw, &[]).await;
     assert!(["invalid_client", "unauthorized_client"].contains(&late.code().as_str()), "{}", late.json());
     assert!(!counts(&token).await);
-    for _ in 0..40 {
-        if next.listed(scene.stage, &[])["ended"] == "end_date" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert_eq!(next.listed(scene.stage, &[])["ended"], "end_date");
+    until("its end", async || (next.listed(scene.stage, &[])["ended"] == "end_date").then_some(())).await;
     // The name may be given again, to another workload.
     let again = Robot { client: next.client.clone(), ..Robot::new() };
     let id = again.register(scene.stage, &login, json!({})).unwrap();
@@ -162,13 +156,7 @@ async fn t7_what_is_unused_over_granted_or_past_its_date_is_listed() {
     let reply = busy.ask(&raw, &[("resource", STOCK), ("scope", "read")]).await;
     assert_eq!(reply.status, 200, "{}", reply.json());
     // Uses are written down within seconds.
-    for _ in 0..150 {
-        if busy.listed(&stage, &[])["used_at"].is_i64() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert!(busy.listed(&stage, &[])["used_at"].is_i64(), "the use was not written down");
+    until("a use that is written down", async || busy.listed(&stage, &[])["used_at"].as_i64()).await;
     assert_eq!(busy.listed(&stage, &[])["findings"]["over_granted"], json!([]), "it had no time yet");
     // As if they had been registered forty days ago.
     let sql = "UPDATE workload SET added_at = added_at - 3456000000000";
