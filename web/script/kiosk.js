@@ -98,6 +98,7 @@ let waits = 0;
 
 /** Somebody else scans for whoever typed this name; nobody's, it is the ordinary code again. */
 async function standsFor(login) {
+  const held = help.contains(document.activeElement);
   without = login;
   clearTimeout(waits);
   // It tells people to take their own phone.
@@ -106,6 +107,7 @@ async function standsFor(login) {
     waits = setTimeout(() => standsFor(''), WAITS_MS);
     show(help, el('p', { role: 'status' }, parts('kiosk.without.asked', { login: name(login) })), linkButton(say('kiosk.without.stop'), () => standsFor('')));
   } else offerHelp();
+  if (held) help.querySelector('button')?.focus();
   await terminal?.restart();
 }
 

@@ -1,6 +1,9 @@
 // One question on a phone: a sign, a headline, evidence, and a dock of buttons at the bottom.
 import { button, el, ground, headline, show } from './dom.js';
 
+/** An iPad names itself a Mac, which has no screen to touch. */
+export const isApple = /iPhone|iPad/.test(navigator.userAgent) || (/Macintosh/.test(navigator.userAgent) && navigator.maxTouchPoints > 1);
+
 const place = (id) => document.getElementById(id);
 
 /**

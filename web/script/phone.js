@@ -4,7 +4,7 @@ import { ask, load } from './device.js';
 import { button, el, icon } from './dom.js';
 import { parse } from './frame.js';
 import { watch } from './offers.js';
-import { screen, whoIs, wide } from './page.js';
+import { isApple, screen, whoIs, wide } from './page.js';
 import { failed } from './refusals.js';
 import { listen, parts, say } from './say.js';
 import { Scanner } from './scan.js';
@@ -13,7 +13,6 @@ import { halfOf, hyphenated, parseUserCode } from './user-code.js';
 
 const { kind, host } = document.body.dataset;
 const fragment = globalThis.takeFragment?.() ?? '';
-const isApple = /iPhone|iPad/.test(navigator.userAgent);
 
 let device;
 

@@ -1,16 +1,16 @@
 // Being told that something waits while nobody looks at this page. It is asked for at the tap alone and given up as easily; the page
 // works without it. What is told is nothing but that: what waits, this page asks with its own key.
 import { decode, encode, view } from './bytes.js';
+import { Refusal } from './call.js';
 import { ask } from './device.js';
 import { announce, el, icon } from './dom.js';
-import { pressing } from './page.js';
+import { isApple, pressing } from './page.js';
 import { say } from './say.js';
 
 const WORKER = '/worker.js';
 /** No page lies in it. */
 const SCOPE = '/worker/';
 
-const isApple = /iPhone|iPad/.test(navigator.userAgent);
 const can = () => 'serviceWorker' in navigator && 'PushManager' in globalThis && 'Notification' in globalThis;
 
 let policy;
@@ -69,6 +69,9 @@ async function read() {
   for (const said of (await registration?.getNotifications()) ?? []) said.close();
 }
 
+/** Refusals after which a subscription is worth nothing */
+const ENDS = ['denied', 'no_such_thing'];
+
 /** Brings browser and server in step: either may have forgotten. Gives whether this device is told. */
 async function inStep(device, { key, on, renew }) {
   if (!on) {
@@ -77,12 +80,15 @@ async function inStep(device, { key, on, renew }) {
   }
   const known = await (await registered())?.pushManager.getSubscription();
   const allowed = can() && Notification.permission === 'granted';
-  if (allowed && known && isOf(known, key) && !renew) return true;
+  const usable = allowed && known && isOf(known, key);
+  if (usable && !renew) return true;
   try {
     if (!allowed) throw new Error('not allowed any more');
     await subscribe(device, key);
     return true;
-  } catch {
+  } catch (fault) {
+    // What is good is kept where nobody answered, or not now: it is given anew when this page opens again.
+    if (usable && !(fault instanceof Refusal && ENDS.includes(fault.code))) return true;
     await end(device);
     return false;
   }

@@ -7,7 +7,8 @@ import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import ece from 'http_ece';
 import { clear } from '../stage/access.js';
-import { cardIs, screenIs, Stage } from '../stage/index.js';
+import { PATIENCE_MS } from '../stage/browser.js';
+import { cardIs, screenIs, Stage, SUITE } from '../stage/index.js';
 import { pictures } from '../stage/pictures.js';
 
 /** A push service that takes everything */
@@ -43,7 +44,7 @@ function played({ endpoint, p256dh, auth }) {
   };
 }
 
-describe('a phone that is told', { timeout: 180_000 }, () => {
+describe('a phone that is told', SUITE, () => {
   let stage;
   let screen;
   let phone;
@@ -66,7 +67,7 @@ describe('a phone that is told', { timeout: 180_000 }, () => {
     await cardIs(screen, 'offered');
   };
   const rung = async (count) => {
-    const until = Date.now() + 10_000;
+    const until = Date.now() + PATIENCE_MS;
     while (service.came.length < count && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
     return service.came.length;
   };
@@ -137,14 +138,17 @@ describe('a phone that is told', { timeout: 180_000 }, () => {
     // A page that somebody is at work on is not drawn anew, which would take what was shown away.
     await section().getByRole('button', { name: 'Stop telling me' }).focus();
     const { devtools } = phone.authenticator;
-    const found = new Promise((resolve) => devtools.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => registrations[0] && resolve(registrations[0])));
+    const found = new Promise((resolve, reject) => {
+      devtools.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => registrations[0] && resolve(registrations[0]));
+      setTimeout(() => reject(new Error('no worker was registered')), PATIENCE_MS).unref();
+    });
     await devtools.send('ServiceWorker.enable');
     const { registrationId, scopeURL } = await found;
     assert.equal(scopeURL, `${stage.issuer}/worker/`, 'no page lies in it');
     const [worker] = stage.phone.context.serviceWorkers();
     const shown = () => worker.evaluate(async () => (await self.registration.getNotifications()).map(({ title, body, tag, timestamp }) => ({ title, body, tag, timestamp })));
     const until = async (is, why) => {
-      const end = Date.now() + 20_000;
+      const end = Date.now() + PATIENCE_MS;
       for (;;) {
         const now = await shown();
         if (is(now)) return now;
@@ -180,6 +184,55 @@ describe('a phone that is told', { timeout: 180_000 }, () => {
     // Whoever opens the page has read it.
     await overview();
     await until((all) => all.length === 0, 'what was read still stands');
+  });
+
+  test('a renewal that fails for the moment changes nothing, and one that is refused ends it', async () => {
+    const asked = [];
+    const hear = (request) => request.method() === 'POST' && /\/device\/push/.test(request.url()) && asked.push(new URL(request.url()).pathname);
+    phone.on('request', hear);
+    await phone.route('**/device/overview', async (route) => {
+      const response = await route.fetch();
+      const view = await response.json();
+      await route.fulfill({ response, json: { ...view, push: { ...view.push, renew: true } } });
+    });
+    const renews = async (status, code) => {
+      await phone.route('**/device/push', (route) => route.fulfill({ status, json: { code, ref: 'R-481-720-936' } }));
+      const answered = phone.waitForResponse((answer) => answer.url().endsWith('/device/push'));
+      await overview();
+      await answered;
+      await phone.unroute('**/device/push');
+    };
+    const kept = () => phone.evaluate(() => globalThis.localStorage.getItem('played') !== null);
+    await renews(429, 'too_many');
+    await phone.waitForTimeout(500);
+    assert.deepEqual([asked, await kept()], [['/device/push'], true]);
+    await section().getByRole('button', { name: 'Stop telling me' }).waitFor();
+    await renews(403, 'denied');
+    await section().getByRole('button', { name: 'Tell me' }).waitFor();
+    assert.deepEqual([asked, await kept()], [['/device/push', '/device/push', '/device/push/end'], false]);
+    phone.off('request', hear);
+    await phone.unroute('**/device/overview');
+    await section().getByRole('button', { name: 'Tell me' }).click();
+    await section().getByRole('button', { name: 'Stop telling me' }).waitFor();
+  });
+
+  test('an iPad, which names itself a Mac, is told to put the page on its home screen', async () => {
+    for (const [touches, words] of [[5, 'once it is on your home screen'], [0, 'This browser can’t tell you anything']]) {
+      const page = await stage.phone.another();
+      await page.addInitScript((points) => {
+        delete globalThis.PushManager;
+        Object.defineProperty(Navigator.prototype, 'userAgent', { get: () => 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15' });
+        Object.defineProperty(Navigator.prototype, 'maxTouchPoints', { get: () => points });
+      }, touches);
+      await page.route('**/device/overview', async (route) => {
+        const response = await route.fetch();
+        const view = await response.json();
+        await route.fulfill({ response, json: { ...view, push: { ...view.push, on: false } } });
+      });
+      await page.goto(`${stage.issuer}/phone`);
+      await page.locator('#tell').getByText(words).waitFor();
+      await page.close();
+    }
   });
 
   test('switched off, it is told nothing more, and its browser keeps nothing', async () => {

@@ -25,7 +25,7 @@ pub struct Registered {
     pub refresh: bool,
     /// Whether one asks for a word of a person's own.
     pub user_code: bool,
-    /// Whether one lets somebody in without a phone.
+    /// Whether one that an idle screen signs people in to takes them without a phone.
     pub without_phone: bool,
     /// Whether one needs no key.
     pub bearer: bool,
@@ -68,7 +68,7 @@ impl App {
             }
             all.refresh |= client.refresh != Refresh::Never;
             all.user_code |= client.ciba.is_some_and(|ciba| ciba.user_code);
-            all.without_phone |= client.without_phone.is_some();
+            all.without_phone |= client.without_phone.is_some() && self.config.terminals.idle_for(&client.id);
             all.bearer |= client.danger_allow_bearer;
             all.scopes.extend(client.scopes);
         }

@@ -72,6 +72,10 @@ impl Places {
             _ => None,
         })
     }
+    /// Whether an idle screen signs people in to this client.
+    pub fn idle_for(&self, client: &ClientId) -> bool {
+        self.classes.values().filter_map(|class| class.kiosk.as_ref()).any(|k| k.client == *client)
+    }
     /// Whether a terminal of this site is where it belongs.
     pub fn stands(&self, site: Option<&str>, address: IpAddr) -> Stands {
         let networks = site.and_then(|s| self.sites.get(s)).map_or(&[][..], |s| &s.networks);

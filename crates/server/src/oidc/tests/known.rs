@@ -59,8 +59,12 @@ async fn a_document_is_read_once_for_all_who_wait_for_it_and_to_its_end_though_t
 
 #[tokio::test]
 async fn what_is_told_of_clients_counts_those_that_a_command_made_and_not_those_it_switched_off() {
-    let more = json!({"ciba": {"user_code": true}, "scopes": ["notes"], "refresh": "offline_access", "danger_allow_bearer": true, "without_phone": {"approved_by": ["administrator"], "scopes": [], "for_s": 600}});
-    let w = World::new(vec![client("till", json!({}))]).await;
+    let vouching = json!({"approved_by": ["administrator"], "scopes": [], "for_s": 600});
+    let more = json!({"ciba": {"user_code": true}, "scopes": ["notes"], "refresh": "offline_access", "danger_allow_bearer": true, "without_phone": vouching});
+    // An idle screen offers what the client does that it signs people in to, and no other.
+    let idle = "[[clients]]\nid = \"desk\"\nname = \"Desk\"\nredirect_uris = [\"https://desk.example/cb\"]\n\
+        [terminals.classes.till.kiosk]\nclient = \"desk\"\nscopes = []\nstart = \"https://desk.example/\"\n";
+    let w = World::with(vec![client("till", json!({ "without_phone": vouching }))], idle).await;
     let told = async || {
         let said = w.send("GET", "/.well-known/openid-configuration", &[], "").await.json();
         let has = |scope: &str| said["scopes_supported"].as_array().unwrap().iter().any(|s| s == scope);
