@@ -211,11 +211,12 @@ impl App {
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let mut ceremonies: Vec<CeremonyId> = Vec::new();
         let mut sessions: Vec<SessionId> = Vec::new();
-        let mut ends: Vec<CeremonyId> = Vec::new();
+        let (mut ends, mut redeemed): (Vec<CeremonyId>, Option<CeremonyId>) = (Vec::new(), None);
         let (mut owed, mut to_judge, mut rings, mut clients) = (false, false, false, false);
         for event in commit.events() {
             if let Some(cid) = &event.ceremony {
                 ceremonies.push(cid.clone());
+                redeemed = redeemed.or_else(|| (event.kind == Kind::CeremonyRedeemed).then(|| cid.clone()));
                 ends.extend((pings::may_end(event.kind) && self.config.pings()).then(|| cid.clone()));
             }
             sessions.extend(event.session.clone());
@@ -227,6 +228,10 @@ impl App {
         let done = self.store.commit(commit).await?;
         for cid in ceremonies {
             self.hub.wake(&cid);
+        }
+        // Its page has what it waited for: nobody need look after it once it is gone.
+        if let Some(cid) = redeemed {
+            self.hub.forget(&cid);
         }
         for session in sessions {
             self.screens.wake(&session);

@@ -33,18 +33,23 @@ struct Watch {
     ctx: Context,
     cid: CeremonyId,
     wait: Option<Wait<CeremonyId>>,
+    /// Nothing is left to be given up.
+    over: bool,
 }
 
 impl Watch {
     fn new(app: &Arc<App>, ctx: &Context, cid: &CeremonyId) -> Result<Watch, Fault> {
         let wait = app.hub.wait(cid).ok_or(Fault::because(Refusal::TooMany, "waiting pages"))?;
-        Ok(Watch { app: app.clone(), ctx: ctx.clone(), cid: cid.clone(), wait: Some(wait) })
+        Ok(Watch { app: app.clone(), ctx: ctx.clone(), cid: cid.clone(), wait: Some(wait), over: false })
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.wait = None;
+        if self.over {
+            return self.app.hub.forget(&self.cid);
+        }
         let (app, address, agent, cid) = (self.app.clone(), self.ctx.address, self.ctx.agent.clone(), self.cid.clone());
         let Some((seen, _)) = app.hub.life(&cid) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -87,7 +92,7 @@ pub async fn stream(State(app): State<Arc<App>>, Path(cid): Path<String>, r: Inc
             return None;
         }
         loop {
-            let (view, over) = look(&s.watch, &s.holder).await?;
+            let (view, over) = look(&mut s.watch, &s.holder).await?;
             let changed = s.last.as_ref().is_none_or(|l| {
                 (&l.state, &l.ask, &l.digits, l.n) != (&view.state, &view.ask, &view.digits, view.n)
             });
@@ -131,7 +136,7 @@ pub async fn poll(
     };
     let end = tokio::time::Instant::now() + POLL;
     loop {
-        let Some((view, over)) = look(&watch, &holder).await else {
+        let Some((view, over)) = look(&mut watch, &holder).await else {
             return refused(&app, &r.ctx, Refusal::Unavailable.into()).await;
         };
         let same = query.since.as_deref() == Some(view.state.as_str());
@@ -184,10 +189,11 @@ pub async fn session(State(app): State<Arc<App>>, Query(query): Query<Since>, r:
     }
 }
 
-async fn look(watch: &Watch, holder: &Holder) -> Option<(StateView, bool)> {
+async fn look(watch: &mut Watch, holder: &Holder) -> Option<(StateView, bool)> {
     let app = &watch.app;
     let c = terminal::held(app, &watch.ctx, watch.cid.as_str(), holder).await.ok()?;
     let view = terminal::view(app, &c, app.now()).ok()?;
     let over = !c.is_pending() || view.state == "expired";
+    watch.over = !c.is_pending();
     Some((view, over))
 }

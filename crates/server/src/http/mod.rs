@@ -150,6 +150,7 @@ async fn headers(request: Request, next: Next) -> Response {
     let name = request.headers().get(REQUEST_ID).filter(|_| request.uri().path().starts_with("/access/")).cloned();
     let mut response = spoken(next.run(request).await);
     let headers = response.headers_mut();
+    headers.reserve(8);
     if let Some(name) = name {
         headers.insert(REQUEST_ID, name);
     }

@@ -129,9 +129,9 @@ impl Write {
     /// are forgotten; before that their columns are not named, so that their indexes stay untouched.
     pub fn ceremony_moved(from: &Ceremony, next: State) -> Write {
         let to = Ceremony {
+            opening: from.opening.clone(),
             state: next,
             version: from.version + 1,
-            ..from.clone()
         };
         let [person, device, session, deadline] = derived(&to);
         let sql = if to.is_over() {

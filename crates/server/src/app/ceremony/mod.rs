@@ -60,33 +60,34 @@ impl Around {
 /// Keeps a step: its state under its version and deadline, its records, and whatever ends with it.
 /// Answers what the caller hears.
 pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Around) -> Result<(), Fault> {
-    if let (None, Err(refusal)) = (&step.next, step.answer)
-        && !step.records.is_empty()
+    let Step { next, records, answer, before } = step;
+    if let (None, Err(refusal)) = (&next, answer)
+        && !records.is_empty()
     {
         noise::admit(app, ctx, What::Refusal, refusal.code())?;
     }
     let o = &c.opening;
-    let mut events: Vec<Event> = step.records.iter().map(|r| told(app, ctx, c, r)).collect();
+    let mut events: Vec<Event> = records.iter().map(|r| told(app, ctx, c, r)).collect();
     events.extend(around.events);
     let mut writes = around.writes;
-    if let Some(next) = &step.next {
-        writes.extend(moved(app, c, next).await?);
-        let given = match &c.state {
-            State::Redeemed(r) => r.session.clone(),
-            _ => None,
-        };
-        if let (State::Ended(ended), Some(sid)) = (next, given)
-            && let Some(session) = app.store.session(&sid).await?
+    let left = match (&next, answer) {
+        (Some(State::Scanned(s)), Err(Refusal::WrongCode)) => Some(s.tries),
+        _ => None,
+    };
+    if let (Some(State::Ended(ended)), State::Redeemed(redeemed)) = (&next, &c.state) {
+        if let Some(sid) = &redeemed.session
+            && let Some(session) = app.store.session(sid).await?
         {
             let (more, told) = sessions::ending(app, &session, &ended.reason, ctx.now).await?;
             writes.extend(more);
             events.extend(told);
         }
-        if let (State::Ended(ended), State::Redeemed(_)) = (next, &c.state) {
-            let (more, told) = right::taken_back(app, c, &ended.reason, ctx.now).await?;
-            writes.extend(more);
-            events.extend(told);
-        }
+        let (more, told) = right::taken_back(app, c, &ended.reason, ctx.now).await?;
+        writes.extend(more);
+        events.extend(told);
+    }
+    if let Some(next) = next {
+        writes.extend(moved(app, c, next).await?);
     }
     let recorded = !events.is_empty();
     let events = events.into_iter().map(|mut event| {
@@ -103,23 +104,13 @@ pub async fn keep(app: &App, ctx: &Context, c: &Ceremony, step: Step, around: Ar
         event
     });
     if let Some(mut commit) = Commit::of(events) {
-        if let Some(end) = step.before.into_iter().chain(around.before).min() {
+        if let Some(end) = before.into_iter().chain(around.before).min() {
             commit.before(end);
         }
         commit.guards(around.guards).writes(writes);
         app.commit(commit).await?;
     }
-    match step.answer {
-        Ok(()) => Ok(()),
-        Err(refusal) => {
-            let mut fault = Fault::from(refusal);
-            fault.recorded = recorded;
-            if let (Refusal::WrongCode, Some(State::Scanned(s))) = (refusal, &step.next) {
-                fault.left = Some(s.tries);
-            }
-            Err(fault)
-        }
-    }
+    answer.map_err(|refusal| Fault { recorded, left, ..Fault::from(refusal) })
 }
 
 /// A record of a step, for the log; a refusal with what it is called at the help desk.
@@ -134,11 +125,11 @@ fn told(app: &App, ctx: &Context, c: &Ceremony, r: &Record) -> Event {
 }
 
 /// The ceremony goes on; a push that waits for nobody any more leaves its places.
-async fn moved(app: &App, c: &Ceremony, next: &State) -> Result<Vec<Write>, StoreError> {
+async fn moved(app: &App, c: &Ceremony, next: State) -> Result<Vec<Write>, StoreError> {
     let over = matches!(next, State::Redeemed(_) | State::Ended(_));
     let left = (c.opening.push && over).then(|| Write::push_places_left(&c.opening.id));
-    let rung = rung(app, c, next).await?;
-    Ok(std::iter::once(Write::ceremony_moved(c, next.clone())).chain(left).chain(rung).collect())
+    let rung = rung(app, c, &next).await?;
+    Ok(std::iter::once(Write::ceremony_moved(c, next)).chain(left).chain(rung).collect())
 }
 
 /// What a person's answer, or none, means for how their phones ring for this client. What was asked in silence rang nowhere, and
@@ -232,7 +223,7 @@ pub async fn cut(app: &App, ctx: &Context, c: &Ceremony, reason: &str) -> Result
 /// Writes and events that end other ceremonies in somebody else's commit.
 pub async fn ended_along(app: &App, c: &Ceremony, step: &Step, now: Time) -> Result<(Vec<Write>, Vec<Event>), StoreError> {
     let writes = match &step.next {
-        Some(next) => moved(app, c, next).await?,
+        Some(next) => moved(app, c, next.clone()).await?,
         None => Vec::new(),
     };
     let events = step.records.iter().map(|r| {
