@@ -5,13 +5,12 @@ use super::issue::{self, Ground, Vetoes};
 use super::{App, Fault};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
-use countersign_trust::audit::Kind;
+use countersign_trust::audit::{Event, Kind};
 use countersign_trust::device::DeviceState;
 use countersign_trust::policy::Action;
 use countersign_trust::principal::PersonState;
 use countersign_trust::right::{Giver, Right};
 use countersign_trust::session::Session;
-use countersign_trust::signal::Subject;
 use countersign_wire::message::RightItem;
 use countersign_wire::statement::Timed;
 use countersign_wire::{ClientId, PersonId, RightId, SessionId, Time, TxnId};
@@ -107,30 +106,18 @@ pub fn may_ask(app: &App, vetoes: &Vetoes, session: &Session, scope: &str, now: 
     Err(Fault::because(decided.refusal, "policy does not unlock it in this session").saying(decided.say))
 }
 
-/// Ends every right of a session, or of all that run at a terminal: they are given anew or not at all.
-pub async fn end_where(app: &App, subject: &Subject, why: &str, txn: &TxnId) -> Result<(), Fault> {
-    app.judged_anew(|_| async {
-        let now = app.now();
-        let sessions = match subject {
-            Subject::Session(id) => app.store.session(id).await?.into_iter().collect(),
-            Subject::Terminal(id) => app.store.sessions_at(id).await?,
-            Subject::Device(_) | Subject::Person(_) => Vec::new(),
-        };
-        let (mut writes, mut events) = (Vec::new(), Vec::new());
-        for session in sessions.iter().filter(|s| s.ended.is_none() && s.facts.rights.iter().any(|r| r.is_live(now))) {
-            let mut facts = session.facts.clone();
-            for right in std::mem::take(&mut facts.rights).iter().filter(|r| r.is_live(now)) {
-                let mut event = app.session_event(Kind::RightEnded, txn, &facts.id, now).fact("right", told(right)).fact("why", why);
-                event.person = Some(facts.person.clone());
-                event.client = Some(right.client.clone());
-                events.push(event);
-            }
-            writes.push(Write::session_moved(session, &facts));
+/// What ends every right of these sessions: they are given anew or not at all.
+pub fn ending_where(app: &App, sessions: &[Session], why: &str, txn: &TxnId, now: Time) -> (Vec<Write>, Vec<Event>) {
+    let (mut writes, mut events) = (Vec::new(), Vec::new());
+    for session in sessions.iter().filter(|s| s.ended.is_none() && s.facts.rights.iter().any(|r| r.is_live(now))) {
+        let mut facts = session.facts.clone();
+        for right in std::mem::take(&mut facts.rights).iter().filter(|r| r.is_live(now)) {
+            let mut event = app.session_event(Kind::RightEnded, txn, &facts.id, now).fact("right", told(right)).fact("why", why);
+            event.person = Some(facts.person.clone());
+            event.client = Some(right.client.clone());
+            events.push(event);
         }
-        let Some(mut commit) = Commit::of(events) else { return Ok(()) };
-        commit.writes(writes);
-        app.commit(commit).await?;
-        Ok(())
-    })
-    .await
+        writes.push(Write::session_moved(session, &facts));
+    }
+    (writes, events)
 }

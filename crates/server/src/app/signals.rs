@@ -51,6 +51,14 @@ impl Row {
             Row::Terminal(t) => Write::terminal_changed(t, &TerminalFacts { signals: signals.to_vec(), ..t.facts.clone() }),
         }
     }
+    /// Sessions whose rights rest on it, as they are once [`Row::write`] was written.
+    async fn holders(&self, app: &App) -> Result<Vec<Session>, Fault> {
+        Ok(match self {
+            Row::Session(s) => vec![Session { version: s.version + 1, ..(**s).clone() }],
+            Row::Terminal(t) => app.store.sessions_at(&t.id).await?,
+            Row::Device(_) | Row::Person(_) => Vec::new(),
+        })
+    }
     fn event(&self, app: &App, kind: Kind, txn: &TxnId, now: Time) -> Event {
         let mut event = app.event(kind, txn, now);
         match self {
@@ -85,23 +93,19 @@ pub async fn raise_saying(app: &App, subject: &Subject, new: Signal, says: &str,
     let facts = [("signal", new.kind.as_str().into()), ("source", new.source.as_str().into()), ("says", says.into())];
     let until = new.until.map(|t| ("until", t.seconds().into()));
     let facts: Vec<(&str, serde_json::Value)> = facts.into_iter().chain(until).collect();
-    let news = change(app, subject, Kind::SignalRaised, txn, &facts, |known, now| signal::raised(known, new.clone(), now)).await?;
-    // Said again, it finishes what a fall in between left: rules let rights rest meanwhile.
-    if new.kind.takes_rights() {
-        rights::end_where(app, subject, new.kind.as_str(), txn).await?;
-    }
-    Ok(news)
+    change(app, subject, new.kind, Kind::SignalRaised, txn, &facts, |known, now| signal::raised(known, new.clone(), now)).await
 }
 
 /// Takes back what `source` said, or, without a source, what anybody said. Answers whether anything was.
 pub async fn clear(app: &App, subject: &Subject, kind: signal::Kind, source: Option<&str>, txn: &TxnId) -> Result<bool, Fault> {
     let facts = [("signal", kind.as_str().into()), ("source", source.unwrap_or("any").into())];
-    change(app, subject, Kind::SignalCleared, txn, &facts, |known, _| signal::cleared(known, kind, source)).await
+    change(app, subject, kind, Kind::SignalCleared, txn, &facts, |known, _| signal::cleared(known, kind, source)).await
 }
 
 async fn change(
     app: &App,
     subject: &Subject,
+    news: signal::Kind,
     kind: Kind,
     txn: &TxnId,
     facts: &[(&str, serde_json::Value)],
@@ -118,6 +122,9 @@ async fn change(
         }
         let mut commit = Commit::new(event);
         commit.write(row.write(&signals)).write(Write::to_judge(Some(subject), txn, now));
+        if kind == Kind::SignalRaised && news.takes_rights() {
+            commit.also(rights::ending_where(app, &row.holders(app).await?, news.as_str(), txn, now));
+        }
         app.commit(commit).await?;
         Ok(true)
     })

@@ -5,10 +5,10 @@ use super::issue::{Ground, Vetoes, gate};
 use super::once::hashed;
 use super::sessions::{self, By, Started};
 use super::tools::{self, Answer, Asked as Call};
-use super::{Context, judge};
+use super::{Context, judge, signals};
 use crate::oidc::tests::asked::resume_from;
 use crate::oidc::tests::world::{CB, CHALLENGE, Key, T0, World, client, form};
-use countersign_store::{Commit, Write};
+use countersign_store::{Commit, Statement, Write};
 use countersign_trust::Refusal;
 use countersign_trust::acr::Earned;
 use countersign_trust::audit::Kind;
@@ -20,7 +20,7 @@ use countersign_trust::presence::Presence;
 use countersign_trust::principal::{PersonState, Role};
 use countersign_trust::right::Giver;
 use countersign_trust::session::SessionFacts;
-use countersign_trust::signal::Subject;
+use countersign_trust::signal::{self, Signal, Subject};
 use countersign_trust::terminal::{AtTerminal, Stands};
 use countersign_wire::statement::{Asked, Asker, Boundary, Channel, Demanded, Plate, Purpose, Rights, Timed};
 use countersign_wire::webauthn::AssertionText;
@@ -220,4 +220,33 @@ async fn what_was_given_for_a_while_is_no_scope_of_a_session_afterwards() {
     let plain = Client { just_in_time: vec![], ..client.clone() };
     assert_eq!(begun.scopes_at(Some(&plain), late), ["openid"]);
     assert_eq!(begun.scopes_at(None, late), ["openid"]);
+}
+
+#[tokio::test]
+async fn what_says_that_a_screen_is_controlled_from_afar_takes_its_rights_with_it_or_nothing() {
+    let w = World::new(vec![till(&[])]).await;
+    let (now, old) = (w.app.now(), w.live().await);
+    let timed = Timed { scope: "refund".into(), for_s: 600 };
+    let by = Giver { person: old.facts.person.clone(), device: old.facts.device.clone(), ceremony: None };
+    let right = super::rights::given(&w.app, &"till".parse().unwrap(), timed, by, None, now);
+    let mut commit = Commit::new(w.app.event(Kind::RightGiven, &old.facts.txn, now));
+    commit.write(Write::session_moved(&old, &old.facts.clone().with_rights([right], now)));
+    w.app.commit(commit).await.unwrap();
+    let subject = Subject::Session(old.facts.id.clone());
+    let raise = async || {
+        let signal = Signal { kind: signal::Kind::SessionRemoteControlled, source: "operator".into(), at: now, until: None };
+        signals::raise(&w.app, &subject, signal, &old.facts.txn).await
+    };
+    let sql = async |text| w.app.store.engine().upkeep(vec![Statement::any(text, [])]).await.unwrap();
+    // A store that fails once the right is to end.
+    sql("CREATE TRIGGER full BEFORE INSERT ON event WHEN NEW.kind = 'right.ended' BEGIN SELECT RAISE(ABORT, 'full'); END").await;
+    assert!(raise().await.is_err());
+    let half = w.live().await;
+    assert!(half.signals.is_empty() && half.facts.rights.len() == 1, "one without the other");
+    sql("DROP TRIGGER full").await;
+    assert!(raise().await.unwrap());
+    // They leave: what was given before does not come back.
+    signals::clear(&w.app, &subject, signal::Kind::SessionRemoteControlled, None, &old.facts.txn).await.unwrap();
+    assert!(w.live().await.facts.rights.is_empty(), "a right came back");
+    assert_eq!(w.log().await.iter().filter(|k| *k == "right.ended").count(), 1);
 }
