@@ -68,6 +68,8 @@ mod tpm;
 mod trust;
 #[path = "scenarios/vouched.rs"]
 mod vouched;
+#[path = "scenarios/words.rs"]
+mod words;
 #[path = "scenarios/workloads.rs"]
 mod workloads;
 

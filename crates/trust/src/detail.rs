@@ -64,8 +64,8 @@ impl Wording {
     pub fn check(&self) -> Result<(), Malformed> {
         let plain = |text: &str| !text.is_empty() && text.len() <= 80 && jcs::is_plain(text);
         let points = |row: &RowOf| plain(&row.label) && !row.at.is_empty() && row.at.iter().all(|at| at.starts_with('/'));
-        if self.r#type == RIGHT {
-            return Err(Malformed("the type `right` is Countersign's own"));
+        if [RIGHT, VOUCH].contains(&self.r#type.as_str()) {
+            return Err(Malformed("the types `right` and `vouch` are Countersign's own"));
         }
         if plain(&self.r#type) && plain(&self.title) && self.rows.iter().all(points) {
             Ok(())
@@ -179,6 +179,8 @@ mod tests {
         for broken in [
             Wording { title: String::new(), ..payment() },
             Wording { r#type: "a\u{7}".into(), ..payment() },
+            Wording { r#type: RIGHT.into(), ..payment() },
+            Wording { r#type: VOUCH.into(), ..payment() },
             Wording { rows: vec![RowOf { label: "A".into(), at: vec!["amount".into()] }], ..payment() },
             Wording { rows: vec![RowOf { label: "A".into(), at: vec![] }], ..payment() },
         ] {

@@ -135,7 +135,6 @@ async fn attempt(
     used.device = Some(facts.device.clone());
     used.client = Some(r.client.clone());
     event.client = Some(r.client.clone());
-    let leaves = met.as_ref().filter(|_| raised.is_none()).map(|m| &m.terminal);
     let mut commit = Commit::new(used);
     commit.event(event).event(code_event);
     commit.write(burn(proof)).write(Write::challenge_used(&challenge_hash));
@@ -145,7 +144,7 @@ async fn attempt(
     for device in app.store.devices_of(&facts.person).await? {
         commit.write(Write::count_forgiven(&digit_counter(&facts.person, &device.device.id, now)));
     }
-    commit.also(sessions::take_over(app, &browser_hash, None, former.filter(|_| raised.is_none()), (&facts.person, leaves), &cookies, now).await?);
+    commit.also(sessions::take_over(app, &browser_hash, None, former, &vetoes, &cookies, now).await?);
     app.commit(commit).await?;
     let name = app.store.named(&facts.person).await?.map(|n| n.name).unwrap_or_default();
     Ok(SignedIn { reply: RedeemedReply { name, greet: false, next: Some(next), ticket: None, recovery: None }, cookies })

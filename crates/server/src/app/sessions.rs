@@ -21,7 +21,7 @@ use countersign_trust::policy::MayBegin;
 use countersign_trust::right::{self, Giver, Offered};
 use countersign_trust::session::{Session, SessionFacts};
 use countersign_trust::signal::{self, Subject};
-use countersign_trust::terminal::{AtTerminal, Terminal};
+use countersign_trust::terminal::AtTerminal;
 use countersign_trust::{Refusal, limits, operator};
 use countersign_wire::dpop::Proof;
 use countersign_wire::message::{BeatTaken, Next};
@@ -30,7 +30,7 @@ use countersign_wire::{
     CeremonyId, ClientId, DeviceId, EventId, PersonId, RequestId, SessionId, Thumbprint, Time, TxnId, b64,
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lists of sessions that are ended one after the other, at most: whoever opens more than that at the
 /// same time is left to the sweep.
@@ -47,6 +47,8 @@ pub struct Fresh {
     pub id: SessionId,
     /// Life of the session cookie, seconds.
     pub session_s: i64,
+    /// Whether the session begins with them, and is not raised.
+    pub begins: bool,
 }
 
 /// What a new session is made from.
@@ -95,6 +97,7 @@ fn start(app: &App, permit: &Permit, vetoes: &Vetoes, s: Started, now: Time) -> 
         session: b64::encode(&app.random::<32>()),
         id: s.id.clone(),
         session_s: s.session_s,
+        begins: true,
     };
     let idle_s = vetoes.client.as_ref().map_or(limits::IDLE_S, |c| c.client.idle_s);
     let facts = SessionFacts {
@@ -162,7 +165,7 @@ pub fn begin(app: &App, permit: &Permit, vetoes: &Vetoes, started: Started, rais
         }
     };
     let f = &session.facts;
-    let cookies = Fresh { session_s: f.until.seconds() - now.seconds(), ..cookies };
+    let cookies = Fresh { session_s: f.until.seconds() - now.seconds(), begins: raised.is_none(), ..cookies };
     let given: Vec<Value> = f.rights.iter().filter(|r| r.at == now).map(rights::told).collect();
     let mut event = app
         .session_event(kind, &f.txn, &f.id, now)
@@ -209,44 +212,54 @@ pub async fn to_raise(
 }
 
 /// The browser changes hands: its other ceremonies and its former session end, and its open requests
-/// follow it to its new cookie, for whoever signs in. At a registered terminal (`leaves`) everybody else's sessions end as well. Whatever answers one of these comes before in the commit.
+/// follow it to its new cookie, for whoever signs in. Where a session begins, and is not raised, at a registered terminal
+/// everybody else's end as well, and with one on somebody's word every other one that its person has so: each once,
+/// whatever it ends for. Whatever answers one of these comes before in the commit.
 pub async fn take_over(
     app: &App,
     browser_hash: &str,
     redeemed: Option<&CeremonyId>,
     former: Option<&str>,
-    (person, leaves): (&PersonId, Option<&Terminal>),
+    vetoes: &Vetoes,
     fresh: &Fresh,
     now: Time,
 ) -> Result<(Vec<Write>, Vec<Event>), Fault> {
-    let (mut writes, mut events) = (Vec::new(), Vec::new());
+    let (mut writes, mut events, person) = (Vec::new(), Vec::new(), &vetoes.person);
     for other in app.store.ceremonies_of_browser(browser_hash).await? {
         if redeemed != Some(&other.opening.id) && other.is_pending() {
             let (w, e) = ended_along(app, &other, &other.abandon("another_redeemed", now), now).await?;
             writes.extend(w);
             events.extend(e);
             // They are here, by another way than their bell: that is an answer to it.
-            if rings(app, &other) == Some(person) {
-                writes.push(Write::push_answered(person, &other.opening.asker.id));
+            if rings(app, &other) == Some(&person.id) {
+                writes.push(Write::push_answered(&person.id, &other.opening.asker.id));
             }
         }
     }
-    let mut leaving: Vec<Session> = match leaves {
-        Some(terminal) => {
-            writes.push(Write::terminal_taken(terminal));
-            let there = app.store.sessions_at(&terminal.id).await?;
-            there.into_iter().filter(|s| s.facts.person != *person).collect()
+    let mut leaving: BTreeMap<SessionId, (Session, &str)> = BTreeMap::new();
+    let mut leaves = |why, all: Vec<Session>| {
+        for session in all {
+            leaving.entry(session.facts.id.clone()).or_insert((session, why));
         }
-        None => Vec::new(),
     };
-    if let Some(cookie) = former
-        && let Some(last) = app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?
-        && leaving.iter().all(|s| s.facts.id != last.facts.id)
-    {
-        leaving.push(last);
+    if fresh.begins && vetoes.voucher.is_some() {
+        // Of two that begin at the same moment, one is judged anew and finds the other.
+        writes.push(Write::person_vouched_for(person));
+        let mut theirs = app.store.sessions_of(&person.id).await?;
+        theirs.retain(|s| s.facts.vouched_by.is_some());
+        leaves("vouched_again", theirs);
     }
-    for last in &leaving {
-        let (w, e) = ending(app, last, "next_person", now).await?;
+    if let (true, Some((terminal, _))) = (fresh.begins, &vetoes.terminal) {
+        writes.push(Write::terminal_taken(terminal));
+        let mut there = app.store.sessions_at(&terminal.id).await?;
+        there.retain(|s| s.facts.person != person.id);
+        leaves("next_person", there);
+    }
+    if let Some(cookie) = former.filter(|_| fresh.begins) {
+        leaves("next_person", app.store.session_by_cookie(&hashed(cookie.as_bytes())).await?.into_iter().collect());
+    }
+    for (last, why) in leaving.values() {
+        let (w, e) = ending(app, last, why, now).await?;
         writes.extend(w);
         events.extend(e);
     }

@@ -3,22 +3,24 @@
 //!
 //! 1. [`asked`] makes an opening one of this kind: the person's name is all that they bring.
 //! 2. [`may`] is asked of whoever scans and approves: another person, of a role that the client names.
-//! 3. [`begun`] goes along with the session: one such session for each person, and they are told.
+//! 3. Their session takes the place of every other one on somebody's word ([`super::sessions::take_over`]), and they are [`told`].
 
-use super::ceremony::Around;
 use super::people::is_login;
-use super::{App, Context, Fault, enrol, sessions};
+use super::{App, Context, Fault, enrol};
 use crate::app::issue::Vetoes;
 use countersign_store::sql::Counter;
 use countersign_store::Write;
 use countersign_trust::acr::Earned;
 use countersign_trust::ceremony::Ceremony;
 use countersign_trust::client::Client;
+use countersign_trust::device::Device;
+use countersign_trust::policy::{Action, Facts};
+use countersign_trust::presence::Presence;
 use countersign_trust::principal::Person;
 use countersign_trust::session::Session;
 use countersign_trust::vouch::Vouching;
 use countersign_trust::{Refusal, detail, limits};
-use countersign_wire::statement::{Asked, Detail, DetailRow, Plate};
+use countersign_wire::statement::{Asked, Detail, DetailRow, Plate, Purpose};
 use countersign_wire::{PersonId, Time};
 use serde_json::json;
 
@@ -57,9 +59,15 @@ fn counter(by: &PersonId, now: Time) -> Counter {
     Counter::new("vouch", by.as_str(), 3_600, limits::VOUCHES_HOUR, now)
 }
 
-/// Whether this person may vouch for whom a ceremony is for: somebody else, who acts, and not too often.
-pub async fn may(app: &App, ctx: &Context, c: &Ceremony, by: &Person) -> Result<(), Fault> {
+/// Whether this person may vouch for whom a ceremony is for, with this device: somebody else, who acts, and whom rules
+/// let work; and not too often. Whoever vouches for nobody here hears nothing of anybody.
+pub async fn may(app: &App, ctx: &Context, c: &Ceremony, by: &Person, device: &Device) -> Result<(), Fault> {
     let no = |why, say: &str| denied(why).saying(Some(say.to_owned()));
+    let client = super::ceremony::client(app, c).await?.map(|c| c.client).ok_or(denied("no client"))?;
+    let taken = taken(&client)?;
+    if !taken.approved_by.contains(&by.role) {
+        return Err(no("not of a role that vouches", "You are not one of those who can vouch for somebody here."));
+    }
     let person = match &c.opening.vouches {
         Some(id) => app.store.person(id).await?,
         None => None,
@@ -68,9 +76,10 @@ pub async fn may(app: &App, ctx: &Context, c: &Ceremony, by: &Person) -> Result<
     if person.id == by.id {
         return Err(no("nobody vouches for themself", "Nobody can vouch for themselves."));
     }
-    let client = super::ceremony::client(app, c).await?;
-    if !client.as_ref().is_some_and(|c| c.client.without_phone.as_ref().is_some_and(|v| v.may(by, &person))) {
-        return Err(no("not of a role that vouches, or somebody who may not act", "You can't vouch for this person here."));
+    // As their session will be judged. Which rule it is, and why, is theirs to hear.
+    let facts = Facts::of(&person, device, Some(&client), Purpose::SignIn, "frame", Presence::Strong, ctx.now).vouched_by(Some(by), ctx.now);
+    if !taken.may(by, &person) || !app.policies.current().decide(Action::Continue, &facts, "").allowed {
+        return Err(no("somebody who may not act", "This person can't work here now."));
     }
     let often = counter(&by.id, ctx.now);
     if app.store.used(&often).await? >= often.limit {
@@ -84,18 +93,10 @@ pub fn counted(by: &PersonId, now: Time) -> Write {
     Write::counted(&counter(by, now))
 }
 
-/// What goes along with the session of somebody for whom another vouched: such sessions of theirs elsewhere end, and
-/// they are told on whatever devices they have.
-pub async fn begun(app: &App, vetoes: &Vetoes, around: &mut Around, now: Time) -> Result<(), Fault> {
-    if vetoes.voucher.is_none() {
-        return Ok(());
-    }
-    let person = &vetoes.person.id;
-    for older in app.store.sessions_of(person).await?.iter().filter(|s| s.facts.vouched_by.is_some()) {
-        around.also(sessions::ending(app, older, "vouched_again", now).await?);
-    }
-    around.writes.push(Write::notice_given(&enrol::notice(app, person, "vouched", None, now)));
-    Ok(())
+/// Whoever works on somebody's word is told so, on whatever devices they have.
+pub fn told(app: &App, vetoes: &Vetoes, now: Time) -> Option<Write> {
+    vetoes.voucher.as_ref()?;
+    Some(Write::notice_given(&enrol::notice(app, &vetoes.person.id, "vouched", None, now)))
 }
 
 /// Sessions of others that rest on this person's word.

@@ -27,7 +27,7 @@ async fn tokens(scene: &Scene<'_>, terminal: &Terminal, flow: &CodeFlow, next: &
     flow.exchange(&terminal.http, &scene.discovery, &terminal.key, &code).await
 }
 
-async fn passkey(terminal: &Terminal, page: &str, phone: &Phone) -> Result<String, Fault> {
+pub(crate) async fn passkey(terminal: &Terminal, page: &str, phone: &Phone) -> Result<String, Fault> {
     let mut ask = terminal.passkey_options(page).await?;
     ask.allow = vec![phone.passkey.about.id.clone()];
     Ok(terminal.passkey(page, &phone.assert(&ask)?).await?.next.unwrap())

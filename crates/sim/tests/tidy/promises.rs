@@ -64,7 +64,7 @@ fn every_attack_that_is_held_names_a_test() {
 /// How the headings of the tables begin in which attacks are tried again.
 const AGAIN: &str = "\n## Again, ";
 /// Those that live on a screen, once more where the screen is a registered terminal
-const AT_TERMINALS: [u32; 10] = [7, 8, 10, 18, 19, 20, 21, 22, 23, 30];
+const AT_TERMINALS: [u32; 13] = [2, 6, 7, 8, 10, 13, 18, 19, 20, 21, 22, 23, 30];
 
 fn numbered(text: &str) -> Vec<Vec<String>> {
     rows(text).filter(|r| r[0].parse::<u32>().is_ok()).collect()

@@ -127,6 +127,11 @@ impl Write {
             [person.id.as_str().into(), person.version.into(), role.as_str().into()],
         ))
     }
+    /// Somebody vouches for a person: of two who do at the same moment, one is judged anew.
+    pub fn person_vouched_for(person: &Person) -> Write {
+        let sql = "UPDATE person SET version = version + 1 WHERE id = $1 AND version = $2";
+        Write(Statement::one(sql, [person.id.as_str().into(), person.version.into()]))
+    }
     /// A person's state goes on.
     pub fn person_moved(person: &Person, state: PersonState) -> Write {
         Write(Statement::one(

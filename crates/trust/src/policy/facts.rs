@@ -171,7 +171,9 @@ impl Facts {
     /// The same, where somebody vouched: what is said of them counts as well.
     pub fn vouched_by(mut self, voucher: Option<&Person>, now: Time) -> Facts {
         self.vouched |= voucher.is_some();
-        self.signals.extend(voucher.into_iter().flat_map(|p| live(&p.signals, now)));
+        let news = voucher.map(|p| p.signals.as_slice()).unwrap_or_default();
+        self.signals.extend(live(news, now));
+        self.reconfirm = self.reconfirm.max(signal::reconfirm(news.iter(), now));
         self
     }
     /// The same, on this terminal.
@@ -189,6 +191,7 @@ impl Facts {
             presence: Presence::Unproven,
             far_allowed: client.is_some_and(|c| c.far == Far::Unproven),
             bearer_allowed: client.is_some_and(|c| c.danger_allow_bearer),
+            vouched: purpose == Purpose::Vouch,
             details,
             ..Facts::default()
         }

@@ -126,7 +126,7 @@ async fn approve(
                 ruling = Ruling::Deny(Denied { policies: vec![why.to_owned()], ..Denied::of(Refusal::Denied) });
             }
             if c.opening.purpose == Purpose::Vouch {
-                vouch::may(app, ctx, c, &person).await?;
+                vouch::may(app, ctx, c, &person, device).await?;
                 around.writes.push(vouch::counted(&person.id, ctx.now));
             }
             around.guards.extend(resting_on(&person, device, client.as_ref()));

@@ -133,10 +133,10 @@ pub(crate) async fn attempt_open(
     if !body.badge.is_empty() {
         worn(app, ctx, body, &mut wanted).await?;
     }
-    let may = may_begin(app, ctx, &wanted.beginning()).await?;
     if body.raise {
         raise(app, ctx, proof, cookie, &mut wanted).await?;
     }
+    let may = may_begin(app, ctx, &wanted.beginning()).await?;
     // The key of a session that is raised served before, when it began; a lost race is no reason to refuse it. A
     // registered terminal's always did.
     let fresh = wanted.raises.is_none() && wanted.terminal.is_none();

@@ -200,25 +200,24 @@ async fn sign_in(
     );
     let mut around = Around::by(&scan.person, &scan.device).burn(proof);
     around.also((vec![write], vec![event]));
-    vouch::begun(app, &vetoes, &mut around, ctx.now).await?;
-    let leaves = vetoes.terminal.as_ref().filter(|_| raised.is_none()).map(|(t, _)| t.clone());
+    around.writes.extend(vouch::told(app, &vetoes, ctx.now));
     // A session that was there before is not taken back because its client was slow; a page of our own has nothing
     // to fetch.
     let own = client.as_ref().is_some_and(|c| c.as_str() == operator::CLIENT) && !greet;
     let step = if raised.is_some() || own { claimed_at_once(step) } else { step };
     let mut next = None;
+    let vetoes = vetoes.in_session(app, &session, ctx.now).await?;
+    around.guards.extend(vetoes.guards());
     if let (false, Some(request)) = (greet, &request) {
-        let vetoes = vetoes.in_session(app, &session, ctx.now).await?;
-        around.guards.extend(vetoes.guards());
         let (code, writes, event) = sessions::code(app, request, raised.is_none().then_some(&c.opening.id), &vetoes, ctx.now)?;
         around.also((writes, vec![event]));
         next = Some(code);
-    } else {
-        around.guards.extend(vetoes.guards());
+    } else if let Err(fault) = gate(app, Product::Decision, &vetoes, &Ground::of(&session, &[], &[]), ctx.now) {
+        // Whose code is made later, or never, is judged as they will be then: nothing begins that could not go on.
+        return refuse_at_gate(app, ctx, c, proof, fault).await;
     }
     let browser = hashed(holder.collector.as_bytes());
-    let sits = (person, leaves.as_ref());
-    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former.filter(|_| raised.is_none()), sits, &cookies, ctx.now).await?);
+    around.also(sessions::take_over(app, &browser, Some(&c.opening.id), former, &vetoes, &cookies, ctx.now).await?);
     keep(app, ctx, c, step, around).await?;
     let name = app.store.named(person).await?.map(|n| n.name).unwrap_or_default();
     Ok(Redeemed { reply: RedeemedReply { name, greet, next, ticket: None, recovery: None }, cookies: Some(cookies) })

@@ -86,7 +86,9 @@ async fn begin(app: &App, ctx: &Context, ask: &Ask<'_>) -> Result<Ceremony, Faul
         Some(id) => app.store.ceremony(id).await?.map(|c| c.opening),
         None => None,
     };
-    let (source, address, kind) = origin.map_or_else(Default::default, |o| (o.source, o.address, o.terminal_kind));
+    // One that a passkey opened is told from every other by its own name: what stops it stops nobody else's.
+    let own = || (f.id.to_string(), String::new(), String::new());
+    let (source, address, kind) = origin.map_or_else(own, |o| (o.source, o.address, o.terminal_kind));
     let opening = Opening {
         collector_hash: collector(ask.caller, &cid),
         id: cid,

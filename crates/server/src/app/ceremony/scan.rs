@@ -235,7 +235,7 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
             None => refuse(app, ctx, by, &c, fault.refusal, fault.because).await.map_err(|f| f.saying(fault.say)),
         };
     }
-    if c.opening.purpose == Purpose::Vouch && let Err(fault) = vouch::may(app, ctx, &c, &person).await {
+    if c.opening.purpose == Purpose::Vouch && let Err(fault) = vouch::may(app, ctx, &c, &person, d).await {
         return match fault.store {
             Some(_) => Err(fault),
             None => refuse(app, ctx, by, &c, fault.refusal, fault.because).await.map_err(|f| f.saying(fault.say)),
