@@ -7,9 +7,16 @@ import { screen, wide } from './page.js';
 import { say } from './say.js';
 import { Terminal } from './terminal.js';
 
-export async function start(device, app) {
+let phone;
+
+export async function start(device, app, shared) {
+  phone = shared;
   if (device) {
     screen({ name: 'already', sign: 'check', tone: 'good', head: say('enrol.done.headline'), body: say('enrol.already.body'), dock: [wide(say('phone.see_open'), app.overview)] });
+    return;
+  }
+  if (phone) {
+    await showCode(phone.plate.name, app);
     return;
   }
   const field = nameField();
@@ -38,12 +45,12 @@ async function showCode(name, app) {
     changed: (state) => {
       typed.hidden = state !== 'waiting';
     },
-    redeemed: async ({ ticket, name: person }) => makePasskey(ticket, person, { with: key, leads: app, named: name }),
+    redeemed: async ({ ticket, name: person }) => makePasskey(ticket, person, { with: key, leads: app, named: name, shared: phone }),
   });
   screen({
     name: 'add',
-    head: say('add.headline'),
-    body: say('add.body'),
+    head: say(phone ? 'seats.new.headline' : 'add.headline'),
+    body: say(phone ? 'seats.add.body' : 'add.body'),
     content: [box, el('div.links', {}, typed), el('div.notice', {}, icon('clock'), el('p', {}, say('add.undo')))],
   });
   await terminal.begin();

@@ -27,7 +27,9 @@ const refusal = async (answer) => {
 };
 
 async function once(method, path, { json, key, bound, authorization, keepalive, signal }) {
-  const body = json === undefined ? undefined : JSON.stringify(json);
+  // What proves something itself is made anew with every nonce.
+  const said = typeof json === 'function' ? await json(nonce) : json;
+  const body = said === undefined ? undefined : JSON.stringify(said);
   const headers = {};
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (authorization) headers.Authorization = authorization;

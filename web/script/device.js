@@ -1,5 +1,6 @@
 // This phone: its key, and asking the server with it.
 import { call } from './call.js';
+import { proof } from './dpop.js';
 import { freshKey } from './keys.js';
 import * as shelf from './shelf.js';
 
@@ -10,11 +11,19 @@ export const load = () => shelf.device();
 export const newKey = () => freshKey();
 
 /** Keeps what was enrolled, and asks the browser to keep it too. */
-export async function keep(key, { device_id, name }, device_name) {
-  await shelf.keepDevice({ key, id: device_id, name: device_name, person: name });
+export async function keep(key, { device_id, name }, device_name, phone) {
+  const record = { key, id: device_id, name: device_name, person: name };
+  if (phone) await shelf.keepSeat({ ...record, seat: true });
+  else await shelf.keepDevice(record);
   await shelf.persist();
   return load();
 }
+
+/** A body in which the key of a shared phone says once that this seat's key is on it */
+export const vouching = (phone, seat, path, json) => async (nonce) => ({
+  ...json,
+  phone: await proof(phone.key, { method: 'POST', url: new URL(path, location.origin), nonce, body: seat.thumbprint, bound: true }),
+});
 
 /** Asks with the proof of a device key over method, address and body. */
 export const ask = (device, method, path, json) => call(method, path, { json, key: device.key, bound: true });

@@ -1,8 +1,8 @@
 // An invitation makes this browser a device: a key that stays here, and a passkey that stands for the person. The same page
 // binds a browser anew that forgot its key.
 import { call, Refusal } from './call.js';
-import { guessName, keep, newKey } from './device.js';
-import { announce, el, icon, name } from './dom.js';
+import { guessName, keep, newKey, vouching } from './device.js';
+import { announce, el, icon, name, plate } from './dom.js';
 import { screen, wide, whoIs } from './page.js';
 import * as passkey from './passkey.js';
 import { recovered } from './recovered.js';
@@ -14,12 +14,14 @@ const OLD = [400, 404, 410];
 let key;
 let app;
 let before;
+let phone;
 
 const post = (path, json) => call('POST', path, { json, key, bound: true });
 
 /** `token` is what stood behind `#`; without one, this is the way back for a browser that was enrolled before. */
-export async function start(token, device, leads) {
+export async function start(token, device, leads, shared) {
   app = leads;
+  phone = shared;
   before = device;
   key = await newKey();
   if (!token) {
@@ -47,11 +49,11 @@ function invited(token, { name: person, organisation, left_ms }) {
     sign: 'phone',
     tone: 'act',
     head: parts('enrol.invitation.headline', { name: name(person) }),
-    content: [before && el('div.notice.warn', {}, icon('warning'), el('p', {}, say('enrol.invitation.replaces')))],
+    content: [phone && el('div.notice', {}, icon('phone'), el('p', {}, parts('seats.invitation', { plate: plate(phone.plate.name) }))), !phone && before && el('div.notice.warn', {}, icon('warning'), el('p', {}, say('enrol.invitation.replaces')))],
     body: [...parts('enrol.invitation.body', { organisation: name(organisation) }), ' ', say('enrol.invitation.once', { n })],
     dock: [
       wide(say('enrol.invitation.not_me'), () => screen({ name: 'not_mine', sign: 'cross', head: say('enrol.not_me.headline'), body: say('enrol.not_me.body') }), { tone: 'ink' }),
-      wide(say('enrol.invitation.enrol'), () => makePasskey(token, person), { tone: 'act' }),
+      wide(say(phone ? 'seats.take' : 'enrol.invitation.enrol'), () => makePasskey(token, person), { tone: 'act' }),
     ],
   });
 }
@@ -63,17 +65,19 @@ export function nameField(named = guessName()) {
 }
 
 /** Makes the passkey that stands for the person, then enrols. `token` is an invitation's or a ceremony's ticket. */
-export function makePasskey(token, person, { with: own, leads, named } = {}) {
+export function makePasskey(token, person, { with: own, leads, named, shared } = {}) {
+  if (shared) phone = shared;
   if (own) key = own;
   if (leads) app = leads;
-  const field = nameField(named);
+  const field = phone ? { text: () => phone.plate.name } : nameField(named);
   const make = async () => {
     try {
       const { creation } = await post('/enrolments/begin', { token });
       const credential = await passkey.creation(creation);
       const device_name = field.text();
-      const enrolled = await post('/enrolments/finish', { token, device_name, credential });
-      await keep(key, enrolled, device_name);
+      const body = { token, device_name, credential };
+      const enrolled = await post('/enrolments/finish', phone ? vouching(phone, key, '/enrolments/finish', body) : body);
+      await keep(key, enrolled, device_name, phone);
       done(enrolled);
     } catch (fault) {
       if (fault instanceof passkey.NotUsed) notUsed();
@@ -92,7 +96,7 @@ export function makePasskey(token, person, { with: own, leads, named } = {}) {
     sign: 'key',
     tone: 'act',
     head: say('enrol.passkey.headline'),
-    body: say('enrol.passkey.body'),
+    body: say(phone ? 'seats.passkey.body' : 'enrol.passkey.body'),
     content: [field.node, el('p.wrong', { id: 'passkey-problem', hidden: true }, icon('warning', 20), say('enrol.passkey.not_used'))],
     dock: [wide(say('enrol.passkey.make'), make, { tone: 'act', sign: 'key' })],
   });
@@ -102,6 +106,10 @@ function done({ device_state, name: person, recovered: back }) {
   whoIs(person);
   if (back) {
     recovered(app);
+    return;
+  }
+  if (phone) {
+    import('./seats.js').then(({ seated }) => seated(phone, app));
     return;
   }
   const waits = device_state === 'pending';

@@ -1,5 +1,5 @@
 // One person on the operator's page: devices, what is open, and what an operator may take away.
-import { announce, button, el, ground, icon, name } from './dom.js';
+import { announce, button, el, ground, icon, name, plate } from './dom.js';
 import { moment } from './activity.js';
 import { application, news, state } from './operator-words.js';
 import { decide, pressing, screen, wide } from './page.js';
@@ -90,6 +90,7 @@ function deviceCard(device, leads, after) {
       {},
       el('h3', {}, name(device.name)),
       el('p.small.quiet', {}, device.seen_at ? say('operator.seen', { when: when(device.seen_at) }) : say('operator.never_spoke')),
+      device.phone && el('p.small.quiet', {}, parts('operator.seat', { phone: plate(device.phone) })),
       device.limited_until && el('p.small.quiet', {}, say('devices.limited', { time: when(device.limited_until) })),
     ),
     notes(device.signals),

@@ -35,6 +35,8 @@ const CODES = {
   bad_evidence: 'operator.code.bad_evidence',
   slow_down: 'operator.code.slow_down',
   remote_controlled: 'operator.code.remote_controlled',
+  seat_locked: 'operator.code.seat_locked',
+  shared_phone: 'operator.code.shared_phone',
 };
 
 const EFFECTS = {

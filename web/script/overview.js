@@ -30,7 +30,8 @@ export async function start(own, leads) {
   device = own;
   app = { ...leads, overview: () => show() };
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && renew());
-  await show();
+  if (device.seat) app.seats.unlocking(device, app, show);
+  else await show();
 }
 
 function renew() {
@@ -49,7 +50,8 @@ async function show() {
     draw(await ask(device, 'GET', '/device/overview'));
     renew();
   } catch (fault) {
-    if (fault instanceof Refusal && UNKNOWN.includes(fault.code)) forgotten();
+    if (device.seat && fault instanceof Refusal && ['seat_locked', ...UNKNOWN].includes(fault.code)) app.seats.unlocking(device, app, show);
+    else if (fault instanceof Refusal && UNKNOWN.includes(fault.code)) forgotten();
     else failed(fault, app);
   }
 }
@@ -80,11 +82,12 @@ function draw(view) {
     content: [
       view.notices.length > 0 && el('div.stack', {}, view.notices.map(notice)),
       sessions(view.sessions),
-      devices(view.devices),
-      tell(device, view.push),
-      recoveryCodes(device, app, view.recovery, view.devices.some((one) => one.this && (one.limited_until || one.state !== 'active'))),
+      !device.seat && devices(view.devices),
+      !device.seat && tell(device, view.push),
+      !device.seat && recoveryCodes(device, app, view.recovery, view.devices.some((one) => one.this && (one.limited_until || one.state !== 'active'))),
       view.user_code !== undefined && word(view.user_code),
       ...happened(view),
+      device.seat && el('p', {}, button(say('seats.leave'), () => app.seats.leaving(device, app), { extra: 'slim' })),
     ].flat(),
     dock: [wide(say('overview.scan'), app.scan, { tone: 'act', sign: 'camera' }), view.badge && wide(say('overview.badge'), app.badge, { sign: 'person' })],
   });
@@ -229,7 +232,7 @@ function card(one) {
     'article.card.device',
     {},
     el('div.head', {}, ground('phone'), chip(one)),
-    el('div', {}, el('h3', {}, name(one.name)), el('p.small.quiet', {}, `${key} ${added}`), waiting && el('p.small.quiet', {}, say('devices.waiting_body'))),
+    el('div', {}, el('h3', {}, name(one.name)), el('p.small.quiet', {}, `${one.shared ? say('devices.shared') : key} ${added}`), waiting && el('p.small.quiet', {}, say('devices.waiting_body'))),
     acts.length > 0 && el('div.pair', {}, acts),
   );
 }
@@ -284,7 +287,7 @@ function chooseWord() {
 function happened(view) {
   const look = (cid) => story(device, cid, { app, back: () => show() });
   const lists = activity(view.activity, { look, disown: (cid) => disown(cid) });
-  const administrator = view.me.role === 'administrator' && invite(device, app);
+  const administrator = view.me.role === 'administrator' && !device.seat && invite(device, app);
   if (!administrator) return lists;
   return [el('div.two', {}, el('section', {}, lists), administrator)];
 }

@@ -15,6 +15,7 @@ const { kind, host } = document.body.dataset;
 const fragment = globalThis.takeFragment?.() ?? '';
 
 let device;
+let shared;
 
 const app = {
   scan: () => (location.pathname === '/q' ? scan() : location.assign('/q')),
@@ -126,6 +127,28 @@ function typed(asked = false) {
   if (asked || half) input.focus();
 }
 
+/** The same on a phone that a shift shares: first somebody says who they are. */
+async function together() {
+  const seats = await import('./seats.js');
+  shelf.persist();
+  if (kind === 'enrol' && fragment) return (await import('./enrol.js')).start(fragment, undefined, app, shared);
+  if (kind === 'add') return (await import('./add.js')).start(undefined, app, shared);
+  if (kind === 'recover' || kind === 'enrol') return seats.notHere();
+  device = await seats.choose(shared);
+  whoIs(device.person);
+  app.seats = seats;
+  return show();
+}
+
+/** What this page is for, once it is known whose it is */
+async function show() {
+  if (kind === 'phone') return (await import('./overview.js')).start(device, app);
+  if (kind === 'badge') return (await import('./badge.js')).start(device, app);
+  if (kind === 'code') return typed();
+  const frame = parse(fragment);
+  return frame ? send({ frames: [frame.text] }) : scan();
+}
+
 async function start() {
   await listen(document);
   if (!(await shelf.works())) {
@@ -134,6 +157,8 @@ async function start() {
   }
   device = await load();
   if (kind === 'terminal') return (await import('./register.js')).start(fragment);
+  shared = await shelf.shared();
+  if (shared) return together();
   if (kind === 'enrol') return (await import('./enrol.js')).start(fragment, device, app);
   if (kind === 'recover') return (await import('./recover.js')).start(device, app);
   if (kind === 'add') return (await import('./add.js')).start(device, app);
@@ -141,11 +166,7 @@ async function start() {
   whoIs(device.person);
   shelf.persist();
   watch(device, app, () => looking?.stop());
-  if (kind === 'phone') return (await import('./overview.js')).start(device, app);
-  if (kind === 'badge') return (await import('./badge.js')).start(device, app);
-  if (kind === 'code') return typed();
-  const frame = parse(fragment);
-  return frame ? send({ frames: [frame.text] }) : scan();
+  return show();
 }
 
 start();

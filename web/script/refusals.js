@@ -27,6 +27,8 @@ const TABLE = {
   confirm_first: ['refusal.confirm_first.headline', 'refusal.confirm_first.body', ['scan'], 'type', ''],
   wrong_code: ['refusal.wrong_code.headline', 'refusal.wrong_code.body', ['scan'], 'cross', 'bad'],
   remote_controlled: ['refusal.remote_controlled.headline', 'refusal.remote_controlled.body', ['see'], 'lock', 'warn'],
+  seat_locked: ['refusal.seat_locked.headline', 'refusal.seat_locked.body', ['see'], 'lock', 'warn'],
+  shared_phone: ['refusal.shared_phone.headline', 'refusal.shared_phone.body', ['see'], 'phone', 'warn'],
   clock: ['refusal.unavailable.headline', 'refusal.unavailable.body', ['reload'], 'pause', 'warn'],
   unavailable: ['refusal.unavailable.headline', 'refusal.unavailable.body', ['reload'], 'pause', 'warn'],
 };

@@ -19,8 +19,9 @@ export function refused({ body, notMe, app, changed = true }) {
     sign: 'cross',
     head: say('phone.refused.headline'),
     body,
-    content: [el('section.aside', {}, el('h2', {}, say('phone.refused.someone')), el('p.quiet', {}, say('phone.refused.tell')))],
-    dock: [wide(say('phone.refused.not_me'), tell, { tone: 'ink' }), changed ? wide(say('phone.refused.changed'), app.scan) : wide(say('phone.see_open'), app.overview)],
+    // On a phone that others use too nobody says it in somebody's name.
+    content: [!app.seats && el('section.aside', {}, el('h2', {}, say('phone.refused.someone')), el('p.quiet', {}, say('phone.refused.tell')))],
+    dock: [!app.seats && wide(say('phone.refused.not_me'), tell, { tone: 'ink' }), changed ? wide(say('phone.refused.changed'), app.scan) : wide(say('phone.see_open'), app.overview)],
   });
   announce(say('phone.refused.headline'));
 }

@@ -52,6 +52,23 @@ export const dropTerminal = () => drop('terminal');
 export const registered = () => read('registered');
 export const keepRegistered = (record) => write('registered', record);
 
+/** The key of a phone that a shift shares: `{ key, id, plate }`, or undefined. Another phone's seats are no seats of this one. */
+export const shared = () => read('shared');
+export const keepShared = async (record) => {
+  await write('seats', []);
+  await write('shared', record);
+};
+
+/** Seats on it: `[{ key, id, name, person, seat: true }]` */
+export const seats = async () => (await read('seats')) ?? [];
+export const keepSeat = async (record) => write('seats', [...(await seats()).filter(({ id }) => id !== record.id), record]);
+export const dropSeat = async (id) => write('seats', (await seats()).filter((one) => one.id !== id));
+
+/** Who has it in hand, and since when: `{ id, at }`, or undefined */
+export const holder = () => read('holder');
+export const keepHolder = (record) => write('holder', record);
+export const dropHolder = () => drop('holder');
+
 /** How often this screen has opened, this time included: counted before it is asked for, so that what gets lost counts. */
 export async function count() {
   const base = await database();

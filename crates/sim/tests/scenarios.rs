@@ -46,6 +46,8 @@ mod rings;
 mod rights;
 #[path = "scenarios/news.rs"]
 mod news;
+#[path = "scenarios/shared.rs"]
+mod shared;
 #[path = "scenarios/signals.rs"]
 mod signals;
 #[path = "scenarios/stood.rs"]

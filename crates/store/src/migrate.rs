@@ -88,6 +88,10 @@ pub const MIGRATIONS: &[Migration] = &[
         id: "0018_glass",
         sql: include_str!("../migrations/0018_glass.sql"),
     },
+    Migration {
+        id: "0019_seats",
+        sql: include_str!("../migrations/0019_seats.sql"),
+    },
 ];
 
 pub(crate) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (\

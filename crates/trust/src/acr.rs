@@ -20,6 +20,9 @@ pub enum Earned {
     /// By a device that a recovery let in, while its rights are reduced: AAL1, whatever was signed,
     /// because who holds it rests on a code or on two people's word (NIST SP 800-63B-4 §4.2).
     Recovery,
+    /// By a person's seat on a phone that a shift shares: others hold its key as well, and may open its lock, so it is no
+    /// possession of this person's and no factor that only they have.
+    Shared,
     /// Somebody else vouched: nothing that the person has or knows was shown, so no assurance level of NIST SP 800-63B-4.
     Vouched,
 }
@@ -38,6 +41,10 @@ impl Earned {
     pub fn recovering(self, recovering: bool) -> Earned {
         if recovering { Earned::Recovery } else { self }
     }
+    /// The same with a device that others hold as well.
+    pub fn shared(self, shared: bool) -> Earned {
+        if shared { Earned::Shared } else { self }
+    }
     /// The `acr` claim.
     pub fn acr(self) -> &'static str {
         match self {
@@ -47,6 +54,7 @@ impl Earned {
             Earned::CrossDevicePush => "urn:countersign:acr:xd2-push",
             Earned::Offered => "0",
             Earned::Recovery => "urn:countersign:acr:recovery",
+            Earned::Shared => "urn:countersign:acr:shared",
             Earned::Vouched => "urn:countersign:acr:vouched",
         }
     }
@@ -57,6 +65,8 @@ impl Earned {
             Earned::PasskeyHardware | Earned::Passkey => vec![key, "user", "mfa"],
             Earned::CrossDevice | Earned::CrossDevicePush => vec!["mca", "mfa", "user", key],
             Earned::Recovery => vec!["user", key],
+            // Neither `swk` nor `mfa`: what the person alone has was not shown.
+            Earned::Shared => vec!["user"],
             // RFC 8176 has no word for it, and all of its words are about what the person did.
             Earned::Vouched => vec!["urn:countersign:amr:vouched"],
             // OpenID Connect Core §2: level 0 says that nothing is claimed.
@@ -71,13 +81,20 @@ impl Earned {
         match self {
             Earned::PasskeyHardware => matches!(asked, "phrh" | "phr" | "urn:countersign:acr:xd2"),
             Earned::Passkey => matches!(asked, "phr" | "urn:countersign:acr:xd2"),
-            Earned::CrossDevice | Earned::CrossDevicePush | Earned::Recovery | Earned::Vouched => asked == self.acr(),
+            Earned::CrossDevice | Earned::CrossDevicePush | Earned::Recovery | Earned::Shared | Earned::Vouched => asked == self.acr(),
             Earned::Offered => false,
         }
     }
     /// Classes that can be asked for.
-    pub const SUPPORTED: [&'static str; 6] =
-        ["phrh", "phr", "urn:countersign:acr:xd2", "urn:countersign:acr:xd2-push", "urn:countersign:acr:recovery", "urn:countersign:acr:vouched"];
+    pub const SUPPORTED: [&'static str; 7] = [
+        "phrh",
+        "phr",
+        "urn:countersign:acr:xd2",
+        "urn:countersign:acr:xd2-push",
+        "urn:countersign:acr:recovery",
+        "urn:countersign:acr:shared",
+        "urn:countersign:acr:vouched",
+    ];
 }
 
 #[cfg(test)]
@@ -99,6 +116,9 @@ mod tests {
         let vouched = Earned::Vouched;
         assert!(Earned::SUPPORTED.iter().all(|class| vouched.satisfies(&[(*class).into()]) == (*class == vouched.acr())));
         assert!(["mfa", "mca", "user", "swk", "hwk"].iter().all(|word| !vouched.amr(true).contains(word)));
+        let shared = Earned::CrossDevice.shared(true);
+        assert!(Earned::SUPPORTED.iter().all(|class| shared.satisfies(&[(*class).into()]) == (*class == shared.acr())));
+        assert_eq!((shared.amr(true), Earned::CrossDevice.shared(false)), (vec!["user"], Earned::CrossDevice));
         let back = Earned::Passkey.recovering(true);
         assert!(!back.satisfies(&["phr".into()]) && !back.satisfies(&["urn:countersign:acr:xd2".into()]));
         assert!(!back.amr(true).contains(&"mfa"));

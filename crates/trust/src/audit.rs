@@ -146,6 +146,10 @@ kinds! {
     GlassDoubted = "glass.doubted": ["DE.AE-02", "RS.MI-01", "PR.AA-03", "PR.PS-04"],
     /// Somebody who had no part in it reviewed a use.
     GlassReviewed = "glass.reviewed": ["DE.AE-06", "RS.AN-03", "PR.PS-04"],
+    /// Somebody showed by their passkey that they have a shared phone in hand.
+    SeatUnlocked = "seat.unlocked": ["PR.AA-03", "PR.PS-04"],
+    /// They handed it on.
+    SeatLocked = "seat.locked": ["PR.AA-05", "PR.PS-04"],
     /// A phone made a live badge for a terminal to read.
     BadgeMade = "badge.made": ["PR.AA-03", "PR.PS-04"],
     /// What is known of a device's health became something else.

@@ -1,6 +1,7 @@
 //! Enrolled devices and their passkeys: a life in one direction.
 
 use crate::posture::Posture;
+use crate::seat::Seat;
 use crate::signal::Signal;
 use countersign_wire::jose::Jwk;
 use countersign_wire::{CredentialId, DeviceId, PersonId, Thumbprint, Time};
@@ -110,12 +111,18 @@ pub struct Device {
     pub signals: Vec<Signal>,
     /// Enrolled by a recovery: a code, two people, or the operator.
     pub recovered: bool,
+    /// The phone of a shift that it is a person's seat on, if it is one.
+    pub seat: Option<Seat>,
 }
 
 impl Device {
     /// Whether rights are reduced at `now`.
     pub fn is_limited(&self, now: Time) -> bool {
         self.limited_until.is_some_and(|until| now < until)
+    }
+    /// Whether others hold it as well.
+    pub fn is_shared(&self) -> bool {
+        self.seat.is_some()
     }
     /// Whether what it approves is worth no more than the recovery that let it in.
     pub fn is_recovering(&self, now: Time) -> bool {

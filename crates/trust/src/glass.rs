@@ -53,6 +53,7 @@ pub fn may_hold(person: &Person, device: &Device, credential: &Credential, now: 
         && device.state == DeviceState::Active
         && device.person == person.id
         && !device.is_limited(now)
+        && !device.is_shared()
         && credential.live
         && credential.person == person.id
         && credential.device == device.id
@@ -320,7 +321,7 @@ mod tests {
         let id = DeviceId::new(NOW, [9; 10]);
         let device = Device {
             id: id.clone(), version: 1, person: p.id.clone(), state: DeviceState::Active, jkt: dk.thumbprint(), dk: dk.clone(), key: KeyClass::Software,
-            limited_until: None, added_at: NOW, posture: Posture::default(), seen_at: None, signals: vec![], recovered: false,
+            limited_until: None, added_at: NOW, posture: Posture::default(), seen_at: None, signals: vec![], recovered: false, seat: None,
         };
         let credential = Credential {
             id: "AAAA".parse().unwrap(), version: 1, person: p.id.clone(), device: id, live: true, key: dk, counter: 0, backup_eligible: false, attested: false,
@@ -341,6 +342,8 @@ mod tests {
             assert!(!may_hold(&p, &Device { state, ..d.clone() }, &c, NOW), "{state:?}");
         }
         assert!(!may_hold(&p, &Device { limited_until: Some(NOW.plus_s(1)), ..d.clone() }, &c, NOW));
+        let seat = crate::seat::Seat { phone: countersign_wire::TerminalId::new(NOW, [7; 10]), unlocked_until: Some(NOW.plus_s(60)), rests: false };
+        assert!(!may_hold(&p, &Device { seat: Some(seat), ..d.clone() }, &c, NOW), "a phone that a shift shares");
         assert!(may_hold(&p, &Device { limited_until: Some(NOW), ..d.clone() }, &c, NOW));
         assert!(!may_hold(&p, &Device { signals: news(Kind::DeviceRiskMedium), ..d.clone() }, &c, NOW));
         assert!(!may_hold(&Person { signals: news(Kind::PersonRiskHigh), ..p.clone() }, &d, &c, NOW));

@@ -11,6 +11,7 @@ use crate::limits::ACTORS;
 use crate::policy::{Ruling, WorkloadRuling};
 use crate::principal::{Person, PersonState};
 use crate::session::Session;
+use crate::{operator, seat};
 use crate::terminal::Terminal;
 use crate::workload::{Agent, Wish};
 use countersign_wire::statement::Timed;
@@ -110,6 +111,7 @@ pub fn permit(product: Product, facts: &Facts<'_>, now: Time) -> Result<Permit, 
     if session.is_some_and(|s| s.facts.terminal.as_ref().map(|t| &t.id) != terminal.map(|t| &t.id)) {
         return Err(Refusal::Denied);
     }
+    seat::may_give(device, product, *earned, client.is_some_and(|c| c.id.as_str() == operator::CLIENT))?;
     if !vouched_for(product, facts) {
         return Err(Refusal::Denied);
     }

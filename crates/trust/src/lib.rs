@@ -25,6 +25,7 @@ pub mod quiet;
 pub mod recovery;
 pub mod refusal;
 pub mod right;
+pub mod seat;
 pub mod session;
 pub mod shared;
 pub mod signal;

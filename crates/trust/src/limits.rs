@@ -87,6 +87,10 @@ pub const BADGES_10_MIN: i64 = 20;
 pub const LIMITED_S: i64 = 24 * 3600;
 /// Devices of one person that wait to be allowed: enough for whoever tries again, few to look through.
 pub const DEVICES_WAITING: usize = 5;
+/// Seats on one phone: the shifts of a shop, and few enough to end in one commit.
+pub const SEATS: usize = 40;
+/// A seat shows what is its person's for this long after their passkey, seconds: a look, and no longer than somebody holds the phone.
+pub const SEAT_OPEN_S: i64 = 180;
 /// [Undo] works for this long, seconds.
 pub const UNDO_S: i64 = 72 * 3600;
 /// Recovery codes in a set: enough for a few mishaps, few enough to copy by hand.

@@ -69,11 +69,15 @@ pub enum Refusal {
     SlowDown,
     /// Somebody far away has this screen in hand: nothing privileged is given there.
     RemoteControlled,
+    /// On a phone that a shift shares, its person's passkey comes first.
+    SeatLocked,
+    /// Not from a phone that a shift shares.
+    SharedPhone,
 }
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Refusal; 31] = [
+    pub const ALL: [Refusal; 33] = [
         Refusal::Malformed,
         Refusal::CodeNotLive,
         Refusal::NoSuchCeremony,
@@ -105,6 +109,8 @@ impl Refusal {
         Refusal::BadEvidence,
         Refusal::SlowDown,
         Refusal::RemoteControlled,
+        Refusal::SeatLocked,
+        Refusal::SharedPhone,
     ];
 
     /// The stable code.
@@ -141,6 +147,8 @@ impl Refusal {
             Refusal::BadEvidence => "bad_evidence",
             Refusal::SlowDown => "slow_down",
             Refusal::RemoteControlled => "remote_controlled",
+            Refusal::SeatLocked => "seat_locked",
+            Refusal::SharedPhone => "shared_phone",
         }
     }
 

@@ -103,6 +103,10 @@ impl Terminal {
     pub fn is_active(&self) -> bool {
         self.state == DeviceState::Active
     }
+    /// Whether it is a phone that a shift shares: no screen, so it opens nothing.
+    pub fn is_phone(&self) -> bool {
+        self.facts.class == crate::seat::CLASS
+    }
     /// What it shows.
     pub fn plate(&self) -> Plate {
         let f = &self.facts;

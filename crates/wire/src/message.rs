@@ -328,6 +328,27 @@ pub struct FinishEnrolment {
     /// The new passkey.
     #[serde(deserialize_with = "object::member")]
     pub credential: NewCredential,
+    /// On a phone that a shift shares: a proof of this request by that phone's key over the thumbprint of the new one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub phone: Option<String>,
+}
+
+/// `POST /device/unlock`: who has a shared phone in hand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// Assertion by the passkey of the seat.
+    #[serde(deserialize_with = "object::member")]
+    pub assertion: AssertionText,
+    /// A proof of this request by the phone's key over the thumbprint of the seat's.
+    pub phone: String,
+}
+
+/// A seat is open for a while.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Unlocked {
+    /// Left, milliseconds.
+    pub left_ms: i64,
 }
 
 /// The device as enrolled.

@@ -9,7 +9,7 @@ import { cardIs, screenIs, shownDigits, Stage, SUITE } from '../stage/index.js';
 import { pictures } from '../stage/pictures.js';
 
 /** Pages that other walks look at in the same way */
-const ELSEWHERE = /^(recover|operator|register|badge|kiosk)/;
+const ELSEWHERE = /^(recover|operator|register|badge|kiosk|seats)/;
 
 /** Somebody who asks people by name, and brings the word that they set */
 const HOTLINE = `[[clients]]
@@ -294,7 +294,7 @@ describe('pages for everybody', SUITE, () => {
 
   test('everything a phone can be refused with', async () => {
     const answers = [
-      ...['code_not_live', 'no_such_ceremony', 'too_far', 'same_device', 'denied', 'expired', 'gone', 'bad_proof', 'decided', 'already_redeemed', 'confirm_first', 'wrong_code', 'clock', 'unavailable', 'attestation_needed', 'not_yet', 'remote_controlled', 'no_such_thing', 'refused', 'revoked', 'abandoned'].map((code) => [code, refusal(409, code)]),
+      ...['code_not_live', 'no_such_ceremony', 'too_far', 'same_device', 'denied', 'expired', 'gone', 'bad_proof', 'decided', 'already_redeemed', 'confirm_first', 'wrong_code', 'clock', 'unavailable', 'attestation_needed', 'not_yet', 'remote_controlled', 'seat_locked', 'shared_phone', 'no_such_thing', 'refused', 'revoked', 'abandoned'].map((code) => [code, refusal(409, code)]),
       ['too_many', refusal(429, 'too_many')],
       ['broken', refusal(500, 'something_else')],
       ['offline', (route) => route.abort()],

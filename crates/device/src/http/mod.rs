@@ -320,6 +320,12 @@ impl Http {
         nonces.get(&url.origin().ascii_serialization()).cloned()
     }
 
+    /// A proof of a POST to `url` over something else than its body.
+    pub(crate) fn proof_over(&self, url: &Url, key: &dyn Prove, over: &[u8]) -> Result<String, Fault> {
+        let call = Call { body: over.to_vec(), ..Call::post(url.clone(), &())? };
+        proof(&call, &Prover::device(key), self.nonce(url))
+    }
+
     async fn whole(&self, call: &Call<'_>, mut response: Response) -> Result<Answer, Fault> {
         let mut answer = Answer {
             status: response.status().as_u16(),

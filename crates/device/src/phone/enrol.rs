@@ -3,7 +3,7 @@
 
 use super::{DEVICE_KEY, Kept, PASSKEY_KEY, Phone, STATE};
 use crate::http::{Call, Prover};
-use crate::keys::Folder;
+use crate::keys::{Folder, Prove};
 use crate::passkey::{Wanted, host_of};
 use crate::{Fault, Http, Passkey, SoftwareKey};
 use countersign_wire::PersonId;
@@ -34,6 +34,9 @@ impl InviteLink {
         Ok(InviteLink { issuer: url, token })
     }
 }
+
+/// Where an enrolment ends.
+const FINISH: &str = "/enrolments/finish";
 
 /// One step of an enrolment after the other, for those who want to leave one out.
 pub struct Enrolling<'a> {
@@ -68,7 +71,7 @@ impl Enrolling<'_> {
 
     /// A passkey for `wanted`, and the end.
     pub async fn finish(&self, finish: &FinishEnrolment) -> Result<Enrolled, Fault> {
-        self.post("/enrolments/finish", finish).await
+        self.post(FINISH, finish).await
     }
 }
 
@@ -105,6 +108,19 @@ impl Phone {
         folder: Option<Folder>,
         make: impl Fn(&Wanted, &str) -> Result<(Passkey, NewCredential), Fault>,
     ) -> Result<Phone, Fault> {
+        Phone::enrol_whole(http, invite, key, name, folder, make, None).await
+    }
+
+    /// The same; with `on`, on the phone of that key.
+    pub(super) async fn enrol_whole(
+        http: Http,
+        invite: &InviteLink,
+        key: SoftwareKey,
+        name: &str,
+        folder: Option<Folder>,
+        make: impl Fn(&Wanted, &str) -> Result<(Passkey, NewCredential), Fault>,
+        on: Option<&dyn Prove>,
+    ) -> Result<Phone, Fault> {
         if let Some(folder) = &folder
             && Phone::is_kept_in(folder)?
         {
@@ -122,7 +138,9 @@ impl Phone {
             folder.write(DEVICE_KEY, key.pkcs8().expose())?;
             folder.write(PASSKEY_KEY, passkey.key.pkcs8().expose())?;
         }
-        let finish = FinishEnrolment { token: invite.token.clone(), device_name: name.to_owned(), credential };
+        let url = invite.issuer.join(FINISH).map_err(|_| Fault::Usage("no address".into()))?;
+        let vouched = on.map(|on| http.vouched(&url, on, &key)).transpose()?;
+        let finish = FinishEnrolment { token: invite.token.clone(), device_name: name.to_owned(), credential, phone: vouched };
         let enrolled = steps.finish(&finish).await?;
         let kept = Kept {
             v: 1,

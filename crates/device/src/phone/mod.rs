@@ -13,6 +13,7 @@ mod enrol;
 mod glass;
 mod posture;
 mod recover;
+mod seat;
 
 pub use check::{Checked, Mine, check};
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::ceremony::ended_along;
 use super::people::name_of;
-use super::{App, Context, Fault, recovery, rights, sessions, signals, vouch};
+use super::{App, Context, Fault, recovery, rights, seats, sessions, signals, vouch};
 use super::issue::may_make;
 use crate::push;
-use countersign_store::sql::{Notice, StoredDevice};
+use countersign_store::sql::{Named, Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
 use countersign_trust::Refusal;
 use countersign_trust::audit::Kind;
@@ -23,20 +23,12 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
     let named = app.store.named(&by.device.person).await?.ok_or(Refusal::Denied)?;
     let person = &named.person.id;
     if by.device.state != DeviceState::Active || named.person.state != PersonState::Active {
-        return Ok(Overview {
-            me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
-            device: by.device.id.to_string(),
-            devices: vec![item(by, by, now)],
-            sessions: Vec::new(),
-            activity: Vec::new(),
-            notices: Vec::new(),
-            recovery: None,
-            user_code: None,
-            badge: false,
-            push: None,
-        });
+        return Ok(only(by, named, now));
     }
     let stored = app.store.devices_of(person).await?;
+    if by.device.is_shared() {
+        return shared(app, by, named, &stored, now).await;
+    }
     Ok(Overview {
         devices: stored.iter().map(|d| item(d, by, now)).collect(),
         sessions: open_sessions(app, person, &stored, now).await?,
@@ -56,6 +48,32 @@ pub async fn overview(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Ove
         me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
         device: by.device.id.to_string(),
     })
+}
+
+/// The same on a seat: what is open and what happened, and nothing that is settled on devices of the person's own.
+async fn shared(app: &App, by: &StoredDevice, named: Named, stored: &[StoredDevice], now: Time) -> Result<Overview, Fault> {
+    Ok(Overview {
+        sessions: open_sessions(app, &named.person.id, stored, now).await?,
+        activity: activity(app, &named.person.id).await?,
+        badge: !app.store.terminals("", 1).await?.is_empty(),
+        ..only(by, named, now)
+    })
+}
+
+/// A device alone.
+fn only(by: &StoredDevice, named: Named, now: Time) -> Overview {
+    Overview {
+        me: Me { name: named.name, role: named.person.role.as_str().to_owned() },
+        device: by.device.id.to_string(),
+        devices: vec![item(by, by, now)],
+        sessions: Vec::new(),
+        activity: Vec::new(),
+        notices: Vec::new(),
+        recovery: None,
+        user_code: None,
+        badge: false,
+        push: None,
+    }
 }
 
 fn called(devices: &[StoredDevice], id: &DeviceId) -> Option<String> {
@@ -155,6 +173,7 @@ fn item(d: &StoredDevice, by: &StoredDevice, now: Time) -> DeviceItem {
         key: d.device.key.as_str().to_owned(),
         limited_until: d.device.limited_until.filter(|_| d.device.is_limited(now)).map(Time::seconds),
         added_at: d.device.added_at.seconds(),
+        shared: d.device.is_shared(),
     }
 }
 
@@ -215,6 +234,11 @@ pub async fn lost(app: &App, ctx: &Context, by: &StoredDevice, id: &str) -> Resu
     move_to(app, ctx, Some(by), id, DeviceState::Lost, None).await
 }
 
+/// A person leaves a phone that a shift shares: their seat ends, with all it opened.
+pub async fn leave(app: &App, ctx: &Context, by: &StoredDevice) -> Result<(), Fault> {
+    move_to(app, ctx, Some(by), by.device.id.as_str(), DeviceState::Retired, None).await
+}
+
 /// A waiting device is allowed by another of the person's devices.
 pub async fn allow(app: &App, ctx: &Context, by: &StoredDevice, id: &str) -> Result<(), Fault> {
     if id == by.device.id.as_str() {
@@ -265,6 +289,9 @@ async fn move_to(
         if let Some(acting) = acting.as_ref().filter(|_| to == DeviceState::Active) {
             may_make(app, &acting.person, &acting.device, now)?;
         }
+        if to == DeviceState::Active && seats::phone_rests(app, &target).await? {
+            return Err(Fault::because(Refusal::Denied, "a seat on a phone that does not act"));
+        }
         let mut event = app
             .event(Kind::DeviceChanged, &ctx.txn, now)
             .fact("state", to.as_str())
@@ -305,7 +332,7 @@ fn may_move(from: DeviceState, to: DeviceState, by_person: bool) -> bool {
 
 /// Whatever depended on a device that fell: its passkeys, the sessions it opened, the ceremonies
 /// it scanned.
-async fn fell(app: &App, target: &Device, to: DeviceState, now: Time, commit: &mut Commit) -> Result<(), Fault> {
+pub(super) async fn fell(app: &App, target: &Device, to: DeviceState, now: Time, commit: &mut Commit) -> Result<(), Fault> {
     if to != DeviceState::Suspended {
         commit.write(Write::credentials_ended(&target.id));
     }

@@ -10,7 +10,7 @@
 use super::attestation::{self, Made};
 use super::people::{name_of, still_invited};
 use super::once::{burn, hashed, refuse_if_burnt};
-use super::{App, Context, Fault, devices};
+use super::{App, Context, Fault, devices, seats};
 use crate::app::issue::{Ground, Vetoes, gate};
 use countersign_store::sql::{Named, Notice, StoredDevice};
 use countersign_store::{Commit, Table, Write};
@@ -119,13 +119,16 @@ pub async fn begin(app: &App, ctx: &Context, proof: &Proof, token: &str) -> Resu
     .await
 }
 
-/// The new passkey and the new device key; the invitation is used up in the same commit.
-pub async fn finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -> Result<Enrolled, Fault> {
-    app.judged_anew(|n| attempt_finish(app, ctx, proof, body, n)).await
+/// The new passkey and the new device key; the invitation is used up in the same commit. With `on`, the proof of a phone that a
+/// shift shares, the device is a seat there.
+pub async fn finish(app: &App, ctx: &Context, proof: &Proof, on: Option<&Proof>, body: &FinishEnrolment) -> Result<Enrolled, Fault> {
+    app.judged_anew(|n| attempt_finish(app, ctx, (proof, on), body, n)).await
 }
 
-async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment, n: usize) -> Result<Enrolled, Fault> {
-    refuse_if_burnt(app, n, proof).await?;
+async fn attempt_finish(app: &App, ctx: &Context, (proof, on): (&Proof, Option<&Proof>), body: &FinishEnrolment, n: usize) -> Result<Enrolled, Fault> {
+    for proof in std::iter::once(proof).chain(on) {
+        refuse_if_burnt(app, n, proof).await?;
+    }
     let now = ctx.now;
     let name = name_of(&body.device_name)?;
     let Found { open, guards, named, others, made } = find(app, ctx, proof, body).await?;
@@ -140,11 +143,22 @@ async fn attempt_finish(app: &App, ctx: &Context, proof: &Proof, body: &FinishEn
     if recovered {
         event = event.fact("by", "recovery");
     }
-    let (device, credential) = pair(app, proof, &facts.person, made, recovered, now);
+    let mut seat = Vec::new();
+    let (mut device, credential) = pair(app, proof, &facts.person, made, recovered, now);
     event.person = Some(facts.person.clone());
     event.device = Some(device.id.clone());
+    if let Some(on) = on {
+        let t = seats::vouching(app, ctx, on).await?;
+        // What lets somebody back in is a device of their own.
+        if recovered {
+            return Err(Fault::because(Refusal::SharedPhone, "a recovery on a shared phone"));
+        }
+        event = event.fact("terminal", t.id.as_str());
+        device.seat = Some(seats::taken(&t));
+        seat = vec![burn(on), Write::terminal_taken(&t)];
+    }
     let mut commit = Commit::new(event);
-    commit.write(burn(proof));
+    commit.write(burn(proof)).writes(seat);
     commit.write(Write::invitation_moved(&open, "used", facts));
     commit.write(Write::device_added(&device, name));
     commit.write(Write::credential_added(&credential, &format, now));
@@ -197,7 +211,7 @@ async fn find(app: &App, ctx: &Context, proof: &Proof, body: &FinishEnrolment) -
         return Err(Fault::because(Refusal::BadProof, "a key that a device or a terminal has"));
     }
     let others = app.store.devices_of(&facts.person).await?;
-    if facts.why == Why::First && others.iter().any(|d| d.device.state == DeviceState::Active) {
+    if facts.why == Why::First && others.iter().any(|d| d.device.state == DeviceState::Active && !d.device.is_shared()) {
         return Err(Fault::because(Refusal::InvitationOver, "the person has an active device by now"));
     }
     let made = attestation::finish(app, begun, &body.credential, ctx.now)?;
@@ -223,6 +237,7 @@ fn pair(app: &App, proof: &Proof, person: &PersonId, made: Made, recovered: bool
         seen_at: None,
         signals: Vec::new(),
         recovered,
+        seat: None,
     };
     let credential = Credential {
         id: made.id,

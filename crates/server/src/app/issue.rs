@@ -257,6 +257,9 @@ pub fn gate(
 /// Whether rules let a device make something that outlasts it: another key, another device, codes, an invitation.
 /// Nobody stands before a screen there. Its silence is no reason: whoever lost the key cannot speak.
 pub fn may_make(app: &App, person: &Person, device: &Device, now: Time) -> Result<(), Fault> {
+    if device.is_shared() {
+        return Err(Fault::because(Refusal::SharedPhone, "a device that others hold as well"));
+    }
     let mut device = device.clone();
     device.signals.retain(|signal| signal.source != silence::SOURCE);
     let facts = policy::Facts::of(person, &device, None, Purpose::SignIn, "frame", Presence::Strong, now);

@@ -31,6 +31,7 @@ pub mod posture;
 pub mod rebind;
 pub mod recovery;
 pub mod rights;
+pub mod seats;
 pub mod sessions;
 pub mod signals;
 pub mod silence;

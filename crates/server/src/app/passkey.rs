@@ -85,6 +85,10 @@ async fn attempt(
     let client = vetoes.client.as_ref().map(|c| &c.client);
     let what = Beginning { client, purpose: Purpose::SignIn, details: &r.details, met: met.as_ref(), collector: None, txn: &r.txn };
     let may = may_begin(app, ctx, &what).await?;
+    if vetoes.device.is_shared() {
+        // It counts beside the keys of its seat and its phone, and nowhere alone.
+        return Err(Fault::because(Refusal::SharedPhone, "the passkey of a seat"));
+    }
     let earned = if credential.attested && !credential.backup_eligible { Earned::PasskeyHardware } else { Earned::Passkey };
     let earned = earned.recovering(vetoes.device.is_recovering(now));
     let ground = Ground {

@@ -58,7 +58,7 @@ pub async fn invite(app: &App, name: &str, login: &str, role: Role, by: Option<&
                     return Err(Fault::because(Refusal::Denied, "this login has another role"));
                 }
                 let devices = app.store.devices_of(&known.person.id).await?;
-                if devices.iter().any(|d| d.device.state == DeviceState::Active) {
+                if devices.iter().any(|d| d.device.state == DeviceState::Active && !d.device.is_shared()) {
                     return Err(Fault::because(Refusal::Denied, "a further device is added by approving it on the first"));
                 }
                 guards.push((Table::Person, known.person.id.to_string(), known.person.version));

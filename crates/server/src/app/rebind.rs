@@ -77,6 +77,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
         seen_at: None,
         signals: Vec::new(),
         recovered: old.recovered,
+        seat: None,
     };
     let txn = &ctx.txn;
     let kind = if same { Kind::DeviceRebound } else { Kind::DeviceEnrolled };
@@ -111,7 +112,7 @@ async fn attempt(app: &App, ctx: &Context, proof: &Proof, body: &Rebind, n: usiz
 /// Another device that could allow the new one. The one on which the passkey was registered may be
 /// this very phone before it forgot its key.
 fn vouches(device: &Device, old: &Device) -> bool {
-    device.state == DeviceState::Active && device.id != old.id
+    device.state == DeviceState::Active && device.id != old.id && !device.is_shared()
 }
 
 /// Somebody said of an earlier binding by passkey that it was not theirs: whoever has the passkey now

@@ -8,7 +8,7 @@
 use super::evidence;
 use super::once::{DPOP, burn, hashed, refuse_if_burnt};
 use super::people::name_of;
-use super::{App, Context, Fault, devices, sessions, signals};
+use super::{App, Context, Fault, devices, seats, sessions, signals};
 use crate::app::ceremony::ended_along;
 use countersign_store::sql::Counter;
 use countersign_store::{Commit, Write};
@@ -243,6 +243,7 @@ pub fn met(app: &App, terminal: Terminal, address: IpAddr) -> Met {
 pub async fn by_key(app: &App, ctx: &Context, jkt: &Thumbprint) -> Result<Option<Met>, Fault> {
     match app.store.terminal_by_key(jkt).await? {
         None => Ok(None),
+        Some(t) if t.is_phone() => Err(denied("a phone is no screen")),
         Some(t) if t.is_active() => {
             ctx.known_as("terminal", t.id.as_str());
             Ok(Some(met(app, t, ctx.address)))
@@ -386,7 +387,9 @@ pub async fn change(app: &App, name: &str, to: DeviceState) -> Result<(), Fault>
 
 /// Keeps a move, and ends whatever runs at a terminal that may not act any more.
 async fn fell(app: &App, t: &Terminal, to: DeviceState, told: Event, now: Time) -> Result<(), Fault> {
-    falls(app, t, to, Commit::new(told), now).await
+    let mut commit = Commit::new(told.clone());
+    seats::along(app, t, to, &told, now, &mut commit).await?;
+    falls(app, t, to, commit, now).await
 }
 
 /// The same, along with what it comes with.
@@ -402,6 +405,9 @@ pub(super) async fn falls(app: &App, t: &Terminal, to: DeviceState, mut commit: 
     }
     app.commit(commit).await?;
     sessions::end_every(app, || app.store.sessions_at(&t.id), "terminal").await?;
+    for seat in app.store.seats_on(&t.id).await? {
+        sessions::end_every(app, || app.store.sessions_by_device(&seat.device.id), to.as_str()).await?;
+    }
     Ok(())
 }
 

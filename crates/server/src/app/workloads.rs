@@ -45,8 +45,8 @@ pub async fn register(app: &App, r: &Registration, source: &str) -> Result<Workl
         }
         if let Some(agent) = &r.facts.agent {
             let device = app.store.device(&agent.device).await?.ok_or(denied("a device that nobody knows"))?.device;
-            if device.person != owner.id || device.state != DeviceState::Active {
-                return Err(denied("an agent runs on an active device of its owner"));
+            if device.person != owner.id || device.state != DeviceState::Active || device.is_shared() {
+                return Err(denied("an agent runs on an active device of its owner's own"));
             }
         }
         keys_are_its_own(app, r).await?;

@@ -256,10 +256,11 @@ async fn devices_of(app: &App, login: &str, json: bool) -> Result<(), Ended> {
         let limited = v.limited_until.filter(|t| now < *t).map(countersign_wire::Time::seconds);
         if json {
             println!("{}", json!({"id": v.id, "name": d.name, "state": state, "key": v.key.as_str(),
-                "added_at": v.added_at.seconds(), "limited_until": limited}));
+                "added_at": v.added_at.seconds(), "limited_until": limited, "phone": v.seat.as_ref().map(|s| &s.phone)}));
         } else {
             let limited = if limited.is_some() { "  (reduced rights)" } else { "" };
-            println!("{}  {state:10} {}{limited}", v.id, d.name);
+            let shared = if v.is_shared() { "  (a seat on a shared phone)" } else { "" };
+            println!("{}  {state:10} {}{limited}{shared}", v.id, d.name);
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::{Ended, bulk};
 use super::admin::show;
+use crate::app::seats;
 use crate::app::terminals::{self, Wanted};
 use crate::app::App;
 use countersign_trust::device::DeviceState;
@@ -19,7 +20,7 @@ pub enum TerminalCommand {
         /// Where it will stand, in words.
         #[arg(long, required_unless_present = "bulk")]
         place: Option<String>,
-        /// till, kiosk, workstation, console, or another class of the configuration.
+        /// till, kiosk, workstation, console, another class of the configuration; or shared-phone: a phone that a shift shares.
         #[arg(long, default_value = "till")]
         class: String,
         /// A site of the configuration: it must speak from one of its networks.
@@ -32,6 +33,11 @@ pub enum TerminalCommand {
     },
     /// All terminals.
     List,
+    /// Who has a seat on a phone that a shift shares.
+    Seats {
+        /// Id or name.
+        terminal: String,
+    },
     /// Another name, place or site.
     Rename {
         /// Id or name.
@@ -66,6 +72,7 @@ pub async fn run(app: &App, what: TerminalCommand, as_json: bool) -> Result<(), 
             };
         }
         TerminalCommand::List => return list(app, as_json).await,
+        TerminalCommand::Seats { terminal } => return list_seats(app, &terminal, as_json).await,
         TerminalCommand::Rename { terminal, name, place, site } => {
             return Ok(terminals::rename(app, &terminal, name.as_deref(), place.as_deref(), site.as_deref()).await?);
         }
@@ -107,6 +114,19 @@ async fn invite(app: &App, list: &[Wanted], as_json: bool) -> Result<(), Ended> 
         } else {
             println!("{} ({}): open this on that screen. It works once, for 24 hours.", f.name, f.place);
             show(&made.link);
+        }
+    }
+    Ok(())
+}
+
+async fn list_seats(app: &App, terminal: &str, as_json: bool) -> Result<(), Ended> {
+    let (phone, seats) = seats::on(app, terminal).await?;
+    for (d, name, login) in seats {
+        let (v, state) = (&d.device, d.device.state.as_str());
+        if as_json {
+            println!("{}", json!({"device": v.id, "terminal": phone, "state": state, "name": name, "login": login, "added_at": v.added_at.seconds()}));
+        } else {
+            println!("{}  {state:10} {login:24} {name}", v.id);
         }
     }
     Ok(())

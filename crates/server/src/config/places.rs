@@ -3,6 +3,7 @@
 use crate::app::people::is_login;
 use countersign_trust::client::Client;
 use countersign_trust::presence::Network;
+use countersign_trust::seat;
 use countersign_trust::terminal::Stands;
 use countersign_wire::limits::GLASS_HOLDERS;
 use countersign_wire::{ClientId, jcs};
@@ -68,7 +69,7 @@ impl Places {
         let usual = |keyboard| Some(Class { keyboard, kiosk: None });
         self.classes.get(name).cloned().or_else(|| match name {
             "till" | "workstation" | "console" => usual(true),
-            "kiosk" => usual(false),
+            "kiosk" | seat::CLASS => usual(false),
             _ => None,
         })
     }
@@ -92,6 +93,9 @@ impl Places {
             if !sound || site.keyholders.len() == 1 || site.keyholders.iter().collect::<BTreeSet<_>>().len() != site.keyholders.len() {
                 return Err(format!("terminals.sites.{name}.keyholders: login names of two people or more, each once, {GLASS_HOLDERS} at most"));
             }
+        }
+        if self.classes.contains_key(seat::CLASS) {
+            return Err(format!("terminals.classes.{}: phones that a shift shares are described by nothing but their name", seat::CLASS));
         }
         for (name, class) in &self.classes {
             let Some(kiosk) = &class.kiosk else { continue };

@@ -15,7 +15,7 @@ pub fn status(refusal: Refusal) -> StatusCode {
     match refusal {
         Refusal::Malformed => StatusCode::BAD_REQUEST,
         Refusal::BadProof | Refusal::UseDpopNonce | Refusal::NoSession => StatusCode::UNAUTHORIZED,
-        Refusal::Denied | Refusal::TooFar | Refusal::AttestationNeeded | Refusal::NotRecovered | Refusal::RemoteControlled => StatusCode::FORBIDDEN,
+        Refusal::Denied | Refusal::TooFar | Refusal::AttestationNeeded | Refusal::NotRecovered | Refusal::RemoteControlled | Refusal::SharedPhone => StatusCode::FORBIDDEN,
         Refusal::NoSuchCeremony | Refusal::NoSuchFlow | Refusal::NoSuchThing => StatusCode::NOT_FOUND,
         Refusal::CodeNotLive
         | Refusal::SameDevice
@@ -27,6 +27,7 @@ pub fn status(refusal: Refusal) -> StatusCode {
         | Refusal::AlreadyRedeemed
         | Refusal::StepUp
         | Refusal::Locked
+        | Refusal::SeatLocked
         | Refusal::PostureOld => StatusCode::CONFLICT,
         Refusal::WrongCode | Refusal::BadEvidence => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Expired | Refusal::Gone | Refusal::InvitationOver => StatusCode::GONE,

@@ -5,14 +5,16 @@ use super::answer::{answer, put_nonce};
 use super::request::{Incoming, json};
 use super::terminal::Nothing;
 use crate::app::ceremony::{decide, scan as scanning, story as stories};
+use crate::app::noise::What;
 use crate::push;
-use crate::app::{App, Fault, badges, devices, evidence, people, posture as health, rights, sessions, user_code};
+use crate::app::{App, Fault, badges, devices, evidence, people, noise, posture as health, rights, seats, sessions, user_code};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_trust::Refusal;
-use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan, Subscribe, TpmAsk, UserCode};
+use countersign_trust::seat::Act;
+use countersign_wire::message::{Confirm, DecisionBody, Invite, Pending, PostureBody, Rename, Scan, Subscribe, TpmAsk, Unlock, UserCode};
 use serde_json::json as object;
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::CREATED, async {
         // Proof before anything is looked up: an unenrolled observer learns nothing.
         let framed = json::<Scan>(&r.headers, &body).is_ok_and(|s| !s.frames.is_empty());
-        let (device, proof) = r.active_device(&app, &body, framed).await?;
+        let (device, proof) = r.active_device(&app, Act::Scan, &body, framed).await?;
         let sent: Scan = json(&r.headers, &body)?;
         let cookie = r.browser();
         let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
@@ -35,7 +37,7 @@ pub async fn scan(State(app): Shared, r: Incoming, body: Bytes) -> Response {
 /// `POST /device/badges`.
 pub async fn badge(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::CREATED, async {
-        let (device, proof) = r.active_device(&app, &body, false).await?;
+        let (device, proof) = r.active_device(&app, Act::Badge, &body, false).await?;
         let _: Nothing = json(&r.headers, &body)?;
         badges::make(&app, &r.ctx, &device, &proof).await
     })
@@ -45,7 +47,7 @@ pub async fn badge(State(app): Shared, r: Incoming, body: Bytes) -> Response {
 /// `GET /device/pending`.
 pub async fn pending(State(app): Shared, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.active_device(&app, b"", false).await?;
+        let (device, _) = r.active_device(&app, Act::See, b"", false).await?;
         Ok::<_, Fault>(Pending { pending: scanning::pending(&app, &r.ctx, &device).await? })
     })
     .await
@@ -54,7 +56,7 @@ pub async fn pending(State(app): Shared, r: Incoming) -> Response {
 /// `POST /device/push`: this device is told that something waits while nobody looks.
 pub async fn subscribe(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Subscribe, &body).await?;
         let sent: Subscribe = json(&r.headers, &body)?;
         push::subscribe(&app, &r.ctx, &device, &sent).await?;
         Ok(object!({}))
@@ -65,9 +67,42 @@ pub async fn subscribe(State(app): Shared, r: Incoming, body: Bytes) -> Response
 /// `POST /device/push/end`: no more.
 pub async fn unsubscribe(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Subscribe, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
         push::unsubscribe(&app, &r.ctx, &device).await?;
+        Ok(object!({}))
+    })
+    .await
+}
+
+/// `POST /device/unlock/options`: the passkey of a seat.
+pub async fn unlock_options(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let device = r.device_once(&app, Act::Unlock, &body).await?;
+        let _: Nothing = json(&r.headers, &body)?;
+        noise::admit(&app, &r.ctx, What::Challenge, "challenge")?;
+        seats::options(&app, &r.ctx, &device).await
+    })
+    .await
+}
+
+/// `POST /device/unlock`.
+pub async fn unlock(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let device = r.device_once(&app, Act::Unlock, &body).await?;
+        let sent: Unlock = json(&r.headers, &body)?;
+        let on = r.phone_proof(&app, &sent.phone, &device.device.jkt)?;
+        seats::unlock(&app, &r.ctx, &device, &on, &sent).await
+    })
+    .await
+}
+
+/// `POST /device/lock`: the phone is handed on.
+pub async fn lock(State(app): Shared, r: Incoming, body: Bytes) -> Response {
+    answer(&app, &r.ctx, StatusCode::OK, async {
+        let device = r.device_once(&app, Act::Unlock, &body).await?;
+        let _: Nothing = json(&r.headers, &body)?;
+        seats::lock(&app, &r.ctx, &device).await?;
         Ok(object!({}))
     })
     .await
@@ -76,7 +111,7 @@ pub async fn unsubscribe(State(app): Shared, r: Incoming, body: Bytes) -> Respon
 /// `GET /device/overview`.
 pub async fn overview(State(app): Shared, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.known_device(&app, b"", false).await?;
+        let (device, _) = r.known_device(&app, Act::See, b"", false).await?;
         devices::overview(&app, &r.ctx, &device).await
     })
     .await
@@ -86,7 +121,7 @@ pub async fn overview(State(app): Shared, r: Incoming) -> Response {
 /// order.
 pub async fn posture(State(app): Shared, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.known_device(&app, b"", false).await?;
+        let (device, _) = r.known_device(&app, Act::Report, b"", false).await?;
         health::view(&app, &r.ctx, &device).await
     })
     .await
@@ -96,7 +131,7 @@ pub async fn posture(State(app): Shared, r: Incoming) -> Response {
 /// write for each.
 pub async fn report(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     let mut response = answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.known_device(&app, &body, false).await?;
+        let (device, _) = r.known_device(&app, Act::Report, &body, false).await?;
         let sent: PostureBody = json(&r.headers, &body)?;
         health::take(&app, &r.ctx, &device, &sent).await
     })
@@ -108,7 +143,7 @@ pub async fn report(State(app): Shared, r: Incoming, body: Bytes) -> Response {
 /// `POST /device/evidence/tpm`.
 pub async fn tpm(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.known_device(&app, &body, false).await?;
+        let (device, _) = r.known_device(&app, Act::Report, &body, false).await?;
         let sent: TpmAsk = json(&r.headers, &body)?;
         evidence::seal(&app, &r.ctx, &device, &sent)
     })
@@ -118,7 +153,7 @@ pub async fn tpm(State(app): Shared, r: Incoming, body: Bytes) -> Response {
 /// `GET /device/ceremonies/{cid}`.
 pub async fn ceremony(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.active_device(&app, b"", false).await?;
+        let (device, _) = r.active_device(&app, Act::Follow, b"", false).await?;
         scanning::look(&app, &r.ctx, &device, &cid).await
     })
     .await
@@ -127,7 +162,7 @@ pub async fn ceremony(State(app): Shared, Path(cid): Path<String>, r: Incoming) 
 /// `GET /device/ceremonies/{cid}/story`.
 pub async fn story(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, _) = r.active_device(&app, b"", false).await?;
+        let (device, _) = r.active_device(&app, Act::See, b"", false).await?;
         stories::of_person(&app, &device, &cid).await
     })
     .await
@@ -136,7 +171,7 @@ pub async fn story(State(app): Shared, Path(cid): Path<String>, r: Incoming) -> 
 /// `POST /device/ceremonies/{cid}/take`.
 pub async fn take(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let (device, proof) = r.active_device(&app, &body, false).await?;
+        let (device, proof) = r.active_device(&app, Act::Take, &body, false).await?;
         let _: Nothing = json(&r.headers, &body)?;
         let cookie = r.browser();
         let by = scanning::Scanning { device: &device, proof: &proof, cookie: cookie.as_deref() };
@@ -148,7 +183,7 @@ pub async fn take(State(app): Shared, Path(cid): Path<String>, r: Incoming, body
 /// `POST /device/ceremonies/{cid}/confirm`.
 pub async fn confirm(State(app): Shared, Path(cid): Path<String>, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Follow, &body).await?;
         let typed: Confirm = json(&r.headers, &body)?;
         scanning::confirm(&app, &r.ctx, &device, &cid, &typed.digits).await
     })
@@ -176,7 +211,7 @@ pub async fn end_one(State(app): Shared, Path(id): Path<String>, r: Incoming, bo
 
 async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::End, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
         let n = sessions::end_from_device(&app, &r.ctx, &device.device.person, which.as_deref()).await?;
         Ok(object!({"ended": n}))
@@ -187,7 +222,7 @@ async fn end(app: Arc<App>, r: Incoming, body: Bytes, which: Option<String>) -> 
 /// `POST /device/rights/{id}/end`.
 pub async fn end_right(State(app): Shared, Path(id): Path<String>, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::End, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
         rights::end_from_device(&app, &device.device.person, &id).await?;
         Ok(object!({}))
@@ -195,7 +230,7 @@ pub async fn end_right(State(app): Shared, Path(id): Path<String>, r: Incoming, 
     .await
 }
 
-/// `POST /device/devices/{id}/{rename,lost,allow,not-mine}`.
+/// `POST /device/devices/{id}/{rename,lost,allow,not-mine,leave}`.
 pub async fn manage(
     State(app): Shared,
     Path((id, verb)): Path<(String, String)>,
@@ -203,7 +238,11 @@ pub async fn manage(
     body: Bytes,
 ) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let act = match verb.as_str() {
+            "leave" => Act::Leave,
+            _ => Act::Manage,
+        };
+        let device = r.device_once(&app, act, &body).await?;
         match verb.as_str() {
             "rename" => {
                 let sent: Rename = json(&r.headers, &body)?;
@@ -212,6 +251,7 @@ pub async fn manage(
             verb => {
                 let _: Nothing = json(&r.headers, &body)?;
                 match verb {
+                    "leave" if id == device.device.id.as_str() => devices::leave(&app, &r.ctx, &device).await?,
                     "lost" => devices::lost(&app, &r.ctx, &device, &id).await?,
                     "allow" => devices::allow(&app, &r.ctx, &device, &id).await?,
                     "not-mine" => devices::not_mine(&app, &r.ctx, &device, &id).await?,
@@ -232,7 +272,7 @@ pub async fn notice(
     body: Bytes,
 ) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Answer, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
         match verb.as_str() {
             "undo" => devices::notice_undo(&app, &r.ctx, &device, &id).await?,
@@ -247,7 +287,7 @@ pub async fn notice(
 /// `POST /device/user-code`.
 pub async fn user_code(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Word, &body).await?;
         let sent: UserCode = json(&r.headers, &body)?;
         user_code::set(&app, &r.ctx, &device, &sent.code).await?;
         Ok(object!({}))
@@ -258,7 +298,7 @@ pub async fn user_code(State(app): Shared, r: Incoming, body: Bytes) -> Response
 /// `POST /device/invitations`.
 pub async fn invite(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::CREATED, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Invite, &body).await?;
         let sent: Invite = json(&r.headers, &body)?;
         people::invite_by_device(&app, &r.ctx, &device, &sent).await
     })

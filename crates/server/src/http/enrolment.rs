@@ -39,7 +39,8 @@ pub async fn finish(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::CREATED, async {
         let proof = r.key_proof(&app, &body)?;
         let sent: FinishEnrolment = json(&r.headers, &body)?;
-        enrol::finish(&app, &r.ctx, &proof, &sent).await
+        let on = sent.phone.as_deref().map(|text| r.phone_proof(&app, text, &proof.jkt)).transpose()?;
+        enrol::finish(&app, &r.ctx, &proof, on.as_ref(), &sent).await
     })
     .await
 }

@@ -11,6 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use countersign_trust::seat::Act;
 use countersign_wire::message::{MakeCodes, UseCode};
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ type Shared = State<Arc<App>>;
 /// `POST /device/recovery-codes/options`.
 pub async fn codes_options(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::OK, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Codes, &body).await?;
         let _: Nothing = json(&r.headers, &body)?;
         noise::admit(&app, &r.ctx, What::Challenge, "challenge")?;
         codes::options(&app, &r.ctx, &device).await
@@ -30,7 +31,7 @@ pub async fn codes_options(State(app): Shared, r: Incoming, body: Bytes) -> Resp
 /// `POST /device/recovery-codes`.
 pub async fn codes_make(State(app): Shared, r: Incoming, body: Bytes) -> Response {
     answer(&app, &r.ctx, StatusCode::CREATED, async {
-        let device = r.device_once(&app, &body).await?;
+        let device = r.device_once(&app, Act::Codes, &body).await?;
         let sent: MakeCodes = json(&r.headers, &body)?;
         codes::make(&app, &r.ctx, &device, &sent).await
     })

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, header};
 use countersign_store::sql::StoredDevice;
 use countersign_trust::Refusal;
 use countersign_trust::device::DeviceState;
+use countersign_trust::seat::{self, Act};
 use countersign_wire::dpop::{self, Fresh, Proof};
 use countersign_wire::{Thumbprint, object};
 use serde::de::DeserializeOwned;
@@ -174,6 +175,11 @@ impl Incoming {
         (self.method.as_str(), format!("{}{}", app.config.issuer, self.path))
     }
 
+    /// A proof of this request by the key of the phone that a seat is on, over that seat's key.
+    pub fn phone_proof(&self, app: &App, text: &str, seat: &Thumbprint) -> Result<Proof, Fault> {
+        self.verified(app, text, Some(seat.as_str().as_bytes()), true)
+    }
+
     fn proof(&self, app: &App, body: Option<&[u8]>, nonce: bool) -> Result<Proof, Fault> {
         let mut all = self.headers.get_all("dpop").iter();
         let text = match (all.next(), all.next()) {
@@ -181,6 +187,10 @@ impl Incoming {
             (None, _) => return Err(Fault::because(Refusal::BadProof, "no proof")),
             (Some(_), Some(_)) => return Err(Fault::because(Refusal::BadProof, "two proofs")),
         };
+        self.verified(app, text, body, nonce)
+    }
+
+    fn verified(&self, app: &App, text: &str, body: Option<&[u8]>, nonce: bool) -> Result<Proof, Fault> {
         let keys = app.keys.k_live();
         let now = self.ctx.now;
         // A nonce for whoever asks, or one that was given to this key.
@@ -201,8 +211,8 @@ impl Incoming {
 
     /// The enrolled device that sent this, and that acts. One that waits or was stopped hears that
     /// it may not, before anything is looked up for it.
-    pub async fn active_device(&self, app: &App, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
-        let (device, proof) = self.known_device(app, body, framed).await?;
+    pub async fn active_device(&self, app: &App, act: Act, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
+        let (device, proof) = self.known_device(app, act, body, framed).await?;
         if device.device.state == DeviceState::Active {
             Ok((device, proof))
         } else {
@@ -212,8 +222,8 @@ impl Incoming {
 
     /// The same for a device in any state of a life that has not ended: for what it may see of
     /// itself. A live frame makes the proof fresh; anything else needs a nonce. An unknown key hears
-    /// nothing more than that its proof is bad.
-    pub async fn known_device(&self, app: &App, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
+    /// nothing more than that its proof is bad. What a seat may not do, or not yet, is refused here for every door.
+    pub async fn known_device(&self, app: &App, act: Act, body: &[u8], framed: bool) -> Result<(StoredDevice, Proof), Fault> {
         let proof = self.proof(app, Some(body), !framed)?;
         let unknown = || Fault::because(Refusal::BadProof, "an unknown device key");
         let device = app.store.device_by_key(&proof.jkt).await?.ok_or_else(unknown)?;
@@ -221,13 +231,14 @@ impl Incoming {
             return Err(Fault::because(Refusal::BadProof, "a device that ended"));
         }
         self.ctx.known_as("device", device.device.id.as_str());
+        seat::may(&device.device, act, self.ctx.now)?;
         Ok((observe::device(app, &self.ctx, device).await?, proof))
     }
 
     /// The same for what changes something: the proof is used up before the act, so that nobody
     /// who heard it can do it again.
-    pub async fn device_once(&self, app: &App, body: &[u8]) -> Result<StoredDevice, Fault> {
-        let (device, proof) = self.active_device(app, body, false).await?;
+    pub async fn device_once(&self, app: &App, act: Act, body: &[u8]) -> Result<StoredDevice, Fault> {
+        let (device, proof) = self.active_device(app, act, body, false).await?;
         if app.store.burn_first(once::DPOP, &proof.name(), proof.burn_until).await? {
             Ok(device)
         } else {

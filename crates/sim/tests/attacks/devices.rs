@@ -27,7 +27,7 @@ async fn x20_an_invitation_works_once() {
     let origin = scene.stage.issuer.origin().ascii_serialization();
     let finish = || {
         let (_, credential) = Passkey::create(wanted.as_ref().unwrap(), &origin).unwrap();
-        FinishEnrolment { token: invite.token.clone(), device_name: "Racer".into(), credential }
+        FinishEnrolment { token: invite.token.clone(), device_name: "Racer".into(), credential, phone: None }
     };
     scene.refused(loser.finish(&finish()).await, "invitation_over").await;
     // And it ends once, even with two proofs of the right key.

@@ -250,7 +250,7 @@ async fn x20_what_a_fallen_device_made_to_outlast_it_opens_nothing() {
     let (http, key) = (scene.http(&here), SoftwareKey::generate().unwrap());
     let enrolling = Enrolling { http: &http, invite: &begun, key: &key };
     let credential = Passkey::create(&enrolling.begin().await.unwrap(), &begun.issuer.origin().ascii_serialization()).unwrap().1;
-    let finish = FinishEnrolment { token: begun.token.clone(), device_name: "Accomplice".into(), credential };
+    let finish = FinishEnrolment { token: begun.token.clone(), device_name: "Accomplice".into(), credential, phone: None };
     // A further device of theirs waits for a word.
     let (mut synced, _) = scene.synced_phone("Doppelt", &here).await;
     let beside = scene.second_phone(&synced, &here).await;

@@ -65,6 +65,8 @@ fn every_attack_that_is_held_names_a_test() {
 const AGAIN: &str = "\n## Again, ";
 /// Those that live on a screen, once more where the screen is a registered terminal
 const AT_TERMINALS: [u32; 13] = [2, 6, 7, 8, 10, 13, 18, 19, 20, 21, 22, 23, 30];
+/// Those that are another thing where a shift has the phone in hand
+const ON_SHARED_PHONES: [u32; 6] = [10, 13, 21, 23, 25, 29];
 
 fn numbered(text: &str) -> Vec<Vec<String>> {
     rows(text).filter(|r| r[0].parse::<u32>().is_ok()).collect()
@@ -74,7 +76,7 @@ fn numbered(text: &str) -> Vec<Vec<String>> {
 fn every_attack_is_tried_again_while_trust_falls_and_at_terminals_or_says_why_not() {
     let (text, tests) = (read("docs/attacks.md"), tests());
     let again: Vec<&str> = text.split(AGAIN).skip(1).map(|rest| rest.split("\n## ").next().unwrap()).collect();
-    let [falling, terminals] = again[..] else { panic!("{} tables", again.len()) };
+    let [falling, terminals, shared] = again[..] else { panic!("{} tables", again.len()) };
     let rows = |table: &str, ids: &[u32]| {
         let rows = numbered(table);
         assert_eq!(rows.len(), ids.len());
@@ -87,6 +89,7 @@ fn every_attack_is_tried_again_while_trust_falls_and_at_terminals_or_says_why_no
     };
     rows(falling, &(1..=36).collect::<Vec<u32>>());
     rows(terminals, &AT_TERMINALS);
+    rows(shared, &ON_SHARED_PHONES);
 }
 
 #[test]

@@ -205,6 +205,7 @@ impl World {
             seen_at: None,
             signals: Vec::new(),
             recovered: false,
+            seat: None,
         };
         let credential = Credential {
             id: b64::encode(&self.app.random::<16>()).parse().unwrap(),

@@ -2,8 +2,9 @@ use super::{Store, Write, from_json, json, opt_json};
 use crate::{Query, Row, Statement, StoreError, Table};
 use countersign_trust::device::{Credential, Device, DeviceState, KeyClass};
 use countersign_trust::posture::Posture;
+use countersign_trust::seat::Seat;
 use countersign_trust::signal::Signal;
-use countersign_wire::{CredentialId, DeviceId, NoticeId, PersonId, Thumbprint, Time};
+use countersign_wire::{CredentialId, DeviceId, NoticeId, PersonId, TerminalId, Thumbprint, Time};
 
 /// A device with the name its person gave it.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ pub struct Notice {
 macro_rules! device_query {
     ($where:literal) => {
         concat!(
-            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, posture, seen_at, signals, recovered, networks FROM device ",
+            "SELECT id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, posture, seen_at, signals, recovered, networks, phone, unlocked_until, rests FROM device ",
             $where
         )
     };
@@ -80,6 +81,10 @@ fn device(row: &Row) -> Result<StoredDevice, StoreError> {
             seen_at: row.opt_int(11)?.map(Time),
             signals: opt_json(row, 12)?.unwrap_or_default(),
             recovered: row.flag(13)?,
+            seat: match row.opt_parsed(15)? {
+                Some(phone) => Some(Seat { phone, unlocked_until: row.opt_int(16)?.map(Time), rests: row.flag(17)? }),
+                None => None,
+            },
         },
         name: row.text(9)?.to_owned(),
         networks: opt_json(row, 14)?.unwrap_or_default(),
@@ -135,6 +140,11 @@ impl Store {
         );
         self.many(q, device).await
     }
+    /// Every seat on a phone, whatever its state, oldest first.
+    pub async fn seats_on(&self, phone: &TerminalId) -> Result<Vec<StoredDevice>, StoreError> {
+        let q = Query::new(device_query!("WHERE phone = $1 ORDER BY added_at, id"), [phone.as_str().into()]).long();
+        self.many(q, device).await
+    }
     /// Devices whose silence is to be looked at, the longest waiting first.
     pub async fn devices_silent(&self, now: Time, limit: i64) -> Result<Vec<StoredDevice>, StoreError> {
         let q = Query::new(
@@ -175,8 +185,8 @@ impl Write {
     /// A newly enrolled device; its key exists once.
     pub fn device_added(d: &Device, name: &str) -> Write {
         Write(Statement::one(
-            "INSERT INTO device (id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, recovered) \
-             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "INSERT INTO device (id, version, person, state, jkt, dk, key_class, limited_until, added_at, name, recovered, phone) \
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             [
                 d.id.as_str().into(),
                 d.person.as_str().into(),
@@ -188,18 +198,31 @@ impl Write {
                 d.added_at.0.into(),
                 name.into(),
                 d.recovered.into(),
+                d.seat.as_ref().map(|s| s.phone.to_string()).into(),
             ],
         ))
     }
-    /// A device's life goes on.
+    /// A device's life goes on. A seat is locked with it.
     pub fn device_moved(d: &Device, state: DeviceState) -> Write {
         Write(Statement::one(
-            "UPDATE device SET state = $3, version = version + 1 WHERE id = $1 AND version = $2",
+            "UPDATE device SET state = $3, unlocked_until = NULL, rests = 0, version = version + 1 WHERE id = $1 AND version = $2",
             [
                 d.id.as_str().into(),
                 d.version.into(),
                 state.as_str().into(),
             ],
+        ))
+    }
+    /// A seat rests while its phone does.
+    pub fn seat_rests(d: &Device) -> Write {
+        let sql = "UPDATE device SET state = 'suspended', unlocked_until = NULL, rests = 1, version = version + 1 WHERE id = $1 AND version = $2";
+        Write(Statement::one(sql, [d.id.as_str().into(), d.version.into()]))
+    }
+    /// The person of a seat showed themself, or handed the phone on.
+    pub fn seat_open_until(d: &Device, until: Option<Time>) -> Write {
+        Write(Statement::one(
+            "UPDATE device SET unlocked_until = $3, version = version + 1 WHERE id = $1 AND version = $2 AND phone IS NOT NULL",
+            [d.id.as_str().into(), d.version.into(), until.map(|t| t.0).into()],
         ))
     }
     /// A device gets a new key, with reduced rights for a while or not. What the old key said of its health goes.

@@ -61,6 +61,7 @@ pub fn restored(stopped: &[Stopped], id: [u8; 10], txn: [u8; 10], at: Time) -> B
         .write(Statement::any("DELETE FROM badge", none()))
         // Which of them were handed in since is not known, and none can be verified any more.
         .write(Statement::any("UPDATE glass SET state = 'missed', version = version + 1 WHERE state = 'open'", none()))
+        .write(Statement::any("UPDATE device SET unlocked_until = NULL WHERE unlocked_until IS NOT NULL", none()))
         .write(Statement::any("UPDATE request SET state = 'done', version = version + 1 WHERE state <> 'done'", none()))
         .write(Statement::any("UPDATE recovery SET state = 'cancelled', version = version + 1 WHERE state = 'open'", none()))
         // Which of them were used since the backup is not known.
@@ -106,12 +107,16 @@ fn stay_stopped(one: &Stopped) -> Vec<Statement> {
         Stopped::Workload(id) => {
             vec![of("UPDATE workload SET ended = 'restored', version = version + 1 WHERE id = $1 AND ended IS NULL", id.as_str())]
         }
-        Stopped::Terminal(id, DeviceState::Suspended) => {
-            vec![of("UPDATE terminal SET state = 'suspended', version = version + 1 WHERE id = $1 AND state = 'active'", id.as_str())]
-        }
-        Stopped::Terminal(id, _) => {
-            vec![of("UPDATE terminal SET state = 'revoked', version = version + 1 WHERE id = $1", id.as_str())]
-        }
+        Stopped::Terminal(id, DeviceState::Suspended) => vec![
+            of("UPDATE terminal SET state = 'suspended', version = version + 1 WHERE id = $1 AND state = 'active'", id.as_str()),
+            of("UPDATE device SET state = 'suspended', rests = 1, version = version + 1 WHERE phone = $1 AND state = 'active'", id.as_str()),
+        ],
+        // A phone that a shift shared goes with whoever had a seat on it.
+        Stopped::Terminal(id, _) => vec![
+            of("UPDATE terminal SET state = 'revoked', version = version + 1 WHERE id = $1", id.as_str()),
+            of("UPDATE credential SET live = 0, version = version + 1 WHERE device IN (SELECT id FROM device WHERE phone = $1)", id.as_str()),
+            of("UPDATE device SET state = 'revoked', version = version + 1 WHERE phone = $1", id.as_str()),
+        ],
         Stopped::Passkey(id) => vec![of("UPDATE credential SET live = 0, version = version + 1 WHERE id = $1", id.as_str())],
     }
 }

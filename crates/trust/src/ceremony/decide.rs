@@ -23,6 +23,8 @@ pub struct Proven {
     pub attested: bool,
     /// Whether device or passkey came by a recovery, and is still held to it.
     pub recovering: bool,
+    /// Whether others hold the device as well.
+    pub shared: bool,
 }
 
 impl Opening {
@@ -64,7 +66,7 @@ impl Ceremony {
                 };
                 let earned = match self.opening.purpose {
                     Purpose::Vouch => Earned::Vouched,
-                    _ => Earned::by_ceremony(scan.channel, scan.transferred()).recovering(proof.recovering),
+                    _ => Earned::by_ceremony(scan.channel, scan.transferred()).recovering(proof.recovering).shared(proof.shared),
                 };
                 let life_s = if self.opening.collects.is_some() { limits::COLLECT_S } else { limits::APPROVED_S };
                 let approved = Approved {

@@ -163,5 +163,6 @@ pub(crate) fn device(person: &countersign_wire::PersonId, now: countersign_wire:
         seen_at: None,
         signals: Vec::new(),
         recovered: false,
+        seat: None,
     }
 }

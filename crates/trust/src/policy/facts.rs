@@ -54,6 +54,9 @@ pub struct Facts {
     /// Whether its rights are reduced.
     #[serde(skip_serializing_if = "is_false")]
     pub device_limited: bool,
+    /// Whether others hold it as well.
+    #[serde(skip_serializing_if = "is_false")]
+    pub device_shared: bool,
     /// How its key is kept.
     pub device_key: Word,
     /// Role of the person.
@@ -104,6 +107,7 @@ impl Default for Facts {
             collector: BROWSER.into(),
             device_state: "active".into(),
             device_limited: false,
+            device_shared: false,
             device_key: "software".into(),
             role: "member".into(),
             vouched: false,
@@ -140,6 +144,7 @@ impl Facts {
             collector: BROWSER.into(),
             device_state: device.state.as_str().into(),
             device_limited: device.is_limited(now),
+            device_shared: device.is_shared(),
             device_key: device.key.as_str().into(),
             role: person.role.as_str().into(),
             vouched: purpose == Purpose::Vouch,
@@ -212,7 +217,7 @@ impl Facts {
         RestrictedExpression::new_record(self.pairs("")?).ok()
     }
 
-    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 18]> {
+    fn pairs(&self, scope: &str) -> Option<[(String, RestrictedExpression); 19]> {
         Some([
             ("purpose".to_owned(), text(self.purpose.as_str())),
             ("channel".to_owned(), text(&self.channel)),
@@ -224,6 +229,7 @@ impl Facts {
             ("collector".to_owned(), text(&self.collector)),
             ("device_state".to_owned(), text(&self.device_state)),
             ("device_limited".to_owned(), RestrictedExpression::new_bool(self.device_limited)),
+            ("device_shared".to_owned(), RestrictedExpression::new_bool(self.device_shared)),
             ("device_key".to_owned(), text(&self.device_key)),
             ("role".to_owned(), text(&self.role)),
             ("vouched".to_owned(), RestrictedExpression::new_bool(self.vouched)),

@@ -323,6 +323,7 @@ fn deny() -> Ruling {
 fn proven() -> Proven {
     Proven {
         recovering: false,
+        shared: false,
         jws: "a.b.c".into(),
         assertion: AssertionText {
             credential_id: "c".into(),

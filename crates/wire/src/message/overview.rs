@@ -86,6 +86,9 @@ pub struct DeviceItem {
     pub limited_until: Option<i64>,
     /// Enrolled at, seconds.
     pub added_at: i64,
+    /// On a phone that a shift shares.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub shared: bool,
 }
 
 /// One live session.

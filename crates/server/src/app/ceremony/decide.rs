@@ -13,6 +13,7 @@ use countersign_trust::detail;
 use countersign_trust::device::{Credential, Device, DeviceState};
 use countersign_trust::policy::{Action, Denied, Facts, Ruling};
 use countersign_trust::presence::Presence;
+use countersign_trust::seat::{self, Act};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::approval::{self, Decision, Verb};
 use countersign_wire::jose::Jws;
@@ -59,6 +60,8 @@ async fn attempt(app: &App, ctx: &Context, cid: &str, body: &DecisionBody) -> Re
         Err(m) => return Err(Fault::because(Refusal::BadProof, m.0)),
     };
     ctx.known_as("device", device.id.as_str());
+    let act = if decision.decision == Verb::NotMe { Act::Disown } else { Act::Decide };
+    seat::may(device, act, ctx.now)?;
     let device = &observe::device(app, ctx, stored).await?.device;
     match decision.decision {
         Verb::Approve => approve(app, ctx, &c, device, &decision, body).await?,
@@ -101,6 +104,7 @@ async fn approve(
             if found.is_some() {
                 observe::approval(app, ctx, &scan.person, &c.opening.id).await?;
             }
+            seat::may_answer(device, c.opening.purpose, scan.channel, &c.opening.asker.id)?;
             let person = app.store.person(&scan.person).await?.ok_or(Refusal::Denied)?;
             let client = super::client(app, c).await?;
             let terminal = terminals::of_opening(app, &c.opening, None).await?;
@@ -183,7 +187,7 @@ async fn prove(
         return Ok(None);
     }
     let keeper = app.store.device(&credential.device).await?.map(|d| d.device);
-    let Some(keeper) = keeper.filter(|d| d.state == DeviceState::Active) else { return Ok(None) };
+    let Some(keeper) = keeper.filter(|d| d.state == DeviceState::Active && seat::fits(device, d)) else { return Ok(None) };
     let verified = match passkey::check(app, &credential, &assertion, &super::challenge(c)?) {
         Checked::Good(verified) => verified,
         Checked::Bad => return Ok(None),
@@ -198,6 +202,7 @@ async fn prove(
     };
     let proven = Proven {
         recovering: keeper.is_recovering(ctx.now) || device.is_recovering(ctx.now),
+        shared: device.is_shared(),
         jws: body.approval.clone(),
         assertion: text.clone(),
         credential: credential.id.clone(),
@@ -245,8 +250,8 @@ async fn refuse(
         return Err(Fault::because(Refusal::Gone, "not me, too late"));
     }
     let mut counts = not_me;
-    // Ending what one approved oneself is no refusal.
-    if c.is_pending() {
+    // Ending what one approved oneself is no refusal; and whoever has a shared phone in hand refuses in nobody's name.
+    if c.is_pending() && seat::may(device, Act::Disown, ctx.now).is_ok() {
         let count = Counter::new("refused", &format!("{}/{}", device.person, c.opening.asker.id), 3_600, i64::MAX, ctx.now);
         counts |= app.store.used(&count).await? + 1 >= limits::REFUSALS_AS_NOT_ME;
         around.writes.push(Write::tallied(&count));

@@ -15,6 +15,7 @@ use countersign_trust::device::DeviceState;
 use countersign_trust::policy::{Action, Facts, Ruling};
 use countersign_trust::presence::{self, Presence};
 use countersign_trust::principal::PersonState;
+use countersign_trust::seat::{self, Act};
 use countersign_trust::terminal::{AtTerminal, Stands};
 use countersign_trust::{Refusal, limits};
 use countersign_wire::code::Direction;
@@ -93,7 +94,8 @@ pub async fn pending(app: &App, ctx: &Context, device: &StoredDevice) -> Result<
     for c in app.store.ceremonies_of_person(person).await? {
         let left_ms = c.deadline().map_or(0, |end| ctx.now.ms_until(end));
         let badge = c.opening.badge.as_ref() == Some(&device.device.id);
-        let asked = c.opening.push && c.opening.offered.is_some() || badge;
+        let pushed = seat::may_answer(&device.device, c.opening.purpose, Channel::Push, &c.opening.asker.id).is_ok();
+        let asked = c.opening.push && c.opening.offered.is_some() && pushed || badge;
         let waits = asked && matches!(c.state, State::Opened(_)) && left_ms > 0;
         if waits && !is_stopped(app, &c, person, ctx.now).await? {
             items.push(PendingItem { cid: c.opening.id.to_string(), client: c.opening.asker.name, left_ms, badge });
@@ -213,6 +215,9 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
     if person.state != PersonState::Active || d.state != DeviceState::Active {
         return refuse(app, ctx, by, &c, Refusal::Denied, "person or device not active").await;
     }
+    if let Err(refusal) = seat::may_answer(d, c.opening.purpose, channel, &c.opening.asker.id) {
+        return refuse(app, ctx, by, &c, refusal, "a phone that a shift shares").await;
+    }
     let gives = c.opening.purpose == Purpose::Right;
     if !gives && c.opening.raises.as_ref().is_some_and(|r| r.person != d.person) {
         return refuse(app, ctx, by, &c, Refusal::Denied, "another person than the session's").await;
@@ -304,7 +309,10 @@ async fn meet(app: &App, ctx: &Context, by: &Scanning<'_>, c: Ceremony, channel:
         around.guards.extend(resting_on(&person, d, client.as_ref()));
         around.guards.extend(terminal.as_ref().map(|(t, _)| on_terminal(t)));
         around.writes.push(Write::counted(&undecided));
-        supersede(app, &c, d, now, &mut around).await?;
+        // Whoever has a shared phone in hand ends nothing in anybody's name.
+        if seat::may(d, Act::Disown, now).is_ok() {
+            supersede(app, &c, d, now, &mut around).await?;
+        }
     }
     let next = step.next.clone();
     keep(app, ctx, &c, step, around).await.map_err(|fault| match &ruling {
@@ -395,7 +403,10 @@ pub async fn view(app: &App, ctx: &Context, c: &Ceremony) -> Result<DeviceView, 
         }
     }
     let credentials = app.store.credentials_of(&scan.person).await?;
-    let allow = credentials.iter().map(|c| c.id.to_string()).collect();
+    let device = app.store.device(&scan.device).await?.map(|d| d.device);
+    // A seat takes its own passkey, and others take no seat's.
+    let own = device.as_ref().filter(|d| d.is_shared()).map(|d| &d.id);
+    let allow = credentials.iter().filter(|c| own.is_none_or(|id| c.device == *id)).map(|c| c.id.to_string()).collect();
     view.assertion = Some(passkey::ask(app, &challenge(c)?, allow, &["client-device"], view.left_ms));
     Ok(view)
 }

@@ -2,7 +2,7 @@
 //! digits, keys and secrets are nowhere in it; names only where a person was looked for.
 
 use super::Operator;
-use crate::app::{App, Context, Fault};
+use crate::app::{App, Context, Fault, seats};
 use countersign_store::EventRow;
 use countersign_store::sql::{Named, StoredDevice};
 use countersign_trust::audit::Kind;
@@ -168,6 +168,9 @@ pub struct DeviceSeen {
     pub name: String,
     /// Life.
     pub state: &'static str,
+    /// The phone of a shift that it is a seat on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
     /// Whether it has reduced rights until a time, seconds.
     pub limited_until: Option<i64>,
     /// When it last spoke for itself, seconds.
@@ -203,13 +206,14 @@ fn news(signals: &[Signal], now: Time) -> Vec<&'static str> {
     signals.iter().filter(|s| s.is_live(now)).map(|s| s.kind.as_str()).collect()
 }
 
-fn device(d: &StoredDevice, now: Time) -> DeviceSeen {
+fn device(d: &StoredDevice, phone: Option<String>, now: Time) -> DeviceSeen {
     let posture = &d.device.posture;
     let answered = QUESTIONS.iter().map(|q| (q.as_str(), posture.answer(*q).as_str())).filter(|(_, answer)| *answer != "unknown");
     DeviceSeen {
         id: d.device.id.clone(),
         name: d.name.clone(),
         state: d.device.state.as_str(),
+        phone,
         limited_until: d.device.limited_until.filter(|_| d.device.is_limited(now)).map(Time::seconds),
         seen_at: d.device.seen_at.map(Time::seconds),
         health: answered.map(|(question, answer)| (question.to_owned(), answer.into())).collect(),
@@ -251,8 +255,12 @@ pub async fn person(app: &App, ctx: &Context, by: &Operator, whom: &Whom) -> Res
     let now = app.now();
     let devices = app.store.devices_of(&named.person.id).await?;
     let sessions = app.store.sessions_of(&named.person.id).await?;
+    let mut seen = Vec::with_capacity(devices.len());
+    for d in &devices {
+        seen.push(device(d, seats::phone_of(app, &d.device).await?, now));
+    }
     Ok(PersonSeen {
-        devices: devices.iter().map(|d| device(d, now)).collect(),
+        devices: seen,
         sessions: sessions.iter().filter(|s| s.is_live(now)).map(|s| session(s, now)).collect(),
         name: named.name,
         login: named.login,
@@ -274,7 +282,7 @@ pub(super) async fn vouchers(app: &App, person: &PersonId) -> Result<Vec<String>
         after.clone_from(&last.login);
         for one in page.iter().filter(|p| may_vouch(p.person.role) && p.person.state == PersonState::Active && p.person.id != *person) {
             let devices = app.store.devices_of(&one.person.id).await?;
-            if devices.iter().any(|d| d.device.state == DeviceState::Active && !d.device.is_limited(now)) {
+            if devices.iter().any(|d| d.device.state == DeviceState::Active && !d.device.is_limited(now) && !d.device.is_shared()) {
                 names.push(one.name.clone());
             }
         }

@@ -137,6 +137,7 @@ impl World {
             seen_at: None,
             signals: Vec::new(),
             recovered: false,
+            seat: None,
         };
         let credential = Credential {
             id: "cred".parse().unwrap(),

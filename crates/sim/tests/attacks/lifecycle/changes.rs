@@ -32,10 +32,14 @@ pub enum Change {
     HelperEnded,
     /// The device that an agent runs on was ended.
     LaptopRevoked,
+    /// The operator stops the phone that a shift shares.
+    SharedSuspended,
+    /// It is lost.
+    SharedLost,
 }
 
 impl Change {
-    pub const ALL: [Change; 13] = [
+    pub const ALL: [Change; 15] = [
         Change::PersonLocked,
         Change::PersonEnded,
         Change::DeviceSuspended,
@@ -49,6 +53,8 @@ impl Change {
         Change::SecondOfficerRevoked,
         Change::HelperEnded,
         Change::LaptopRevoked,
+        Change::SharedSuspended,
+        Change::SharedLost,
     ];
 
     /// Whether it can mean something on a way.
@@ -61,6 +67,7 @@ impl Change {
             Change::SecondOfficerRevoked => way == Way::Officers,
             Change::HelperEnded => way == Way::Helper,
             Change::LaptopRevoked => way == Way::Agent,
+            Change::SharedSuspended | Change::SharedLost => way == Way::Seat,
             Change::PersonLocked | Change::PersonEnded | Change::Expired => true,
         }
     }
@@ -77,6 +84,11 @@ impl Change {
             Change::PersonEnded => command(&["person", "end", &play.login]),
             Change::DeviceSuspended => command(&["device", "suspend", &device.unwrap_or_default()]),
             Change::DeviceRevoked => command(&["device", "revoke", &device.unwrap_or_default()]),
+            Change::SharedSuspended | Change::SharedLost => {
+                let verb = if self == Change::SharedLost { "lost" } else { "suspend" };
+                let Some(phone) = &play.shared else { return false };
+                command(&["terminal", verb, &phone.kept().terminal]);
+            }
             Change::LaptopRevoked => match &play.laptop {
                 Some(laptop) => command(&["device", "revoke", laptop.kept().device_id.as_str()]),
                 None => return false,

@@ -145,6 +145,11 @@ async fn x13_between_any_two_steps_of_vouching_for_somebody_without_a_phone() {
 }
 
 #[tokio::test]
+async fn x13_between_any_two_steps_on_a_phone_that_a_shift_shares() {
+    table(Way::Seat).await;
+}
+
+#[tokio::test]
 async fn x13_between_any_two_steps_of_asking_by_name() {
     table(Way::Ciba).await;
 }

@@ -72,6 +72,8 @@ pub enum Way {
     Ciba,
     /// Somebody vouches at a registered terminal for a person without a phone.
     Vouched,
+    /// A seat on a phone that a shift shares.
+    Seat,
 }
 
 /// One step.
@@ -125,6 +127,7 @@ pub enum Step {
     TypeDigits,
     Hear,
     Renew,
+    Unlock,
 }
 
 impl Step {
@@ -142,14 +145,14 @@ impl Step {
 }
 
 impl Way {
-    pub const ALL: [Way; 16] = [
+    pub const ALL: [Way; 17] = [
         Way::Scan, Way::Pushed, Way::Push, Way::Passkey, Way::AddDevice, Way::Code, Way::Officers, Way::Console, Way::Rebind, Way::Recovered,
-        Way::Workload, Way::Helper, Way::DeviceGrant, Way::Agent, Way::Ciba, Way::Vouched,
+        Way::Workload, Way::Helper, Way::DeviceGrant, Way::Agent, Way::Ciba, Way::Vouched, Way::Seat,
     ];
 
     /// Whether a client of the table takes part.
     pub fn has_client(self) -> bool {
-        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant | Way::Ciba | Way::Vouched)
+        matches!(self, Way::Scan | Way::Pushed | Way::Push | Way::Passkey | Way::Recovered | Way::Helper | Way::DeviceGrant | Way::Ciba | Way::Vouched | Way::Seat)
     }
 
     /// Whether rules judge what it gives. No device vouches for a code on paper or for the operator's word: rules
@@ -162,6 +165,7 @@ impl Way {
         use Step::*;
         match self {
             Way::Scan | Way::Recovered => &[Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
+            Way::Seat => &[Unlock, Authorize, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Vouched => &[Authorize, OpenVouched, Scan, DigitsOnScreen, Approve, Redeem, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
             Way::Pushed => &[PushRequest, AuthorizePushed, Open, Scan, DigitsOnScreen, Approve, Redeem, Exchange],
             Way::Push => &[Authorize, Offer, Take, DigitsOnPhone, Approve, RedeemGreeted, Continue, Exchange, UserInfo, Introspect, Decide, Forward, Refresh, Resume],
@@ -212,21 +216,27 @@ pub struct Play<'a> {
     pub back: Back,
     /// What clients that collect by themselves were told.
     pub told: Told,
+    /// The phone that the seat is on.
+    pub shared: Option<Registered>,
 }
 
 static NEXT_CLIENT: AtomicU32 = AtomicU32::new(0);
 /// The application that asks about their tokens.
 pub const READER: &str = "life-reader";
 /// Clients, one for each play: what one play does to its client touches no other.
-pub const CLIENTS: u32 = 1_200;
+pub const CLIENTS: u32 = 1_400;
 
 /// A terminal that was registered at `place`.
 async fn registered(scene: &Scene<'_>, place: &str) -> Terminal {
+    Terminal::of(scene.http(place), joined(scene, place, "till").await).unwrap()
+}
+
+async fn joined(scene: &Scene<'_>, place: &str, class: &str) -> Registered {
     let name = format!("Till {}", NEXT_CLIENT.load(Ordering::SeqCst));
-    let made = scene.stage.command(&["terminal", "invite", "--name", &format!("{name} {place}"), "--place", "Here", "--json"]).unwrap();
+    let made = scene.stage.command(&["terminal", "invite", "--name", &format!("{name} {place}"), "--place", "Here", "--class", class, "--json"]).unwrap();
     let made: Value = serde_json::from_str(&made).unwrap();
     let folder = Folder::open(&tempfile::tempdir().unwrap().keep().join("terminal")).unwrap();
-    Terminal::of(scene.http(place), Registered::join(&scene.http(place), made["link"].as_str().unwrap(), folder, None).await.unwrap()).unwrap()
+    Registered::join(&scene.http(place), made["link"].as_str().unwrap(), folder, None).await.unwrap()
 }
 
 /// A step that has nothing to try with, because one before it was refused.
@@ -246,11 +256,19 @@ pub fn code(fault: &Fault) -> String {
 impl<'a> Play<'a> {
     pub async fn new(scene: &'a Scene<'a>, way: Way) -> Play<'a> {
         let place = place();
-        let (link, login) = scene.invitation("Wandel").await;
+        let (link, mut login) = scene.invitation("Wandel").await;
         let mut phone = Phone::enrol(scene.http(&place), &link, "Phone", None).await.unwrap();
         let n = if way.has_client() && way != Way::Ciba { NEXT_CLIENT.fetch_add(1, Ordering::SeqCst) } else { CLIENTS };
         assert!(n < CLIENTS || !way.has_client() || way == Way::Ciba, "more plays than clients");
         let client = if way == Way::Ciba { next() } else { format!("life-{n}") };
+        let mut shared = None;
+        if way == Way::Seat {
+            let handset = joined(scene, &place, "shared-phone").await;
+            let (link, theirs) = scene.invitation("Sitz").await;
+            phone = Phone::enrol_on(scene.http(&place), &link, handset.key(), "Seat").await.unwrap();
+            login = theirs;
+            shared = Some(handset);
+        }
         let back = Back::new(scene, way, &mut phone, &login, &place).await;
         let terminal = if way == Way::Vouched { registered(scene, &place).await } else { scene.terminal(&place) };
         let robot = if way == Way::Helper { Robot::named(&format!("life-helper-{n}")) } else { Robot::new() };
@@ -292,6 +310,7 @@ impl<'a> Play<'a> {
             minted: None,
             back,
             told: Told::default(),
+            shared,
         }
     }
 
@@ -344,6 +363,9 @@ impl<'a> Play<'a> {
             Step::Authorize => {
                 let (flow, page) = self.arrive().await?;
                 (self.flow, self.page) = (Some(flow), Some(page));
+            }
+            Step::Unlock => {
+                self.phone.unlock(self.shared.as_ref().ok_or_else(unmade)?.key()).await?;
             }
             Step::Open => self.ceremony = Some(self.terminal.open(self.page()?).await?),
             Step::OpenVouched => {
