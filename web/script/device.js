@@ -28,6 +28,9 @@ export const vouching = (phone, seat, path, json) => async (nonce) => ({
 /** Asks with the proof of a device key over method, address and body. */
 export const ask = (device, method, path, json) => call(method, path, { json, key: device.key, bound: true });
 
+/** Shows nothing more of a seat; said also by a page that goes. */
+export const lock = (seat) => call('POST', '/device/lock', { json: {}, key: seat.key, bound: true, keepalive: true });
+
 /** What people will call this device until they rename it */
 export function guessName() {
   const agent = navigator.userAgent;

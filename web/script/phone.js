@@ -131,6 +131,7 @@ function typed(asked = false) {
 async function together() {
   const seats = await import('./seats.js');
   shelf.persist();
+  if (['enrol', 'add', 'recover'].includes(kind)) await seats.letGoOfAll();
   if (kind === 'enrol' && fragment) return (await import('./enrol.js')).start(fragment, undefined, app, shared);
   if (kind === 'add') return (await import('./add.js')).start(undefined, app, shared);
   if (kind === 'recover' || kind === 'enrol') return seats.notHere();

@@ -1,7 +1,7 @@
 // A phone that a shift shares: several keys, one for each person's seat. Whoever has it in hand says who they are; what is theirs
 // is shown after their passkey, for some minutes, and no longer than they hold the phone.
 import { Refusal } from './call.js';
-import { ask, vouching } from './device.js';
+import { ask, lock, vouching } from './device.js';
 import { announce, button, el, icon, name, plate } from './dom.js';
 import { pressing, screen, whoIs, wide } from './page.js';
 import * as passkey from './passkey.js';
@@ -14,12 +14,11 @@ const HELD_MS = 180_000;
 /** How long the page may be out of sight: somebody looks something up, or has put the phone down */
 const HIDDEN_MS = 30_000;
 const LOOK_MS = 2_000;
-/** What a seat hears that was ended, or that rests with its phone */
-const ENDED = ['bad_proof', 'denied'];
 
 let phone;
 let holder;
 let left = 0;
+let going = false;
 
 /** Waits until somebody says who they are: their seat, as the rest of the page knows a device. */
 export async function choose(shared) {
@@ -73,7 +72,16 @@ function newcomer() {
   });
 }
 
-const touched = () => shelf.keepHolder({ id: holder.id, at: Date.now() });
+const touched = () => !going && shelf.keepHolder({ id: holder.id, at: Date.now() });
+
+/** Other tabs of this phone: each code that its camera reads opens one. */
+const others = new BroadcastChannel('hand-on');
+
+/** Nothing of this person is seen, whatever is still drawn. */
+function blank() {
+  document.documentElement.hidden = true;
+  document.getElementById('main').replaceChildren();
+}
 
 /** The button that hands the phone on is there on every screen; and the phone locks by itself. */
 function keepLocked() {
@@ -89,23 +97,40 @@ function keepLocked() {
     if (hidden && Date.now() - hidden > HIDDEN_MS) handOn();
     hidden = document.visibilityState === 'hidden' ? Date.now() : 0;
   });
+  others.onmessage = () => {
+    going = true;
+    blank();
+    location.replace('/phone');
+  };
+  addEventListener('pagehide', blank);
   addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
   setInterval(() => {
     if (Date.now() - last > HELD_MS || (hidden && Date.now() - hidden > HIDDEN_MS)) handOn();
   }, LOOK_MS);
 }
 
-let going = false;
+/** Nobody holds the phone who held it: here and on the server. */
+async function letGo(seat) {
+  others.postMessage(0);
+  const held = await shelf.holder().catch(() => {});
+  if (held?.id === seat.id) await shelf.dropHolder().catch(() => {});
+  // Only the server's word is waited for, and not for long: without a line it locks by itself.
+  await Promise.race([lock(seat).catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1_500))]);
+}
+
+/** Whoever held the phone does so no more, before somebody else begins here. */
+export async function letGoOfAll() {
+  const held = await shelf.holder();
+  const seat = held && (await shelf.seats()).find(({ id }) => id === held.id);
+  if (seat) await letGo(seat);
+}
 
 /** Locks at once: nothing of this person is left on the page, and the server shows nothing more. */
 export async function handOn() {
   if (going) return;
   going = true;
-  document.getElementById('main').replaceChildren();
-  document.getElementById('dock').hidden = true;
-  await shelf.dropHolder();
-  // Only the server's word is waited for, and not for long: without a line it locks by itself.
-  await Promise.race([ask(holder, 'POST', '/device/lock', {}).catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1_500))]);
+  blank();
+  await letGo(holder);
   location.replace('/phone');
 }
 
@@ -119,15 +144,24 @@ export function seated({ plate: shown }, app) {
 export function unlocking(seat, app, work) {
   const told = el('p.wrong', { hidden: true, role: 'alert' }, icon('warning', 20), say('seats.unlock.not_used'));
   const open = async () => {
+    let asked;
     try {
-      const assertion = await passkey.assertion(await ask(seat, 'POST', '/device/unlock/options', {}));
+      asked = await ask(seat, 'POST', '/device/unlock/options', {});
+    } catch (fault) {
+      // Its key is known no more. Anything else may pass.
+      if (fault instanceof Refusal && fault.code === 'bad_proof') ended(seat);
+      else failed(fault, app);
+      return;
+    }
+    try {
+      const assertion = await passkey.assertion(asked);
+      if (going) return;
       const { left_ms } = await ask(seat, 'POST', '/device/unlock', await vouching(phone, seat.key, '/device/unlock', { assertion }));
       clearTimeout(left);
       left = setTimeout(handOn, left_ms);
       await work();
     } catch (fault) {
-      if (fault instanceof passkey.NotUsed) told.hidden = false;
-      else if (fault instanceof Refusal && ENDED.includes(fault.code) && !fault.say) ended(seat);
+      if (fault instanceof passkey.NotUsed || fault.code === 'bad_proof') told.hidden = false;
       else failed(fault, app);
     }
   };

@@ -7,12 +7,12 @@
 use crate::machine;
 pub use countersign_wire::TerminalId;
 pub use countersign_wire::glass::{Opened, Opener, Why};
-use countersign_wire::glass::Bundle;
+use countersign_wire::glass::{Bundle, Judged};
 use countersign_wire::jose::Keys;
 use countersign_wire::{ClientId, Time, object};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 /// Longest bundle, bytes: no server would take a longer one back.
 const BUNDLE_BYTES: usize = 64 * 1024;
@@ -59,7 +59,7 @@ pub struct Panes {
     issuer: String,
     client: String,
     terminal: TerminalId,
-    keys: Keys,
+    keys: RwLock<Keys>,
     seen: Mutex<Seen>,
 }
 
@@ -69,6 +69,7 @@ struct Seen {
     serial: i64,
     grant: [u8; 32],
     records: BTreeMap<i64, [u8; 32]>,
+    closed: bool,
     at_s: i64,
 }
 
@@ -77,7 +78,12 @@ impl Panes {
     /// terminal where it runs.
     pub fn new(issuer: &str, client: &str, terminal: TerminalId, keys: &Value) -> Panes {
         let issuer = issuer.trim_end_matches('/').to_owned();
-        Panes { issuer, client: client.to_owned(), terminal, keys: Keys::of(keys), seen: Mutex::default() }
+        Panes { issuer, client: client.to_owned(), terminal, keys: RwLock::new(Keys::of(keys)), seen: Mutex::default() }
+    }
+
+    /// The server's key set as it is now: it changes every month. What was seen stays.
+    pub fn learn(&self, keys: &Value) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys::of(keys);
     }
 
     /// What of `bundle` is open here and now and has `scope`.
@@ -92,7 +98,7 @@ impl Panes {
             return Err(malformed);
         }
         let bundle: Bundle = object::parse(bundle.as_bytes()).map_err(|_| malformed)?;
-        let judged = bundle.judge(&self.keys).map_err(Shut::NotOpened)?;
+        let judged = bundle.judge(&self.keys.read().unwrap_or_else(PoisonError::into_inner)).map_err(Shut::NotOpened)?;
         if let Some(why) = judged.wrong {
             return Err(Shut::NotOpened(why));
         }
@@ -102,9 +108,9 @@ impl Panes {
             return Err(Shut::NotHere);
         }
         let now_s = now.seconds();
-        self.remember(s.serial, &judged.grant.digest, &judged.opened, now_s)?;
+        let closed = self.remember(s.serial, &judged, now_s)?;
         // Once its terminal has said the last word, nothing of it is open.
-        let open = judged.opened.into_iter().rev().filter(|_| bundle.close.is_none()).find(|o| o.scopes.iter().any(|had| had == scope));
+        let open = judged.opened.into_iter().rev().filter(|_| !closed).find(|o| o.scopes.iter().any(|had| had == scope));
         match open {
             None => Err(Shut::NotHere),
             Some(open) if open.is_open(now_s) => Ok(open),
@@ -112,7 +118,9 @@ impl Panes {
         }
     }
 
-    fn remember(&self, serial: i64, grant: &[u8; 32], opened: &[Opened], now_s: i64) -> Result<(), Shut> {
+    /// Whether the terminal has said its last word, then or now.
+    fn remember(&self, serial: i64, judged: &Judged, now_s: i64) -> Result<bool, Shut> {
+        let grant = &judged.grant.digest;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if now_s < seen.at_s.saturating_sub(SLACK_S) {
             return Err(Shut::Clock);
@@ -123,14 +131,16 @@ impl Panes {
         if serial > seen.serial {
             (seen.serial, seen.grant) = (serial, *grant);
             seen.records.clear();
+            seen.closed = false;
         }
         // What was seen is still there, and the same.
-        let here: BTreeMap<i64, [u8; 32]> = opened.iter().map(|o| (o.number, o.digest)).collect();
+        let here: BTreeMap<i64, [u8; 32]> = judged.opened.iter().map(|o| (o.number, o.digest)).collect();
         if seen.records.iter().any(|(number, digest)| here.get(number) != Some(digest)) {
             return Err(Shut::Replaced);
         }
         seen.records = here;
         seen.at_s = seen.at_s.max(now_s);
-        Ok(())
+        seen.closed |= judged.is_closed;
+        Ok(seen.closed)
     }
 }

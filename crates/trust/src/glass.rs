@@ -230,7 +230,7 @@ pub struct UseFacts {
     /// Who worked with it, where that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub works: Option<PersonId>,
-    /// Who opened it; nobody where the record is not believed.
+    /// Who opened it; where the record is not believed, everybody who could have.
     pub by: Vec<By>,
     /// From, by the terminal's clock, seconds.
     pub begin: i64,

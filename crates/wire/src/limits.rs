@@ -60,6 +60,8 @@ pub const GLASS_SCOPES: usize = 8;
 /// Longest reason, characters.
 pub const GLASS_REASON_CHARS: usize = 200;
 /// Longest list of those who may open, bytes.
-pub const GLASS_ROSTER_BYTES: usize = 20 * 1024;
+pub const GLASS_ROSTER_BYTES: usize = 18 * 1024;
 /// Longest challenge, bytes.
 pub const GLASS_CHALLENGE_BYTES: usize = 4 * 1024;
+/// Longest record of one use, bytes: as many as a grant has uses are taken back with their list in one request.
+pub const GLASS_RECORD_BYTES: usize = 7 * 1024;

@@ -289,9 +289,10 @@ async fn move_to(
         if let Some(acting) = acting.as_ref().filter(|_| to == DeviceState::Active) {
             may_make(app, &acting.person, &acting.device, now)?;
         }
-        if to == DeviceState::Active && seats::phone_rests(app, &target).await? {
-            return Err(Fault::because(Refusal::Denied, "a seat on a phone that does not act"));
-        }
+        let rests_on = match to {
+            DeviceState::Active => seats::rests_on(app, &target).await?,
+            _ => None,
+        };
         let mut event = app
             .event(Kind::DeviceChanged, &ctx.txn, now)
             .fact("state", to.as_str())
@@ -299,7 +300,7 @@ async fn move_to(
         event.device = Some(target.id.clone());
         event.person = Some(target.person.clone());
         let mut commit = Commit::new(event);
-        commit.write(Write::device_moved(&target, to));
+        commit.write(Write::device_moved(&target, to)).guards(rests_on);
         if let Some(acting) = &acting {
             acting.guard(&mut commit, Some(&target.id));
         }

@@ -22,7 +22,7 @@ use countersign_trust::principal::{PersonState, Role};
 use countersign_trust::terminal::{Stands, Terminal};
 use countersign_trust::{Refusal, limits, signal};
 use countersign_wire::dpop::Proof;
-use countersign_wire::glass::{Bundle, Holder, Judged, Opened, Opener, Sealed, Why, roster_bytes};
+use countersign_wire::glass::{Bundle, Grant, Holder, Judged, Opened, Opener, Sealed, Why, roster_bytes};
 use countersign_wire::jose::{Alg, Keys};
 use countersign_wire::limits::{GLASS_HOLDERS, GLASS_USES};
 use countersign_wire::message::{GlassAsk, GlassGiven, GlassTaken};
@@ -248,10 +248,11 @@ async fn keep(app: &App, ctx: &Context, t: &Terminal, glass: &Glass, sent: &Bund
         used.person = opened.works.clone();
         commit.event(used).write(Write::glass_used(&b64::encode(&opened.digest), &f));
     }
-    if let Some(why) = judged.wrong {
+    // What is not believed is kept once for a grant: whoever has the terminal's key could go on for ever.
+    if let Some(why) = judged.wrong.filter(|_| glass.state != GlassState::Closed) {
         // The first that is not believed, and whatever follows it.
         for (at, record) in sent.records.iter().enumerate().skip(judged.opened.len()) {
-            let f = unbelieved(glass, at, record, why, &common, now);
+            let f = unbelieved(glass, at, record, &judged.grant, why, &common, now);
             commit.write(Write::glass_used(&hashed(record.as_bytes()), &f));
         }
     }
@@ -292,7 +293,8 @@ fn facts(glass: &Glass, o: &Opened, record: &str, now: Time) -> UseFacts {
     }
 }
 
-fn unbelieved(glass: &Glass, at: usize, record: &str, why: Why, common: &[Mark], now: Time) -> UseFacts {
+/// Who opened it is not known then: anybody who could have had a part in it.
+fn unbelieved(glass: &Glass, at: usize, record: &str, grant: &Grant, why: Why, common: &[Mark], now: Time) -> UseFacts {
     let number = i64::try_from(at).unwrap_or_default() + 1;
     let marks = [&[Mark::NotBelieved], common].concat();
     UseFacts {
@@ -303,7 +305,7 @@ fn unbelieved(glass: &Glass, at: usize, record: &str, why: Why, common: &[Mark],
         scopes: Vec::new(),
         reason: String::new(),
         works: None,
-        by: Vec::new(),
+        by: grant.roster.iter().map(|h| By { person: h.person.clone(), device: h.device.clone(), credential: h.credential.clone(), supervisor: h.supervisor }).collect(),
         begin: 0,
         end: 0,
         handed_at: now,

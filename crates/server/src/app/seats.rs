@@ -23,6 +23,12 @@ use countersign_wire::{TerminalId, Thumbprint, Time};
 /// What stands in for the request of a challenge that opens a seat.
 const FOR: &str = "seat";
 
+/// Whom a challenge that opens a seat is made for. Whatever moves the seat, handing it on above all, leaves no challenge that it
+/// could still be opened by.
+fn asker(d: &Device) -> String {
+    format!("{}/{}", d.jkt.as_str(), d.version)
+}
+
 /// The phone of this key, if it may act and is where it belongs.
 async fn phone(app: &App, ctx: &Context, jkt: &Thumbprint) -> Result<Terminal, Fault> {
     let none = |why| Fault::because(Refusal::BadProof, why);
@@ -60,7 +66,7 @@ pub async fn options(app: &App, ctx: &Context, by: &StoredDevice) -> Result<Asse
     let mut event = app.event(Kind::PasskeyAsked, &ctx.txn, ctx.now).fact("for", FOR);
     (event.device, event.person) = (Some(d.id.clone()), Some(d.person.clone()));
     let mut commit = Commit::new(event);
-    commit.write(Write::challenge_made(&hashed(&challenge), FOR, d.jkt.as_str(), ctx.now.plus_s(limits::CHALLENGE_S)));
+    commit.write(Write::challenge_made(&hashed(&challenge), FOR, &asker(d), ctx.now.plus_s(limits::CHALLENGE_S)));
     app.commit(commit).await?;
     let known = app.store.credentials_of(&d.person).await?;
     let allow = known.iter().filter(|c| c.device == d.id).map(|c| c.id.to_string()).collect();
@@ -79,7 +85,7 @@ pub async fn unlock(app: &App, ctx: &Context, by: &StoredDevice, on: &Proof, bod
         if t.id != seat.phone {
             return Err(Fault::because(Refusal::BadProof, "a seat on another phone"));
         }
-        let Judged { credential, counter, challenge_hash } = judge(app, ctx, &body.assertion, (FOR, d.jkt.as_str()), ctx.now).await?;
+        let Judged { credential, counter, challenge_hash } = judge(app, ctx, &body.assertion, (FOR, &asker(&d)), ctx.now).await?;
         if credential.device != d.id {
             return Err(Fault::because(Refusal::BadProof, "a passkey of another seat or device"));
         }
@@ -105,11 +111,11 @@ fn event(app: &App, kind: Kind, ctx: &Context, d: &Device, seat: &Seat) -> Event
     event
 }
 
-/// The phone is handed on: whatever is its person's is shown no more. One that is locked stays so.
+/// The phone is handed on: whatever is its person's is shown no more, and an answer that is under way opens nothing.
 pub async fn lock(app: &App, ctx: &Context, by: &StoredDevice) -> Result<(), Fault> {
     app.judged_anew(|_| async {
         let d = app.store.device(&by.device.id).await?.ok_or(Refusal::BadProof)?.device;
-        let Some(seat) = d.seat.as_ref().filter(|s| s.is_unlocked(ctx.now)) else { return Ok(()) };
+        let Some(seat) = &d.seat else { return Ok(()) };
         let mut commit = Commit::new(event(app, Kind::SeatLocked, ctx, &d, seat));
         commit.write(Write::seat_open_until(&d, None)).write(Write::badges_forgotten(&d.id));
         app.commit(commit).await?;
@@ -144,10 +150,12 @@ pub async fn along(app: &App, t: &Terminal, to: DeviceState, told: &Event, now: 
     Ok(())
 }
 
-/// Whether a device is a seat on a phone that may not act.
-pub async fn phone_rests(app: &App, d: &Device) -> Result<bool, Fault> {
-    let Some(seat) = &d.seat else { return Ok(false) };
-    Ok(!app.store.terminal(&seat.phone).await?.is_some_and(|t| t.is_active()))
+/// What a device rests on besides itself when it is to act again: a seat on its phone, which must act.
+pub async fn rests_on(app: &App, d: &Device) -> Result<Option<(Table, String, i64)>, Fault> {
+    let Some(seat) = &d.seat else { return Ok(None) };
+    let t = app.store.terminal(&seat.phone).await?.filter(Terminal::is_active);
+    let t = t.ok_or(Fault::because(Refusal::Denied, "a seat on a phone that does not act"))?;
+    Ok(Some((Table::Terminal, t.id.to_string(), t.version)))
 }
 
 /// The name of the phone that a device is a seat on.

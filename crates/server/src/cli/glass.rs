@@ -92,7 +92,10 @@ async fn show(app: &App, used: &GlassUse, json: bool) -> Result<(), Ended> {
     }
     println!("{}", used.id);
     println!("    {terminal}, use {}: {} for {}, {} to {}", f.number, f.scopes.join(" "), f.client, Time::from_seconds(f.begin).rfc3339(), Time::from_seconds(f.end).rfc3339());
-    println!("    opened by {}; for {}; reason: {}", by.join(" and "), works.as_deref().unwrap_or("nobody by name"), f.reason);
+    match f.why {
+        None => println!("    opened by {}; for {}; reason: {}", by.join(" and "), works.as_deref().unwrap_or("nobody by name"), f.reason),
+        Some(_) => println!("    could be opened by {}", by.join(", ")),
+    }
     for mark in &f.marks {
         println!("    ! {}{}", Mark::words(*mark), f.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default());
     }

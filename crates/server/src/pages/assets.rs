@@ -208,7 +208,8 @@ mod tests {
         let later: Vec<&str> = text.split("import('./").skip(1).map(|rest| rest.split('\'').next().unwrap()).collect();
         assert!(later.len() >= 6, "{later:?}");
         let html: String = crate::pages::tests::phones().concat();
-        for name in later {
+        // Phones that a shift shares have one more, and nobody else waits for it.
+        for name in later.into_iter().filter(|name| *name != "seats.js") {
             assert!(html.contains(&format!("modulepreload\" href=\"{}/script/{name}\"", root())), "{name}");
         }
     }

@@ -104,6 +104,7 @@ pub fn message(data: &[u8], seen: &mut Seen) {
     body::<RegisterTerminal>(data, seen);
     body::<TerminalReport>(data, seen);
     body::<TerminalTpm>(data, seen);
+    body::<Unlock>(data, seen);
     body::<Subscribe>(data, seen);
     if let Ok(sent) = wire::object::parse::<Subscribe>(data)
         && let Some(to) = tried!(seen, wire::webpush::Subscriber::parse(&sent.p256dh, &sent.auth))

@@ -29,7 +29,7 @@ impl Store {
         for r in all("SELECT id, state FROM person WHERE state IN ('locked', 'ended') ORDER BY id").await? {
             out.push(Stopped::Person(r.parsed(0)?, PersonState::parse(r.text(1)?).ok_or_else(|| r.corrupt(1))?));
         }
-        for r in all("SELECT id, state FROM device WHERE state IN ('suspended', 'lost', 'revoked', 'retired') ORDER BY id").await? {
+        for r in all("SELECT id, state FROM device WHERE state IN ('suspended', 'lost', 'revoked', 'retired') AND (state <> 'suspended' OR rests = 0) ORDER BY id").await? {
             out.push(Stopped::Device(r.parsed(0)?, DeviceState::parse(r.text(1)?).ok_or_else(|| r.corrupt(1))?));
         }
         for r in all("SELECT id FROM credential WHERE live = 0 ORDER BY id").await? {
@@ -88,7 +88,7 @@ fn stay_stopped(one: &Stopped) -> Vec<Statement> {
     let of = |sql, id: &str| Statement::any(sql, [id.into()]);
     match one {
         Stopped::Device(id, DeviceState::Suspended) => vec![of(
-            "UPDATE device SET state = 'suspended', version = version + 1 WHERE id = $1 AND state IN ('active', 'pending')",
+            "UPDATE device SET state = 'suspended', rests = 0, version = version + 1 WHERE id = $1 AND state IN ('active', 'pending', 'suspended')",
             id.as_str(),
         )],
         Stopped::Device(id, _) => vec![

@@ -14,6 +14,7 @@ const MAY_SCAN: &[&str] = &[
     "UPDATE code SET state = 'revoked', version = version + 1 WHERE state <> 'revoked'",
     "UPDATE request SET state = 'done', version = version + 1 WHERE state <> 'done'",
     "UPDATE oauth_grant SET ended = 'restored', version = version + 1 WHERE ended IS NULL",
+    "UPDATE device SET unlocked_until = NULL WHERE unlocked_until IS NOT NULL",
 ];
 
 /// The SQL texts in the sources of the nouns, with the macros that begin several texts alike put together.

@@ -58,6 +58,8 @@ impl Answer {
 
 /// An answer to the challenge of this digest, once the passkey has signed [`Challenge::for_passkey`].
 pub fn approve(sealed: &Sealed, digest: &[u8; 32], device: &DeviceId, assertion: AssertionText, key: &Jwk, signer: &dyn Signer) -> Result<Answer, SignFault> {
+    // Nobody signs the user handle, and nobody needs it.
+    let assertion = AssertionText { user_handle: None, ..assertion };
     let wa = assertion.decode().map_err(|_| SignFault)?.digest();
     let said = Said { iss: device.clone(), aud: sealed.iss.clone(), cd: b64::encode(digest), wa: b64::encode(&wa) };
     let mut header = Map::new();
@@ -75,6 +77,9 @@ pub fn answered(answer: &Answer, sealed: &Sealed, digest: &[u8; 32], holder: &Ho
         return Err(Why::Malformed);
     }
     let said: Said = jws.verify(&holder.dk).map_err(|_| Why::Device)?.read()?;
+    if answer.assertion.user_handle.is_some() {
+        return Err(Why::Malformed);
+    }
     let assertion = answer.assertion.decode()?;
     if said.iss != holder.device || said.aud != sealed.iss || said.cd != b64::encode(digest) {
         return Err(Why::Device);

@@ -3,6 +3,7 @@
 use super::{Answer, Grant, Why};
 use crate::jose::jws::{Claims, SignFault};
 use crate::jose::{Alg, Jwk, Jws, Signer, jws};
+use crate::limits::GLASS_RECORD_BYTES;
 use crate::{GlassId, b64, mac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -83,6 +84,9 @@ pub fn close(closed: &Closed, key: &Jwk, signer: &dyn Signer) -> Result<String, 
 
 /// Reads a record of the grant's terminal.
 pub(super) fn read(text: &str, grant: &Grant) -> Result<(Record, Vec<u8>, [u8; 32]), Why> {
+    if text.len() > GLASS_RECORD_BYTES {
+        return Err(Why::Malformed);
+    }
     let (claims, digest) = of_terminal(text, RECORD, grant)?;
     let record: Record = claims.read()?;
     if record.v != 1 {
