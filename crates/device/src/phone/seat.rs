@@ -33,8 +33,12 @@ impl Phone {
 
     /// Shows by the passkey who has the phone in hand.
     pub async fn unlock(&self, on: &dyn Prove) -> Result<Unlocked, Fault> {
-        let ask = self.unlock_options().await?;
-        let body = Unlock { assertion: self.assert(&ask)?, phone: self.http.vouched(&self.url("/device/unlock")?, on, &self.key)? };
+        self.unlock_by(&self.unlock_options().await?, on).await
+    }
+
+    /// The same with options that it has.
+    pub async fn unlock_by(&self, ask: &AssertionAsk, on: &dyn Prove) -> Result<Unlocked, Fault> {
+        let body = Unlock { assertion: self.assert(ask)?, phone: self.http.vouched(&self.url("/device/unlock")?, on, &self.key)? };
         self.post("/device/unlock", &body).await
     }
 

@@ -181,6 +181,7 @@ async fn glass_a_chain_with_something_cut_out_is_kept_and_not_believed() {
     assert!(panes.judge(&json!(whole).to_string(), "discount").is_ok());
     assert_eq!(panes.judge(&json!(Bundle { close: None, ..short }).to_string(), "discount"), Err(Shut::Replaced));
     assert_eq!(panes.judge(&json!(full).to_string(), "discount"), Err(Shut::NotHere), "nothing is open once it is closed");
+    assert_eq!(panes.judge(&json!(whole).to_string(), "discount"), Err(Shut::NotHere), "nor with the last word left out");
 }
 
 #[tokio::test]

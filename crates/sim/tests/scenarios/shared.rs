@@ -100,6 +100,11 @@ async fn q10_two_people_share_a_phone_and_neither_sees_what_is_the_others_withou
     ana.hand_on().await.unwrap();
     ana.hand_on().await.unwrap();
     scene.refused(ana.overview().await, "seat_locked").await;
+    // Handed on while an answer of its person is under way, which opens nothing any more.
+    let under_way = ana.unlock_options().await.unwrap();
+    ana.hand_on().await.unwrap();
+    scene.refused(ana.unlock_by(&under_way, phone.key()).await, "bad_proof").await;
+    scene.refused(ana.overview().await, "seat_locked").await;
     let over = Statement::any("UPDATE device SET unlocked_until = 1, version = version + 1 WHERE id = $1", [id(&ben).into()]);
     scene.engine.upkeep(vec![over]).await.unwrap();
     scene.refused(ben.overview().await, "seat_locked").await;
@@ -108,7 +113,7 @@ async fn q10_two_people_share_a_phone_and_neither_sees_what_is_the_others_withou
     let listed: Vec<Value> = listed.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!((listed.len(), &listed[0]["login"], &listed[0]["state"]), (2, &json!(ana_login), &json!("active")));
     assert_eq!(told(&scene, &terminal, "seat.unlocked").await.len(), 2);
-    assert_eq!((told(&scene, &terminal, "seat.locked").await.len(), told(&scene, &terminal, "device.enrolled").await.len()), (2, 2));
+    assert_eq!((told(&scene, &terminal, "seat.locked").await.len(), told(&scene, &terminal, "device.enrolled").await.len()), (3, 2));
     // Whoever leaves loses their seat, with what they opened there; the other stays.
     ana.unlock(phone.key()).await.unwrap();
     ana.leave().await.unwrap();
